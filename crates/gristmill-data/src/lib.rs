@@ -1,0 +1,3 @@
+//! Databases, key-range batches and the Delta dataset.
+
+pub mod settings;

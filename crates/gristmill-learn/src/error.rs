@@ -1,0 +1,179 @@
+//! What can go wrong in fitting, transforming, training and reading a model.
+
+use arrow::error::ArrowError;
+
+/// The result of every fallible function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, with what was given and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A column that a step reads is not in the schema.
+    #[error("column `{column}` is not in the data; its columns are: {}", .available.join(", "))]
+    MissingColumn {
+        /// The column asked for.
+        column: String,
+        /// The columns there are.
+        available: Vec<String>,
+    },
+    /// A column has a type that the step cannot read.
+    #[error("column `{column}` has type {given}; {step} needs {expected}")]
+    ColumnType {
+        /// The column.
+        column: String,
+        /// The step that reads it, e.g. `one_hot`.
+        step: &'static str,
+        /// What the step can read.
+        expected: &'static str,
+        /// The type the column has.
+        given: String,
+    },
+    /// A category that training never saw, where the pipeline says `unseen = "error"`.
+    #[error(
+        "column `{column}`: the category {value} was not seen in training; \
+         set unseen = \"keep\" (its own slot) or \"skip\" (leave the row out) for this feature"
+    )]
+    UnseenCategory {
+        /// The column.
+        column: String,
+        /// The category, quoted, or `null`.
+        value: String,
+    },
+    /// A column has more categories than allowed.
+    #[error(
+        "column `{column}` has {given} categories, more than max_categories = {allowed}; \
+         raise min_count or max_categories, or use encode = \"ngrams\""
+    )]
+    TooManyCategories {
+        /// The column.
+        column: String,
+        /// Categories found.
+        given: usize,
+        /// Categories allowed.
+        allowed: usize,
+    },
+    /// An infinite value in a numeric feature.
+    #[error(
+        "column `{column}` holds {value}, which no scaling can bring to a finite number; \
+         leave such rows out, e.g. [clean] filter = \"{column} BETWEEN -1e300 AND 1e300\""
+    )]
+    NotFinite {
+        /// The column.
+        column: String,
+        /// `inf` or `-inf`.
+        value: f64,
+    },
+    /// A numeric feature has no value at all in the training rows, so there is nothing to impute.
+    #[error(
+        "column `{column}` is null in every training row, so its {statistic} is unknown; \
+         set impute to a constant, or leave the feature out"
+    )]
+    NothingToImpute {
+        /// The column.
+        column: String,
+        /// `mean` or `median`.
+        statistic: &'static str,
+    },
+    /// The label is null in every training row.
+    #[error("label `{column}` is null in every one of the {rows} training rows; there is nothing to learn")]
+    LabelAllNull {
+        /// The label column.
+        column: String,
+        /// Training rows looked at.
+        rows: u64,
+    },
+    /// Fewer than two classes are left.
+    #[error(
+        "label `{column}` has {given} with at least min_rows = {min_rows} training rows; \
+         a classifier needs two: lower label.min_rows or look at the query"
+    )]
+    TooFewClasses {
+        /// The label column.
+        column: String,
+        /// What is left, e.g. `one class ("American")` or `no class`.
+        given: String,
+        /// The threshold in force.
+        min_rows: u64,
+    },
+    /// A class occurs in fewer entities or rows than there are folds.
+    #[error(
+        "class \"{class}\" has {rows} training rows, fewer than search.folds = {folds}; \
+         raise label.min_rows to at least {folds}, or lower search.folds"
+    )]
+    FewerRowsThanFolds {
+        /// The class.
+        class: String,
+        /// Its training rows.
+        rows: u64,
+        /// The folds asked for.
+        folds: u32,
+    },
+    /// A split or fold received no rows.
+    #[error("{what} is empty: {why}")]
+    EmptySplit {
+        /// Which split or fold.
+        what: String,
+        /// Why, and the way out.
+        why: String,
+    },
+    /// The memory budget cannot hold what the step needs.
+    #[error("{what} needs {needed} bytes, {available} are left of the memory budget; {way_out}")]
+    Budget {
+        /// What needs the memory.
+        what: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes available.
+        available: u64,
+        /// What would make it fit.
+        way_out: String,
+    },
+    /// The optimiser met a value that is not a number.
+    #[error("training of {model} diverged: the objective is {value} after {iteration} iterations")]
+    Diverged {
+        /// Which model of the search.
+        model: String,
+        /// The objective.
+        value: f64,
+        /// Iterations done.
+        iteration: u32,
+    },
+    /// A state handed to `merge` is not of this pass.
+    #[error("a partial state of `{pass}` does not fit: {why}")]
+    State {
+        /// The pass.
+        pass: &'static str,
+        /// What does not fit.
+        why: String,
+    },
+    /// A file is not a model bundle, or is damaged.
+    #[error("{file} is not a readable gristmill model: {why}")]
+    Bundle {
+        /// The file, as given.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Reading or writing a file failed.
+    #[error("{file}: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Arrow refused an operation.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+}
+
+impl Error {
+    /// `MissingColumn` for `column`, listing what `schema` has.
+    pub fn missing_column(column: &str, schema: &arrow::datatypes::Schema) -> Self {
+        Self::MissingColumn {
+            column: column.to_owned(),
+            available: schema.fields().iter().map(|f| f.name().clone()).collect(),
+        }
+    }
+}

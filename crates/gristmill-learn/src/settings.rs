@@ -1,0 +1,218 @@
+//! The settings of everything that shapes a model. Plain data: validated where the pipeline file is read.
+
+use serde::{Deserialize, Serialize};
+
+/// One `[[feature]]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "encode", rename_all = "snake_case")]
+pub enum FeatureSettings {
+    /// A category becomes its own 0/1 column.
+    OneHot(OneHotSettings),
+    /// A text becomes counts of hashed character n-grams.
+    Ngrams(NgramSettings),
+    /// A number is imputed, then scaled.
+    Numeric(NumericSettings),
+}
+
+impl FeatureSettings {
+    /// The column the feature is made of.
+    pub fn column(&self) -> &str {
+        match self {
+            Self::OneHot(s) => &s.column,
+            Self::Ngrams(s) => &s.column,
+            Self::Numeric(s) => &s.column,
+        }
+    }
+}
+
+/// Settings of `encode = "one_hot"`: Spark ML's `StringIndexer` (`frequencyDesc`, ties by value) and `OneHotEncoder`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OneHotSettings {
+    /// The column: text, integer, boolean or date; anything that casts to text.
+    pub column: String,
+    /// What becomes of a category that is null, pruned or was not seen in training. Default `keep`.
+    pub unseen: Unseen,
+    /// Categories with fewer training rows are not indexed. Default 1.
+    pub min_count: u64,
+    /// More categories than this are an error. Default 100,000.
+    pub max_categories: u64,
+    /// `Standard` divides each 0/1 column by its standard deviation (no centring, as Spark's `StandardScaler`). Default `none`.
+    pub scale: Scale,
+}
+
+/// What becomes of a category that was not seen in training (Spark ML's `handleInvalid`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unseen {
+    /// One more column stands for all of them, nulls included.
+    Keep,
+    /// The row is left out, and counted.
+    Skip,
+    /// The run fails.
+    Error,
+}
+
+/// Settings of `encode = "ngrams"`: scikit-learn's `HashingVectorizer` on characters, with buckets that
+/// no training row fills left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NgramSettings {
+    /// The text column.
+    pub column: String,
+    /// Shortest and longest n-gram, in characters. Default `[1, 3]`.
+    pub range: (u32, u32),
+    /// The hash has `2^bits` buckets. Default 18; 1 to 24.
+    pub bits: u32,
+    /// Where n-grams may lie. Default `char`.
+    pub analyzer: Analyzer,
+    /// Lower-cases first. Default true.
+    pub lowercase: bool,
+    /// Scales each row to unit length. Default `l2`.
+    pub norm: Norm,
+    /// Buckets filled by fewer training rows are left out. Default 1.
+    pub min_count: u64,
+}
+
+/// Where character n-grams may lie, as scikit-learn's `analyzer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Analyzer {
+    /// Anywhere in the text, runs of white space taken as one space.
+    Char,
+    /// Inside words, each padded with one space on both sides.
+    CharWb,
+}
+
+/// The norm of an n-gram row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// Euclidean length 1.
+    L2,
+    /// Raw counts.
+    None,
+}
+
+/// Settings of `encode = "numeric"`: Spark ML's `Imputer`, then `StandardScaler` with centring.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NumericSettings {
+    /// The column: any integer, float, decimal, boolean, date or timestamp.
+    pub column: String,
+    /// What stands for null and NaN. Default `mean`.
+    pub impute: Impute,
+    /// Scaling. Default `standard`: minus the mean, over the (unbiased) standard deviation; 0 for a constant column.
+    pub scale: Scale,
+}
+
+/// What stands for a missing number.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Impute {
+    /// The mean of the training rows.
+    Mean,
+    /// Their median (the lower one of two).
+    Median,
+    /// This number.
+    Constant(f64),
+}
+
+/// Scaling of a feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// To unit standard deviation.
+    Standard,
+    /// As it is.
+    None,
+}
+
+/// `[label]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelSettings {
+    /// The column; its values, as text, are the classes.
+    pub column: String,
+    /// Classes with fewer training rows are rare. Default 1.
+    pub min_rows: u64,
+    /// What becomes of the rows of rare classes. Default `drop`.
+    pub rare: Rare,
+}
+
+/// What becomes of the rows of rare classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rare {
+    /// Left out, and counted.
+    Drop,
+    /// Together they are the class `other`.
+    Other,
+}
+
+/// `[split]`: shares by entity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SplitSettings {
+    /// The entity's column: all its rows fall on one side. Default: the key column.
+    pub by: String,
+    /// Share of the entities to train on. Default 0.7. The three sum to 1.
+    pub train: f64,
+    /// Share to validate on. Default 0.15.
+    pub validation: f64,
+    /// Share to test on. Default 0.15.
+    pub test: f64,
+    /// Default 42.
+    pub seed: u64,
+}
+
+/// `[model] kind = "logistic_regression"`; names and defaults are Spark ML's. A list is an axis of the grid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogisticSettings {
+    /// Regularisation strengths. Default `[0.0]`.
+    pub reg_param: Vec<f64>,
+    /// Share of L1 in the penalty. Default `[0.0]`, the only value supported so far.
+    pub elastic_net_param: Vec<f64>,
+    /// Iteration limits: points on one path. Default `[100]`.
+    pub max_iter: Vec<u32>,
+    /// Convergence tolerance. Default 1e-6.
+    pub tol: f64,
+    /// Whether to fit an (unpenalised) intercept. Default true.
+    pub fit_intercept: bool,
+    /// Whether the penalty is on the coefficients of standardised features. Default true.
+    pub standardization: bool,
+    /// Default `auto`: binomial for two classes, else multinomial.
+    pub family: Family,
+    /// Corrections kept by L-BFGS. Default 10, as in Spark ML.
+    pub history: u32,
+}
+
+/// The likelihood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// Binomial for two classes, else multinomial.
+    Auto,
+    /// One set of coefficients, for the second class against the first.
+    Binomial,
+    /// Softmax without a pivot: one set of coefficients a class.
+    Multinomial,
+}
+
+/// `[search]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchSettings {
+    /// Folds of the cross-validation, by entity. Default 3.
+    pub folds: u32,
+    /// What the search maximises (log loss: minimises). Default `f1`.
+    pub metric: Metric,
+}
+
+/// A score of a classifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// F1 weighted by the classes' rows (Spark's `f1`).
+    F1,
+    /// Unweighted mean of the classes' F1.
+    MacroF1,
+    /// Share of rows predicted right.
+    Accuracy,
+    /// Mean negative log probability of the true class; smaller is better.
+    LogLoss,
+}
