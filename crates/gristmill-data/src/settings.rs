@@ -18,7 +18,10 @@ pub struct SourceSettings {
 impl fmt::Debug for SourceSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL may hold a password.
-        f.debug_struct("SourceSettings").field("query", &self.query).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("SourceSettings")
+            .field("query", &self.query)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 

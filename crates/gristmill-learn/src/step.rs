@@ -80,7 +80,12 @@ impl SparseBlock {
     pub fn with_capacity(rows: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
-        Self { offsets, indices: Vec::new(), values: Vec::new(), skip: Vec::new() }
+        Self {
+            offsets,
+            indices: Vec::new(),
+            values: Vec::new(),
+            skip: Vec::new(),
+        }
     }
 
     /// Adds an entry to the row being written.

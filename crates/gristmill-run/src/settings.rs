@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use gristmill_data::settings::{CleanSettings, SourceSettings};
-use gristmill_learn::settings::{FeatureSettings, LabelSettings, LogisticSettings, SearchSettings, SplitSettings};
+use gristmill_learn::settings::{
+    FeatureSettings, LabelSettings, LogisticSettings, SearchSettings, SplitSettings,
+};
 
 /// Everything a pipeline file says, with every default filled in.
 #[derive(Debug, Clone, PartialEq)]

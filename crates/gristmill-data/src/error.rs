@@ -1,0 +1,120 @@
+//! What can go wrong between a database and a committed dataset.
+
+use arrow::error::ArrowError;
+
+/// The result of every fallible function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, with what was given, what was expected and the way out. No variant ever holds a password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The URL cannot be read.
+    #[error("source.url {url}: {why}; expected sqlite:path.db or postgres://user@host:port/database")]
+    Url {
+        /// The URL, redacted.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The database does not answer.
+    #[error("cannot connect to {url}: {why}")]
+    Connect {
+        /// The URL, redacted.
+        url: String,
+        /// What the driver said.
+        why: String,
+    },
+    /// The database refused the query.
+    #[error("the database refused source.query: {why}")]
+    Query {
+        /// What the database said.
+        why: String,
+    },
+    /// The key is not a column of the query.
+    #[error("source.key `{key}` is not a column of source.query; its columns are: {}", .available.join(", "))]
+    KeyMissing {
+        /// The key asked for.
+        key: String,
+        /// The columns there are.
+        available: Vec<String>,
+    },
+    /// The key has a type without an order.
+    #[error("source.key `{key}` has type {given}, which has no order to cut ranges from; use {expected}")]
+    KeyType {
+        /// The key.
+        key: String,
+        /// Its type.
+        given: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// A column has a type with no Arrow counterpart.
+    #[error(
+        "column `{column}` has type {given}, which has no counterpart here; write {cast} in source.query"
+    )]
+    ColumnType {
+        /// The column.
+        column: String,
+        /// Its database type.
+        given: String,
+        /// The cast to write.
+        cast: String,
+    },
+    /// A value does not have the type of its column.
+    #[error("column `{column}`, {row}: {why}")]
+    Value {
+        /// The column.
+        column: String,
+        /// Which row, by key.
+        row: String,
+        /// What was found, what was expected, what to write.
+        why: String,
+    },
+    /// A column named in `[clean]` is not there, or the filter is wrong.
+    #[error("clean.{setting}: {why}")]
+    Clean {
+        /// `require` or `filter`.
+        setting: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The query, or what cleaning left of it, has no rows.
+    #[error("{0}")]
+    Empty(String),
+    /// The dataset was made by a different pipeline.
+    #[error("{dir} was made by a different pipeline: {difference}; {way_out}")]
+    Changed {
+        /// The dataset's folder.
+        dir: String,
+        /// What differs: setting, then and now.
+        difference: String,
+        /// The way out.
+        way_out: String,
+    },
+    /// The dataset is not a readable Delta table of ours.
+    #[error("{dir} is not a readable dataset: {why}")]
+    Dataset {
+        /// The dataset's folder.
+        dir: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Reading or writing a file failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The Delta log refused an operation.
+    #[error(transparent)]
+    Delta(#[from] deltalake_core::DeltaTableError),
+    /// Parquet refused an operation.
+    #[error(transparent)]
+    Parquet(#[from] parquet::errors::ParquetError),
+    /// Arrow refused an operation.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+}
