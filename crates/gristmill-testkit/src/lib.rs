@@ -1,1 +1,8 @@
-//! Placeholder.
+//! Real database servers for tests, started in a second and gone with the test.
+//!
+//! These are fixtures: what keeps them from starting fails the test, so they panic with the reason.
+#![allow(clippy::panic, clippy::expect_used)]
+
+mod postgres;
+
+pub use postgres::TempPostgres;

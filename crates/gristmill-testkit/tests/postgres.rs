@@ -1,0 +1,23 @@
+//! The temporary server starts, answers, and leaves nothing behind.
+
+use std::path::Path;
+
+use gristmill_testkit::TempPostgres;
+
+#[test]
+fn a_server_starts_answers_and_goes() {
+    let server = TempPostgres::start();
+    assert_eq!(server.execute("SELECT 1 + 1, 'a'; SELECT 3"), "2|a\n3");
+    let data = server.execute("SHOW data_directory");
+    assert!(Path::new(&data).is_dir());
+    let port = server.port();
+    drop(server);
+    assert!(!Path::new(&data).exists());
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[test]
+#[should_panic(expected = "syntax error")]
+fn wrong_sql_fails_the_test() {
+    TempPostgres::shared().execute("SELEC 1");
+}
