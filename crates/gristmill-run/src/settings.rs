@@ -6,6 +6,8 @@ use gristmill_data::settings::{CleanSettings, SourceSettings};
 use gristmill_learn::settings::{
     FeatureSettings, LabelSettings, LogisticSettings, SearchSettings, SplitSettings,
 };
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Everything a pipeline file says, with every default filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +30,49 @@ pub struct Pipeline {
     pub search: SearchSettings,
     /// `[run]`.
     pub run: RunSettings,
+}
+
+impl Pipeline {
+    /// The settings that shape the model, its JSON keys sorted: not where the rows come from, how they are cut into
+    /// batches, or what the run may use. The query is in it as it is sent, the environment's values filled in.
+    pub fn shaping(&self) -> Value {
+        let mut shaping = json!({
+            "key": self.source.key,
+            "query": self.source.query,
+            "clean": self.clean,
+            "features": self.features,
+            "label": self.label,
+            "split": self.split,
+            "model": self.model,
+            "search": self.search,
+        });
+        // Maps keep the order of insertion where some crate of the build asks serde_json for that.
+        shaping.sort_all_objects();
+        shaping
+    }
+
+    /// The settings that shape the features table, of those in [`Pipeline::shaping`] that come after the dataset.
+    pub(crate) fn shaping_of_features(&self) -> Value {
+        json!([self.features, self.label, self.split, self.folds()])
+    }
+
+    /// Folds of the cross-validation: 1, which is none, where the grid has a single point and nothing is to be chosen.
+    pub fn folds(&self) -> u32 {
+        let model = &self.model;
+        let points = model.reg_param.len() * model.elastic_net_param.len() * model.max_iter.len();
+        if points > 1 { self.search.folds } else { 1 }
+    }
+
+    /// The xxh3-128 hash of [`Pipeline::shaping`], in hexadecimal.
+    pub fn shaping_hash(&self) -> String {
+        fingerprint(self.shaping())
+    }
+}
+
+/// The XXH3-128 of a JSON value, in hexadecimal, whatever order its objects were built in.
+pub(crate) fn fingerprint(mut of: Value) -> String {
+    of.sort_all_objects();
+    format!("{:032x}", xxh3_128(of.to_string().as_bytes()))
 }
 
 /// `[run]`: nothing here changes the model.

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `gristmill` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gristmill::main(std::env::args_os())
+}

@@ -1,0 +1,158 @@
+//! The command line's arguments.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum, value_parser};
+
+/// From a database query to a trained, evaluated, portable model, in bounded memory.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 80,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  gristmill demo                            see it work on synthetic data
+  gristmill check pipeline.toml             connect, and show the plan
+  gristmill run pipeline.toml               do all of it; again: go on
+  gristmill predict runs/artists/model --input new.csv --output labels.csv
+  gristmill inspect runs/artists/model      what is in it, where it came from
+
+Exit codes: 0 done, 1 the run failed, 2 bad input or configuration.
+Data goes to stdout, everything else to stderr."
+)]
+pub struct Args {
+    /// The flags of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The flags of every command.
+#[derive(Debug, Clone, clap::Args)]
+pub struct GlobalArgs {
+    /// Say more (-vv: libraries too)
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// What goes to stderr: text, or one JSON object per line
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// Plain lines instead of progress bars
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// The form of what goes to stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a pipeline: pull, fit, transform, train, evaluate
+    ///
+    /// Finished work is skipped and unfinished work goes on, so the same command resumes a run that was stopped.
+    #[command(after_help = "\
+Examples:
+  gristmill run pipeline.toml
+  DATABASE_URL=postgres://me@host/db gristmill run pipeline.toml
+  gristmill run pipeline.toml --log-format json 2> run.jsonl")]
+    Run(RunArgs),
+    /// Connect, and show what a run would do
+    ///
+    /// Prints the columns and their types, the estimated rows, the batch plan, the feature width and classes where
+    /// they are known, and whether the memory budget holds. Writes nothing.
+    #[command(after_help = "Example:\n  gristmill check pipeline.toml")]
+    Check(CheckArgs),
+    /// Label the rows of a file with a trained model
+    #[command(after_help = "\
+Examples:
+  gristmill predict runs/artists/model --input new.csv --output labels.csv
+  gristmill predict runs/artists/model --input new.parquet \\
+      --output top3.parquet --top 3")]
+    Predict(PredictArgs),
+    /// Write a synthetic database and run a pipeline on it
+    #[command(after_help = "\
+Examples:
+  gristmill demo
+  gristmill demo --rows 1000000 --dir /tmp/demo")]
+    Demo(DemoArgs),
+    /// Show what is in a model or dataset, and where it came from
+    #[command(after_help = "\
+Examples:
+  gristmill inspect runs/artists/model
+  gristmill inspect runs/artists/dataset")]
+    Inspect(InspectArgs),
+}
+
+/// `gristmill run`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RunArgs {
+    /// The pipeline file (TOML)
+    pub file: PathBuf,
+}
+
+/// `gristmill check`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CheckArgs {
+    /// The pipeline file (TOML)
+    pub file: PathBuf,
+}
+
+/// `gristmill predict`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PredictArgs {
+    /// The model directory that a run wrote
+    pub model: PathBuf,
+    /// The rows to label: .parquet or .csv
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Where to write labels and probabilities: .parquet or .csv
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Write the K most likely labels of each row
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = value_parser!(u32).range(1..))]
+    pub top: u32,
+}
+
+/// `gristmill demo`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DemoArgs {
+    /// Artists to make up
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = value_parser!(u64).range(1..))]
+    pub rows: u64,
+    /// Where to write the database, the pipeline and the run
+    #[arg(long, value_name = "DIR", default_value = "runs/demo")]
+    pub dir: PathBuf,
+}
+
+/// `gristmill inspect`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct InspectArgs {
+    /// A model directory or a dataset directory
+    pub path: PathBuf,
+}

@@ -1,0 +1,94 @@
+//! How a command can fail, and the exit code that says so.
+
+use std::process::ExitCode;
+
+use gristmill_run::Error;
+
+use crate::diagnose::Diagnostic;
+use crate::settings::PipelineFile;
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// Problems in the pipeline file, each at its line. Exit code 2.
+    Configuration(Vec<Diagnostic>),
+    /// Any other input that cannot be used. Exit code 2.
+    Input(anyhow::Error),
+    /// The work itself failed. Exit code 1.
+    Run(anyhow::Error),
+}
+
+impl Failure {
+    /// The exit code of the process.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Configuration(_) | Self::Input(_) => ExitCode::from(2),
+            Self::Run(_) => ExitCode::from(1),
+        }
+    }
+}
+
+impl From<Vec<Diagnostic>> for Failure {
+    fn from(problems: Vec<Diagnostic>) -> Self {
+        Self::Configuration(problems)
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(problem: Diagnostic) -> Self {
+        Self::Configuration(vec![problem])
+    }
+}
+
+/// Tells input that cannot be used from work that failed.
+pub fn classify(error: Error) -> Failure {
+    use gristmill_data::Error as Data;
+    use gristmill_learn::Error as Learn;
+    let input = match &error {
+        Error::Data(e) => {
+            !matches!(e, Data::Connect { .. } | Data::Io { .. } | Data::Delta(_) | Data::Parquet(_) | Data::Arrow(_))
+        }
+        Error::Learn(e) => {
+            !matches!(e, Learn::Diverged { .. } | Learn::State { .. } | Learn::Io { .. } | Learn::Arrow(_))
+        }
+        Error::Memory { .. } | Error::File { .. } => true,
+        _ => false,
+    };
+    if input { Failure::Input(error.into()) } else { Failure::Run(error.into()) }
+}
+
+impl PipelineFile {
+    /// The failure of a session: a problem at its line where it is about one.
+    pub fn failure(&self, error: Error) -> Failure {
+        let problem = match &error {
+            Error::Data(e) => self.explain(e),
+            Error::Learn(e) => self.explain_learning(e),
+            Error::Memory { .. } => Some(self.problem("run.memory", error.to_string(), "")),
+            _ => None,
+        };
+        match (problem, classify(error)) {
+            (Some(problem), Failure::Input(_)) => problem.into(),
+            (_, failure) => failure,
+        }
+    }
+
+    fn explain_learning(&self, error: &gristmill_learn::Error) -> Option<Diagnostic> {
+        use gristmill_learn::Error as E;
+        let setting = match error {
+            E::ColumnType { column, .. }
+            | E::UnseenCategory { column, .. }
+            | E::TooManyCategories { column, .. }
+            | E::NotFinite { column, .. }
+            | E::NothingToImpute { column, .. } => {
+                let feature = self.pipeline.features.iter().position(|f| f.column() == column);
+                feature.map_or("label.column".to_owned(), |index| format!("feature[{index}].column"))
+            }
+            E::LabelAllNull { .. } | E::TooFewClasses { .. } | E::FewerRowsThanFolds { .. } => {
+                "label.column".to_owned()
+            }
+            E::Budget { .. } => "run.memory".to_owned(),
+            _ => return None,
+        };
+        Some(self.problem(&setting, error.to_string(), ""))
+    }
+}

@@ -1,0 +1,31 @@
+//! The command line of Gristmill: arguments, the pipeline file, what is printed, and the commands.
+
+pub mod args;
+pub mod command;
+pub mod demo;
+pub mod diagnose;
+pub mod failure;
+pub mod printer;
+pub mod settings;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs the command line and returns the exit code: 0, 1 (the run failed) or 2 (bad input or configuration).
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match args::Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => return printer::usage(&error),
+    };
+    let printer = printer::Printer::new(&args.global);
+    printer.subscribe();
+    match command::dispatch(&args.command, &printer) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            printer.failure(&failure);
+            failure.exit_code()
+        }
+    }
+}

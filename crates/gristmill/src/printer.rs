@@ -1,0 +1,428 @@
+//! The only file that prints: data on stdout, everything else on stderr.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use chrono::{SecondsFormat, Utc};
+use gristmill_run::event::{Event, Observe};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Color, GlobalArgs, LogFormat};
+use crate::diagnose::{WIDTH, wrap};
+use crate::failure::Failure;
+
+/// Without a terminal, a stage says how far it is once in this time.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+
+const RED: &str = "1;31";
+const YELLOW: &str = "1;33";
+const GREEN: &str = "1;32";
+
+/// Where a command says things.
+#[derive(Debug)]
+pub struct Printer {
+    quiet: bool,
+    verbose: u8,
+    json: bool,
+    color: bool,
+    terminal: Terminal,
+    stages: Mutex<BTreeMap<&'static str, Stage>>,
+}
+
+/// A stage that is under way.
+#[derive(Debug)]
+struct Stage {
+    unit: &'static str,
+    total: Option<u64>,
+    started: Instant,
+    said: Instant,
+    bar: Option<ProgressBar>,
+}
+
+/// The stderr, shared with the progress bars if there are any.
+#[derive(Debug, Clone)]
+struct Terminal(Option<MultiProgress>);
+
+impl Write for Terminal {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let write = || io::stderr().lock().write_all(buffer).map(|()| buffer.len());
+        match &self.0 {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Prints help, the version or a wrong usage, and returns the exit code that goes with it.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell if this fails.
+    let _ = error.print();
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+impl Printer {
+    /// A printer as the flags ask for.
+    pub fn new(flags: &GlobalArgs) -> Self {
+        let is_terminal = io::stderr().is_terminal();
+        let json = flags.log_format == LogFormat::Json;
+        let bars = is_terminal && !json && !flags.quiet && !flags.no_progress;
+        Self {
+            quiet: flags.quiet,
+            verbose: flags.verbose,
+            json,
+            color: match flags.color {
+                Color::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()),
+                Color::Always => true,
+                Color::Never => false,
+            },
+            terminal: Terminal(bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))),
+            stages: Mutex::default(),
+        }
+    }
+
+    /// Sends what libraries trace to stderr too: warnings, with -v our own crates' debug events, with -vv everyone's.
+    /// `RUST_LOG` says otherwise.
+    pub fn subscribe(&self) {
+        let default = match (self.quiet, self.verbose) {
+            (true, _) => "error",
+            (_, 0) => "warn",
+            (_, 1) => "warn,gristmill=debug,gristmill_data=debug,gristmill_run=debug,gristmill_learn=debug",
+            _ => "debug",
+        };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+        let terminal = self.terminal.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(self.color)
+            .with_writer(move || terminal.clone());
+        // A second subscriber, as tests in one process may make, is no reason to stop.
+        let _ = if self.json {
+            subscriber.json().flatten_event(true).try_init()
+        } else {
+            subscriber.without_time().try_init()
+        };
+    }
+
+    /// Prints data on stdout. Whoever stopped reading it has seen enough: a closed pipe is no error.
+    pub fn data(&self, text: &str) -> Result<(), Failure> {
+        let write = || {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(text.as_bytes())?;
+            stdout.flush()
+        };
+        let written = match &self.terminal.0 {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        };
+        match written {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(error).context("cannot write to stdout").map_err(Failure::Run)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says what the user wants to know, but not as data.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say("INFO", text, text, json!({}));
+        }
+    }
+
+    /// Says why the command failed.
+    pub fn failure(&self, failure: &Failure) {
+        self.clear_bars();
+        match failure {
+            Failure::Configuration(problems) => {
+                for problem in problems {
+                    let text = format!("{}\n", problem.render(self.color));
+                    self.say("ERROR", &text, problem.message(), problem.json());
+                }
+                if problems.len() > 1 && !self.json {
+                    self.line(&format!("{} problems, nothing was done", problems.len()));
+                }
+            }
+            Failure::Input(error) | Failure::Run(error) => {
+                let mut text = self.labelled(RED, "error", &error.to_string());
+                let mut last = error.to_string();
+                let mut causes = Vec::new();
+                for cause in error.chain().skip(1).map(ToString::to_string) {
+                    // Many errors already say their cause.
+                    if !last.contains(&cause) {
+                        text.push_str(&format!("\n  {}", self.labelled(RED, "caused by", &cause)));
+                        causes.push(cause.clone());
+                        last = cause;
+                    }
+                }
+                self.say("ERROR", &text, &error.to_string(), json!({ "causes": causes }));
+            }
+        }
+    }
+
+    /// One message: `text` for people, or a JSON object with `message` and `fields`.
+    fn say(&self, level: &str, text: &str, message: &str, mut fields: Value) {
+        if !self.json {
+            return self.line(text);
+        }
+        fields["timestamp"] = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true).into();
+        fields["level"] = level.into();
+        fields["message"] = message.into();
+        self.line(&fields.to_string());
+    }
+
+    fn line(&self, text: &str) {
+        // Nobody is left to tell if stderr is closed.
+        let _ = self.terminal.clone().write_all(format!("{text}\n").as_bytes());
+    }
+
+    fn paint(&self, style: &str, text: &str) -> String {
+        if self.color {
+            format!("\x1b[{style}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// The name of a stage, in its column.
+    fn stage(&self, name: &str) -> String {
+        self.paint(GREEN, &format!("{name:>9}"))
+    }
+
+    /// `label: text` in lines that fit, those after the first indented.
+    fn labelled(&self, style: &str, label: &str, text: &str) -> String {
+        let body = wrap(text, WIDTH - label.len() - 2).replace('\n', "\n  ");
+        format!("{}: {body}", self.paint(style, label))
+    }
+
+    fn clear_bars(&self) {
+        let stages = std::mem::take(&mut *self.stages.lock().unwrap_or_else(PoisonError::into_inner));
+        for bar in stages.into_values().filter_map(|stage| stage.bar) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn start(&self, stage: &'static str, unit: &'static str, total: Option<u64>) -> Stage {
+        let bar = self.terminal.0.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()));
+            bar.set_style(style(unit, total.is_some(), self.color));
+            bar.set_prefix(stage);
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        let now = Instant::now();
+        Stage {
+            unit,
+            total,
+            started: now,
+            said: now,
+            bar,
+        }
+    }
+
+    fn progress(&self, name: &'static str, done: u64, message: String) {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(stage) = stages.get_mut(name) else { return };
+        if let Some(bar) = &stage.bar {
+            bar.set_position(done);
+            bar.set_message(message);
+        } else if stage.said.elapsed() >= PLAIN_INTERVAL {
+            stage.said = Instant::now();
+            let seconds = stage.started.elapsed().as_secs_f64();
+            let fields = json!({
+                "event": "progress", "stage": name, "unit": stage.unit, "done": done, "total": stage.total,
+                "seconds": seconds,
+            });
+            let text = progress_line(name, stage.unit, done, stage.total, seconds, &message);
+            drop(stages);
+            self.say("INFO", &text, &message, fields);
+        }
+    }
+}
+
+impl Observe for Printer {
+    fn event(&self, event: Event) {
+        if self.quiet {
+            return;
+        }
+        match event {
+            Event::StageStarted { stage, unit, total } => {
+                let state = self.start(stage, unit, total);
+                self.stages
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(stage, state);
+                if self.json {
+                    let fields =
+                        json!({ "event": "stage_started", "stage": stage, "unit": unit, "total": total });
+                    self.say("INFO", "", "", fields);
+                }
+            }
+            Event::Progress { stage, done, message } => self.progress(stage, done, message),
+            Event::StageFinished {
+                stage,
+                seconds,
+                message,
+            } => {
+                let state = self
+                    .stages
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(stage);
+                if let Some(bar) = state.and_then(|state| state.bar) {
+                    bar.finish_and_clear();
+                }
+                let fields = json!({ "event": "stage_finished", "stage": stage, "seconds": seconds });
+                let text = format!("{} {message}, {}", self.stage(stage), duration(seconds));
+                self.say("INFO", &text, &message, fields);
+            }
+            Event::StageSkipped { stage, message } => {
+                let fields = json!({ "event": "stage_skipped", "stage": stage });
+                self.say(
+                    "INFO",
+                    &format!("{} skipped: {message}", self.stage(stage)),
+                    &message,
+                    fields,
+                );
+            }
+            Event::Warning(message) => {
+                let text = self.labelled(YELLOW, "warning", &message);
+                self.say("WARN", &text, &message, json!({}));
+            }
+            Event::Detail(message) if self.verbose > 0 => {
+                self.say("DEBUG", &format!("{:>9} {message}", ""), &message, json!({}));
+            }
+            Event::Detail(_) => {}
+        }
+    }
+}
+
+fn style(unit: &str, total: bool, color: bool) -> ProgressStyle {
+    let prefix = if color {
+        "{prefix:>9.green.bold}"
+    } else {
+        "{prefix:>9}"
+    };
+    let template = if total {
+        format!("{prefix} [{{bar:16}}] {{human_pos}}/{{human_len}} {unit} {{rate}} {{left}} {{wide_msg}}")
+    } else {
+        format!("{prefix} {{spinner}} {{human_pos}} {unit} {{rate}} {{elapsed}} {{wide_msg}}")
+    };
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style
+        .progress_chars("=> ")
+        .with_key(
+            "rate",
+            |state: &indicatif::ProgressState, text: &mut dyn std::fmt::Write| {
+                let _ = write!(text, "{}/s", rate(state.per_sec()));
+            },
+        )
+        .with_key(
+            "left",
+            |state: &indicatif::ProgressState, text: &mut dyn std::fmt::Write| {
+                if state.pos() > 0 {
+                    let _ = write!(text, "{} left", duration(state.eta().as_secs_f64()));
+                }
+            },
+        )
+}
+
+fn progress_line(
+    stage: &str,
+    unit: &str,
+    done: u64,
+    total: Option<u64>,
+    seconds: f64,
+    message: &str,
+) -> String {
+    let per_second = done as f64 / seconds.max(1e-9);
+    let mut line = format!("{stage:>9} {}", HumanCount(done));
+    if let Some(total) = total {
+        line.push_str(&format!("/{}", HumanCount(total)));
+    }
+    line.push_str(&format!(" {unit}, {}/s", rate(per_second)));
+    if let Some(total) = total.filter(|total| *total > done && done > 0) {
+        line.push_str(&format!(
+            ", {} left",
+            duration((total - done) as f64 / per_second)
+        ));
+    }
+    if !message.is_empty() {
+        line.push_str(&format!(", {message}"));
+    }
+    line
+}
+
+/// Three digits or whole numbers.
+fn rate(per_second: f64) -> impl Display {
+    if per_second < 10.0 {
+        format!("{per_second:.1}")
+    } else {
+        HumanCount(per_second as u64).to_string()
+    }
+}
+
+/// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// `1234567` as `1,234,567`.
+pub fn thousands(count: u64) -> String {
+    HumanCount(count).to_string()
+}
+
+/// Bytes in the unit that memory budgets are written in, e.g. `1.5 GB`.
+pub fn bytes(bytes: u64) -> String {
+    indicatif::DecimalBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_progress_says_rate_and_remaining_time() {
+        assert_eq!(
+            progress_line("pull", "rows", 120_000, Some(1_000_000), 5.0, ""),
+            "     pull 120,000/1,000,000 rows, 24,000/s, 37 s left"
+        );
+        assert_eq!(
+            progress_line("train", "scans", 3, None, 6.0, "objective 1.5"),
+            "    train 3 scans, 0.5/s, objective 1.5"
+        );
+        assert_eq!(
+            progress_line("pull", "rows", 0, Some(10), 5.0, ""),
+            "     pull 0/10 rows, 0.0/s"
+        );
+    }
+
+    #[test]
+    fn durations_read_well() {
+        for (seconds, text) in [
+            (0.04, "0.0 s"),
+            (9.4, "9.4 s"),
+            (59.4, "59 s"),
+            (200.0, "3 min 20 s"),
+            (7500.0, "2 h 5 min"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Every key a pipeline file may have.
+
+/// The tables, in reading order, and their keys. `[[feature]]` has the keys of its encoder, see [`ENCODERS`].
+pub const TABLES: &[(&str, &[&str])] = &[
+    ("source", &["url", "query", "key"]),
+    ("batches", &["rows"]),
+    (
+        "clean",
+        &["trim", "empty_as_null", "require", "filter", "distinct"],
+    ),
+    ("feature", &["column", "encode"]),
+    ("label", &["column", "min_rows", "rare"]),
+    ("split", &["by", "train", "validation", "test", "seed"]),
+    (
+        "model",
+        &[
+            "kind",
+            "reg_param",
+            "elastic_net_param",
+            "max_iter",
+            "tol",
+            "fit_intercept",
+            "standardization",
+            "family",
+            "history",
+        ],
+    ),
+    ("search", &["folds", "metric"]),
+    ("run", &["dir", "memory", "threads"]),
+];
+
+/// The values of `feature.encode`, and the keys that each adds to `column` and `encode`.
+pub const ENCODERS: &[(&str, &[&str])] = &[
+    ("one_hot", &["unseen", "min_count", "max_categories", "scale"]),
+    (
+        "ngrams",
+        &["range", "bits", "analyzer", "lowercase", "norm", "min_count"],
+    ),
+    ("numeric", &["impute", "scale"]),
+];
+
+/// The keys of a table.
+pub(super) fn of_table(table: &str) -> &'static [&'static str] {
+    find(TABLES, table)
+}
+
+/// The keys that an encoder adds.
+pub(super) fn of_encoder(encoder: &str) -> &'static [&'static str] {
+    find(ENCODERS, encoder)
+}
+
+fn find(list: &'static [(&str, &[&str])], name: &str) -> &'static [&'static str] {
+    list.iter()
+        .find(|(known, _)| *known == name)
+        .map_or(&[], |(_, keys)| keys)
+}

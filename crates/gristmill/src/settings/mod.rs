@@ -1,0 +1,173 @@
+//! The pipeline file: TOML in, validated settings or every problem at its line out.
+
+mod convert;
+mod keys;
+mod reader;
+mod sections;
+mod validate;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use gristmill_run::settings::Pipeline;
+use toml::de::DeTable;
+
+pub use keys::{ENCODERS, TABLES};
+
+use crate::diagnose::{Diagnostic, Source, Span};
+
+/// No pipeline file is longer; a data file given by mistake is.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A pipeline file that was read without a problem.
+#[derive(Debug)]
+pub struct PipelineFile {
+    /// What it says, with every default filled in.
+    pub pipeline: Pipeline,
+    /// Where it was read from.
+    pub path: PathBuf,
+    source: Arc<Source>,
+    spans: BTreeMap<String, Span>,
+}
+
+impl PipelineFile {
+    /// Reads and validates the file at `path`, with `${VAR}` from the environment of the process.
+    pub fn read(path: &Path) -> Result<Self, Vec<Diagnostic>> {
+        let name = path.display().to_string();
+        let problem = |message: String| vec![Diagnostic::new(&Source::new(&name, ""), None, message)];
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text))
+            .map_err(|error| problem(format!("cannot read the pipeline file: {error}")))?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(problem(format!(
+                "this is not a pipeline file: it is longer than {MAX_BYTES} bytes"
+            )));
+        }
+        Self::parse(path, &text, &|variable| std::env::var(variable).ok())
+    }
+
+    /// Validates `text` as the content of the file at `path`; `environment` knows the values of `${VAR}`.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let source = Source::new(path.display().to_string(), text);
+        let (root, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            return Err(syntax_problems(&source, text, &errors));
+        }
+        let mut reader = reader::Reader::new(Arc::clone(&source), environment);
+        let pipeline = sections::pipeline(&mut reader, root.get_ref(), path);
+        validate::contradictions(&mut reader, &pipeline);
+        let (mut problems, spans) = (reader.problems, reader.spans);
+        if !problems.is_empty() {
+            problems.sort_by_key(Diagnostic::start);
+            return Err(problems);
+        }
+        Ok(Self {
+            pipeline,
+            path: path.to_owned(),
+            source,
+            spans,
+        })
+    }
+
+    /// Where a setting is written, e.g. `source.key`, `clean.require[0]`, `feature[1].column`; `None` if it is a default.
+    pub fn locate(&self, setting: &str) -> Option<Span> {
+        self.spans.get(setting).cloned()
+    }
+
+    /// A problem with a setting, found later than while reading; `help` may be empty.
+    pub fn problem(&self, setting: &str, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(&self.source, self.locate(setting), message).help(help)
+    }
+
+    /// Reports every column that the file names and `schema`, the schema of the query, does not have.
+    pub fn check_columns(&self, schema: &Schema) -> Vec<Diagnostic> {
+        let pipeline = &self.pipeline;
+        let mut named = vec![("source.key".to_owned(), pipeline.source.key.as_str())];
+        for (index, column) in pipeline.clean.require.iter().enumerate() {
+            named.push((format!("clean.require[{index}]"), column));
+        }
+        for (index, feature) in pipeline.features.iter().enumerate() {
+            named.push((format!("feature[{index}].column"), feature.column()));
+        }
+        named.push(("label.column".to_owned(), &pipeline.label.column));
+        // The default is the key, which is checked already.
+        if self.locate("split.by").is_some() {
+            named.push(("split.by".to_owned(), &pipeline.split.by));
+        }
+        let columns: Vec<&str> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
+        let missing = named.iter().filter(|(_, column)| !columns.contains(column));
+        missing
+            .map(|(setting, column)| self.missing_column(setting, column, &columns))
+            .collect()
+    }
+
+    /// The place in the file that an error from the source or the cleaning is about, if it is about one.
+    pub fn explain(&self, error: &gristmill_data::Error) -> Option<Diagnostic> {
+        use gristmill_data::Error;
+        let setting = match error {
+            Error::Url { .. } | Error::Connect { .. } => "source.url".to_owned(),
+            Error::Query { .. } => "source.query".to_owned(),
+            Error::KeyMissing { available, .. } => {
+                let columns: Vec<&str> = available.iter().map(String::as_str).collect();
+                return Some(self.missing_column("source.key", &self.pipeline.source.key, &columns));
+            }
+            Error::KeyType { .. } => "source.key".to_owned(),
+            Error::ColumnType { .. } => "source.query".to_owned(),
+            Error::Clean { setting, .. } => format!("clean.{setting}"),
+            _ => return None,
+        };
+        Some(self.problem(&setting, error.to_string(), ""))
+    }
+
+    fn missing_column(&self, setting: &str, column: &str, columns: &[&str]) -> Diagnostic {
+        const SHOWN: usize = 40;
+        let mut help = format!(
+            "its columns are: {}",
+            reader::quoted(columns.iter().take(SHOWN).copied())
+        );
+        if columns.len() > SHOWN {
+            help.push_str(&format!(" and {} more", columns.len() - SHOWN));
+        }
+        // As written: the name may come from the environment.
+        let span = self.locate(setting);
+        let written = span
+            .as_ref()
+            .map_or("", |span| self.source.slice(span))
+            .trim_matches(['"', '\'']);
+        self.problem(setting, format!("source.query has no column `{written}`"), help)
+            .label(reader::did_you_mean(column, columns.iter().copied()))
+    }
+}
+
+/// The first syntax error of each line: what follows on it is often only its echo.
+fn syntax_problems(source: &Arc<Source>, text: &str, errors: &[toml::de::Error]) -> Vec<Diagnostic> {
+    let mut spans: Vec<(Span, &str)> = errors
+        .iter()
+        .map(|error| (error.span().unwrap_or(0..0), error.message()))
+        .collect();
+    spans.sort_by_key(|(span, _)| span.start);
+    spans.dedup_by_key(|(span, _)| text.get(..span.start).map(|before| before.matches('\n').count()));
+    let problem = |(span, message)| {
+        // The parser lists what it would take after a comma.
+        let (message, expected) = match str::split_once(message, ", ") {
+            Some((message, expected)) => (message, expected),
+            None => (message, ""),
+        };
+        Diagnostic::new(source, Some(span), format!("TOML syntax: {message}")).label(expected)
+    };
+    spans.into_iter().map(problem).collect()
+}

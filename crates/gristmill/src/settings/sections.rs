@@ -1,0 +1,338 @@
+//! The tables of a pipeline file, one function each, with every default.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use gristmill_data::settings::{CleanSettings, SourceSettings};
+use gristmill_learn::settings::{
+    Analyzer, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric, NgramSettings, Norm,
+    NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, SplitSettings, Unseen,
+};
+use gristmill_run::settings::{Pipeline, RunSettings};
+use toml::de::{DeTable, DeValue};
+
+use super::keys;
+use super::reader::{Reader, Section, Value};
+use super::value;
+
+/// The smallest `run.memory`.
+const MIN_MEMORY: u64 = 64_000_000;
+
+const SCALES: &[(&str, Scale)] = &[("standard", Scale::Standard), ("none", Scale::None)];
+
+/// Reads the whole file; the result is of use only if no problem was reported.
+pub(super) fn pipeline<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Path) -> Pipeline {
+    r.tables(root);
+    for (table, example) in [
+        (
+            "source",
+            "url = \"sqlite:data.db\"\nquery = \"SELECT id, name, country FROM artist\"\nkey = \"id\"",
+        ),
+        ("feature", "column = \"name\"\nencode = \"ngrams\""),
+        ("label", "column = \"country\""),
+        ("model", "kind = \"logistic_regression\""),
+    ] {
+        if !root.contains_key(table) {
+            let header = super::reader::header(table);
+            let problem = r.at(None, format!("{header} is missing"));
+            r.problems
+                .push(problem.help(format!("add, for example:\n{header}\n{example}")));
+        }
+    }
+    let source = source(r, root);
+    let features = r.features(root);
+    Pipeline {
+        batch_rows: batch_rows(r, root),
+        clean: clean(r, root),
+        features: features
+            .iter()
+            .filter_map(|section| feature(r, section))
+            .collect(),
+        label: label(r, root),
+        split: split(r, root, &source.key),
+        model: model(r, root),
+        search: search(r, root),
+        run: run(r, root, path),
+        source,
+    }
+}
+
+/// The table `name`, its keys checked.
+fn open<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, name: &'static str) -> Section<'t> {
+    let section = r.section(root, name);
+    r.keys(&section, keys::of_table(name), |_| None);
+    section
+}
+
+fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> SourceSettings {
+    let s = open(r, root, "source");
+    SourceSettings {
+        url: r.require(
+            &s,
+            "url",
+            "url = \"sqlite:data.db\" or \"postgres://user@host/db\"",
+            Reader::text,
+        ),
+        query: r.require(&s, "query", "query = \"SELECT … FROM …\"", Reader::text),
+        key: r.require(
+            &s,
+            "key",
+            "key = \"id\": a column of the query to cut batches by",
+            Reader::text,
+        ),
+    }
+}
+
+fn batch_rows<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> u64 {
+    let s = open(r, root, "batches");
+    r.get(&s, "rows", |r, name, v| {
+        r.integer(name, v, 1..=u64::from(u32::MAX))
+    })
+    .unwrap_or(50_000)
+}
+
+fn clean<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> CleanSettings {
+    let s = open(r, root, "clean");
+    CleanSettings {
+        trim: r.get(&s, "trim", Reader::boolean).unwrap_or(true),
+        empty_as_null: r.get(&s, "empty_as_null", Reader::boolean).unwrap_or(true),
+        require: r
+            .get(&s, "require", |r, name, v| {
+                r.list(name, v, "a list of columns", Reader::text)
+            })
+            .unwrap_or_default(),
+        filter: r.get(&s, "filter", Reader::text),
+        distinct: r.get(&s, "distinct", Reader::boolean).unwrap_or(false),
+    }
+}
+
+/// A `[[feature]]`; `None` if its encoder is unknown.
+fn feature<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> Option<FeatureSettings> {
+    let words: Vec<(&str, &str)> = keys::ENCODERS.iter().map(|(name, _)| (*name, *name)).collect();
+    let example = "encode = \"one_hot\", \"ngrams\" or \"numeric\"";
+    let encoder = r.require(s, "encode", example, |r, name, v| r.choice(name, v, &words));
+    let column = r.require(s, "column", "column = \"…\": a column of the query", Reader::text);
+    if encoder.is_empty() {
+        return None;
+    }
+    let known = [keys::of_table("feature"), keys::of_encoder(encoder)].concat();
+    r.keys(s, &known, |key| {
+        let (other, _) = keys::ENCODERS.iter().find(|(_, keys)| keys.contains(&key))?;
+        Some(format!("it goes with encode = \"{other}\", not \"{encoder}\""))
+    });
+    let min_count = |r: &mut Reader<'t>| r.get(s, "min_count", |r, name, v| r.integer(name, v, 1..=u64::MAX));
+    let scale = |r: &mut Reader<'t>| r.get(s, "scale", |r, name, v| r.choice(name, v, SCALES));
+    Some(match encoder {
+        "one_hot" => FeatureSettings::OneHot(OneHotSettings {
+            column,
+            unseen: r
+                .get(s, "unseen", |r, name, v| {
+                    let words = [
+                        ("keep", Unseen::Keep),
+                        ("skip", Unseen::Skip),
+                        ("error", Unseen::Error),
+                    ];
+                    r.choice(name, v, &words)
+                })
+                .unwrap_or(Unseen::Keep),
+            min_count: min_count(r).unwrap_or(1),
+            max_categories: r
+                .get(s, "max_categories", |r, name, v| {
+                    r.integer(name, v, 1..=u64::from(u32::MAX))
+                })
+                .unwrap_or(100_000),
+            scale: scale(r).unwrap_or(Scale::None),
+        }),
+        "ngrams" => FeatureSettings::Ngrams(NgramSettings {
+            column,
+            range: r.get(s, "range", ngram_range).unwrap_or((1, 3)),
+            bits: r
+                .get(s, "bits", |r, name, v| r.integer(name, v, 1..=24))
+                .unwrap_or(18) as u32,
+            analyzer: r
+                .get(s, "analyzer", |r, name, v| {
+                    r.choice(
+                        name,
+                        v,
+                        &[("char", Analyzer::Char), ("char_wb", Analyzer::CharWb)],
+                    )
+                })
+                .unwrap_or(Analyzer::Char),
+            lowercase: r.get(s, "lowercase", Reader::boolean).unwrap_or(true),
+            norm: r
+                .get(s, "norm", |r, name, v| {
+                    r.choice(name, v, &[("l2", Norm::L2), ("none", Norm::None)])
+                })
+                .unwrap_or(Norm::L2),
+            min_count: min_count(r).unwrap_or(1),
+        }),
+        _ => FeatureSettings::Numeric(NumericSettings {
+            column,
+            impute: r.get(s, "impute", impute).unwrap_or(Impute::Mean),
+            scale: scale(r).unwrap_or(Scale::Standard),
+        }),
+    })
+}
+
+fn ngram_range<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<(u32, u32)> {
+    let expected = "[shortest, longest], each from 1 to 8";
+    let ends = r.list(name, v, expected, |r, name, v| r.integer(name, v, 1..=8))?;
+    match ends.as_slice() {
+        [shortest, longest] if shortest <= longest => Some((*shortest as u32, *longest as u32)),
+        _ => r.not_allowed(name, v, expected),
+    }
+}
+
+fn impute<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<Impute> {
+    let expected = "\"mean\", \"median\" or a number without quotes";
+    match v.get_ref() {
+        DeValue::String(text) if text.parse::<f64>().is_ok() => r.not_allowed(name, v, expected),
+        DeValue::String(_) => r.choice(name, v, &[("mean", Impute::Mean), ("median", Impute::Median)]),
+        _ => r.number(name, v, expected, |_| true).map(Impute::Constant),
+    }
+}
+
+fn label<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LabelSettings {
+    let s = open(r, root, "label");
+    LabelSettings {
+        column: r.require(&s, "column", "column = \"…\": the column to learn", Reader::text),
+        min_rows: r
+            .get(&s, "min_rows", |r, name, v| r.integer(name, v, 1..=u64::MAX))
+            .unwrap_or(1),
+        rare: r
+            .get(&s, "rare", |r, name, v| {
+                r.choice(name, v, &[("drop", Rare::Drop), ("other", Rare::Other)])
+            })
+            .unwrap_or(Rare::Drop),
+    }
+}
+
+fn split<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, key: &str) -> SplitSettings {
+    let s = open(r, root, "split");
+    let mut share = |key, default| {
+        r.get(&s, key, |r, name, v| {
+            r.number(name, v, "a share from 0 to 1", |x| (0.0..=1.0).contains(&x))
+        })
+        .unwrap_or(default)
+    };
+    let (train, validation, test) = (
+        share("train", 0.7),
+        share("validation", 0.15),
+        share("test", 0.15),
+    );
+    SplitSettings {
+        by: r.get(&s, "by", Reader::text).unwrap_or_else(|| key.to_owned()),
+        train,
+        validation,
+        test,
+        seed: r
+            .get(&s, "seed", |r, name, v| r.integer(name, v, 0..=u64::MAX))
+            .unwrap_or(42),
+    }
+}
+
+fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LogisticSettings {
+    let s = open(r, root, "model");
+    r.require(&s, "kind", "kind = \"logistic_regression\"", |r, name, v| {
+        r.choice(name, v, &[("logistic_regression", ())])
+    });
+    let strength = |r: &mut Reader<'t>, name: &str, v| r.number(name, v, "a number, 0 or more", |x| x >= 0.0);
+    let iterations = |r: &mut Reader<'t>, name: &str, v| {
+        r.integer(name, v, 1..=u64::from(u32::MAX))
+            .map(|limit| limit as u32)
+    };
+    LogisticSettings {
+        reg_param: r
+            .get(&s, "reg_param", |r, n, v| r.axis(n, v, strength))
+            .unwrap_or(vec![0.0]),
+        elastic_net_param: r
+            .get(&s, "elastic_net_param", |r, n, v| r.axis(n, v, elastic_net))
+            .unwrap_or(vec![0.0]),
+        max_iter: r
+            .get(&s, "max_iter", |r, n, v| r.axis(n, v, iterations))
+            .unwrap_or(vec![100]),
+        tol: r
+            .get(&s, "tol", |r, name, v| {
+                r.number(name, v, "a number above 0", |x| x > 0.0)
+            })
+            .unwrap_or(1e-6),
+        fit_intercept: r.get(&s, "fit_intercept", Reader::boolean).unwrap_or(true),
+        standardization: r.get(&s, "standardization", Reader::boolean).unwrap_or(true),
+        family: r
+            .get(&s, "family", |r, name, v| {
+                let words = [
+                    ("auto", Family::Auto),
+                    ("binomial", Family::Binomial),
+                    ("multinomial", Family::Multinomial),
+                ];
+                r.choice(name, v, &words)
+            })
+            .unwrap_or(Family::Auto),
+        history: r
+            .get(&s, "history", |r, name, v| r.integer(name, v, 1..=100))
+            .unwrap_or(10) as u32,
+    }
+}
+
+fn elastic_net<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<f64> {
+    let share = r.number(name, v, "a share from 0 to 1", |x| (0.0..=1.0).contains(&x))?;
+    if share > 0.0 {
+        let message = format!("`{name}` = {} is not supported yet", r.written(v));
+        let problem = r.at(Some(v.span()), message).label("only 0.0, an L2 penalty, is");
+        r.problems
+            .push(problem.help("leave the L1 share away, or set it to 0.0"));
+        return None;
+    }
+    Some(share)
+}
+
+fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> SearchSettings {
+    let s = open(r, root, "search");
+    SearchSettings {
+        folds: r
+            .get(&s, "folds", |r, name, v| r.integer(name, v, 2..=100))
+            .unwrap_or(3) as u32,
+        metric: r
+            .get(&s, "metric", |r, name, v| {
+                let words = [
+                    ("f1", Metric::F1),
+                    ("macro_f1", Metric::MacroF1),
+                    ("accuracy", Metric::Accuracy),
+                    ("log_loss", Metric::LogLoss),
+                ];
+                r.choice(name, v, &words)
+            })
+            .unwrap_or(Metric::F1),
+    }
+}
+
+fn run<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Path) -> RunSettings {
+    let s = open(r, root, "run");
+    RunSettings {
+        dir: r.get(&s, "dir", Reader::text).map_or_else(
+            || Path::new("runs").join(path.file_stem().unwrap_or_default()),
+            PathBuf::from,
+        ),
+        memory: r.get(&s, "memory", memory).unwrap_or(2_000_000_000),
+        threads: r
+            .get(&s, "threads", |r, name, v| r.integer(name, v, 1..=1024))
+            .map_or_else(cores, |threads| threads as usize),
+    }
+}
+
+fn memory<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<u64> {
+    let expected = "64MB or more, as \"2GB\", \"512MB\", \"1GiB\" or bytes";
+    let bytes = match v.get_ref() {
+        DeValue::String(_) => value::bytes(&r.text(name, v)?),
+        DeValue::Integer(bytes) => u64::from_str_radix(bytes.as_str(), bytes.radix()).ok(),
+        _ => return r.wrong_type(name, v, expected),
+    };
+    match bytes.filter(|bytes| *bytes >= MIN_MEMORY) {
+        None => r.not_allowed(name, v, expected),
+        enough => enough,
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}

@@ -1,0 +1,115 @@
+//! What a pipeline file cannot say in one place because of what it says in another.
+
+use std::mem::discriminant;
+
+use gristmill_learn::settings::FeatureSettings;
+use gristmill_run::settings::Pipeline;
+
+use super::reader::Reader;
+
+/// Reports every contradiction between settings that are each fine by themselves.
+pub(super) fn contradictions(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    shares(r, pipeline);
+    label_elsewhere(r, pipeline);
+    features_twice(r, pipeline);
+}
+
+fn shares(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    let split = &pipeline.split;
+    let shares = [
+        ("train", split.train),
+        ("validation", split.validation),
+        ("test", split.test),
+    ];
+    let settings = shares.map(|(name, _)| format!("split.{name}"));
+    if !settings.iter().all(|setting| r.usable(setting)) {
+        return;
+    }
+    let given = settings.iter().find_map(|setting| r.spans.get(setting).cloned());
+    let sum = split.train + split.validation + split.test;
+    if (sum - 1.0).abs() > 1e-9 {
+        let listed = shares.map(|(name, share)| {
+            let default = if r.spans.contains_key(&format!("split.{name}")) {
+                ""
+            } else {
+                " (the default)"
+            };
+            format!("{name} = {share}{default}")
+        });
+        // Rounded, so that 0.7 + 0.2 + 0.2 reads 1.1.
+        let sum = (sum * 1e9).round() / 1e9;
+        let problem = r.at(given, format!("the shares of [split] sum to {sum}, not to 1"));
+        r.problems.push(problem.help(listed.join(", ")));
+    } else if split.train <= 0.0 {
+        let at = r.spans.get("split.train").cloned();
+        let problem = r.at(at, "`split.train` is 0: no row would be left to train on");
+        r.problems.push(problem.label("expected a share above 0"));
+    }
+}
+
+fn label_elsewhere(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    let label = pipeline.label.column.as_str();
+    let label_at = r.spans.get("label.column").cloned();
+    if label.is_empty() {
+        return;
+    }
+    for (setting, feature) in features(r, pipeline) {
+        if feature.column() == label {
+            let problem = r
+                .at(
+                    r.spans.get(&setting).cloned(),
+                    "the label column is also a feature",
+                )
+                .label("the model would read the answer here")
+                .related(label_at.clone(), "the label");
+            r.problems.push(problem.help("leave this [[feature]] away"));
+        }
+    }
+    if pipeline.split.by == label {
+        let by_at = r
+            .spans
+            .get("split.by")
+            .or_else(|| r.spans.get("source.key"))
+            .cloned();
+        let problem = r
+            .at(by_at, "the rows are split by the label column")
+            .label("each class would fall on one side as a whole")
+            .related(label_at, "the label");
+        r.problems
+            .push(problem.help("set split.by to the column that tells entities apart"));
+    }
+}
+
+fn features_twice(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    let features = features(r, pipeline);
+    for (at, (setting, feature)) in features.iter().enumerate() {
+        let same = |(_, earlier): &&(String, &FeatureSettings)| {
+            earlier.column() == feature.column() && discriminant(*earlier) == discriminant(*feature)
+        };
+        if let Some((first, _)) = features[..at].iter().find(same) {
+            let problem = r
+                .at(
+                    r.spans.get(setting).cloned(),
+                    "two features have the same column and encoder",
+                )
+                .label("the same again")
+                .related(r.spans.get(first).cloned(), "first here");
+            r.problems
+                .push(problem.help("leave one away, or encode the column in another way"));
+        }
+    }
+}
+
+/// Each feature with the path of its column; none if some could not be read, since paths count all of them.
+fn features<'p>(r: &Reader<'_>, pipeline: &'p Pipeline) -> Vec<(String, &'p FeatureSettings)> {
+    if r.spans
+        .contains_key(&format!("feature[{}]", pipeline.features.len()))
+    {
+        return Vec::new();
+    }
+    let paths = pipeline.features.iter().enumerate();
+    let paths = paths.map(|(index, feature)| (format!("feature[{index}].column"), feature));
+    paths
+        .filter(|(_, feature)| !feature.column().is_empty())
+        .collect()
+}

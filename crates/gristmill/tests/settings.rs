@@ -1,0 +1,599 @@
+//! Pipeline files: what a good one means, and how every kind of bad one is answered.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+
+use arrow::datatypes::{DataType, Field, Schema};
+use gristmill::diagnose::{Diagnostic, WIDTH};
+use gristmill::settings::{ENCODERS, PipelineFile, TABLES};
+use gristmill_learn::settings::{
+    Analyzer, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric, NgramSettings, Norm,
+    NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, SplitSettings, Unseen,
+};
+
+const SECRET: &str = "hunter2-from-the-environment";
+
+const MINIMAL: &str = r#"[source]
+url = "sqlite:artists.db"
+query = "SELECT id, name, country FROM artist"
+key = "id"
+
+[[feature]]
+column = "name"
+encode = "ngrams"
+
+[label]
+column = "country"
+
+[model]
+kind = "logistic_regression"
+"#;
+
+const FULL: &str = r#"
+[source]
+url = "${DATABASE_URL}"
+query = "SELECT a.id, a.name FROM artist a"
+key = "id"
+
+[batches]
+rows = 50_000
+
+[clean]
+trim = true
+empty_as_null = true
+require = ["name", "country"]
+filter = "country <> 'unknown'"
+distinct = true
+
+[[feature]]
+column = "language"
+encode = "one_hot"
+unseen = "keep"
+min_count = 1
+max_categories = 100_000
+[[feature]]
+column = "name"
+encode = "ngrams"
+range = [1, 3]
+bits = 18
+[[feature]]
+column = "begin_year"
+encode = "numeric"
+impute = "mean"
+scale = "standard"
+
+[label]
+column = "country"
+min_rows = 20
+
+[split]
+by = "id"
+train = 0.7
+validation = 0.15
+test = 0.15
+seed = 42
+
+[model]
+kind = "logistic_regression"
+reg_param = [0.01, 0.1, 1.0]
+elastic_net_param = 0.0
+max_iter = [10, 50, 100]
+tol = 1e-6
+
+[search]
+folds = 3
+metric = "f1"
+
+[run]
+dir = "runs/artists"
+memory = "2GB"
+threads = 2
+"#;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "DATABASE_URL" => Some("postgres://me@host/db".to_owned()),
+        "SECRET" => Some(SECRET.to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+fn parse(text: &str) -> Result<PipelineFile, Vec<Diagnostic>> {
+    PipelineFile::parse(Path::new("etc/artists.toml"), text, &environment)
+}
+
+fn render(problems: &[Diagnostic]) -> String {
+    problems
+        .iter()
+        .map(|problem| problem.render(false))
+        .collect::<Vec<_>>()
+        .join("\n\n")
+}
+
+/// The minimal file with `from` replaced by `to`, once.
+fn edited(from: &str, to: &str) -> String {
+    assert!(MINIMAL.contains(from), "{from}");
+    MINIMAL.replacen(from, to, 1)
+}
+
+/// The minimal file with more tables behind it.
+fn with(tables: &str) -> String {
+    format!("{MINIMAL}\n{tables}")
+}
+
+/// The minimal file with a second feature.
+fn with_feature(keys: &str) -> String {
+    edited("[label]", &format!("[[feature]]\n{keys}\n\n[label]"))
+}
+
+/// The minimal file with more keys in `[model]`.
+fn with_model(keys: &str) -> String {
+    format!("{MINIMAL}{keys}\n")
+}
+
+fn bad_pipelines() -> Vec<(&'static str, String)> {
+    vec![
+        ("an empty file", String::new()),
+        ("syntax: a value without quotes", with("[run]\nmemory = 2GB")),
+        (
+            "syntax: a string that does not end",
+            edited("key = \"id\"", "key = \"id"),
+        ),
+        (
+            "syntax: a key given twice",
+            edited("key = \"id\"", "key = \"id\"\nkey = \"name\""),
+        ),
+        ("syntax: a colon for an equals sign", with("[run]\nthreads: 2")),
+        ("an unknown table", with("[serach]\nfolds = 3")),
+        (
+            "an unknown table like no other",
+            with("[notifications]\nmail = true"),
+        ),
+        ("a key outside of its table", format!("folds = 5\n{MINIMAL}")),
+        ("an unknown key", with("[search]\nfold = 3")),
+        ("a key of another table", with_model("seed = 1")),
+        ("a key in camel case", with_model("regParam = 0.1")),
+        ("a key like no other", with_model("learning_rate = 0.1")),
+        (
+            "a table where a list of tables goes",
+            edited("[[feature]]", "[feature]"),
+        ),
+        (
+            "a list of tables where a table goes",
+            edited("[label]", "[[label]]"),
+        ),
+        ("a value where a table goes", format!("search = 3\n{MINIMAL}")),
+        (
+            "required keys are absent",
+            edited("key = \"id\"", "").replace("kind = \"logistic_regression\"", ""),
+        ),
+        (
+            "a feature without anything",
+            edited("[label]", "[[feature]]\n\n[label]"),
+        ),
+        (
+            "a required table is absent",
+            edited("[label]\ncolumn = \"country\"", ""),
+        ),
+        (
+            "empty texts",
+            edited("key = \"id\"", "key = \" \"").replace("country\"\n\n[model]", "\"\n\n[model]"),
+        ),
+        (
+            "wrong types",
+            with("[batches]\nrows = \"many\"\n[clean]\ntrim = 1\nrequire = \"name\"\nfilter = true"),
+        ),
+        (
+            "more wrong types",
+            with_model("tol = \"small\"\nmax_iter = [10, 2.5, true]\nfamily = 2000-01-01"),
+        ),
+        (
+            "integers out of range",
+            with("[batches]\nrows = 0\n[search]\nfolds = 1\n[run]\nthreads = 0"),
+        ),
+        (
+            "numbers out of range",
+            with_model("reg_param = -0.1\ntol = 0\nmax_iter = 0\nhistory = 0"),
+        ),
+        ("not a number", with_model("reg_param = [0.1, nan]\ntol = inf")),
+        (
+            "an integer too large for any type",
+            with_model("max_iter = 99_999_999_999_999_999_999"),
+        ),
+        ("counts of rows", edited("[model]", "min_rows = 0\n\n[model]")),
+        (
+            "the options of n-grams",
+            edited(
+                "\"ngrams\"",
+                "\"ngrams\"\nbits = 25\nrange = [3, 1]\nmin_count = 0",
+            ),
+        ),
+        (
+            "a range that is no pair",
+            edited("\"ngrams\"", "\"ngrams\"\nrange = [1, 2, 3]"),
+        ),
+        ("an unknown encoder", edited("\"ngrams\"", "\"n-gram\"")),
+        (
+            "unknown words",
+            with_feature("column = \"language\"\nencode = \"one_hot\"\nunseen = \"kep\"\nscale = \"minmax\"")
+                + "family = \"softmax\"\n[search]\nmetric = \"macro-f1\"\n",
+        ),
+        (
+            "more unknown words",
+            edited("\"ngrams\"", "\"ngrams\"\nanalyzer = \"word\"\nnorm = \"L2\"")
+                .replace("[model]", "rare = \"others\"\n[model]"),
+        ),
+        (
+            "an unknown imputation",
+            with_feature("column = \"year\"\nencode = \"numeric\"\nimpute = \"0\""),
+        ),
+        (
+            "an imputation that is no number",
+            with_feature("column = \"year\"\nencode = \"numeric\"\nimpute = nan"),
+        ),
+        (
+            "an unknown model",
+            edited("logistic_regression", "linear_regression"),
+        ),
+        (
+            "an option of another encoder",
+            with_feature("column = \"language\"\nencode = \"one_hot\"\nbits = 18"),
+        ),
+        (
+            "the label as a feature",
+            with_feature("column = \"country\"\nencode = \"one_hot\""),
+        ),
+        (
+            "the same feature twice",
+            with_feature("column = \"name\"\nencode = \"ngrams\"\nbits = 20"),
+        ),
+        ("split by the label", with("[split]\nby = \"country\"")),
+        ("shares that do not sum to one", with("[split]\ntrain = 0.8")),
+        ("a share out of range", with("[split]\ntrain = 1.2\ntest = -0.2")),
+        (
+            "nothing to train on",
+            with("[split]\ntrain = 0\nvalidation = 0.5\ntest = 0.5"),
+        ),
+        (
+            "the same grid value twice",
+            with_model("reg_param = [0.1, 1.0, 1]\nmax_iter = [10, 10]"),
+        ),
+        ("an empty axis", with_model("max_iter = []")),
+        ("elastic net", with_model("elastic_net_param = [0.0, 0.5]")),
+        ("memory without a unit", with("[run]\nmemory = \"2\"")),
+        ("memory too small", with("[run]\nmemory = \"10MB\"")),
+        ("memory in bytes too small", with("[run]\nmemory = 2")),
+        (
+            "a variable that is not set",
+            edited("sqlite:artists.db", "postgres://me:${PGPASSWORD}@host/db"),
+        ),
+        (
+            "a variable without a name",
+            edited("sqlite:artists.db", "sqlite:${}.db"),
+        ),
+        (
+            "a variable that is empty",
+            edited("sqlite:artists.db", "${EMPTY}"),
+        ),
+        (
+            "a secret from the environment in the wrong place",
+            with_feature("column = \"${SECRET}\"\nencode = \"${SECRET}\"")
+                + "tol = \"${SECRET}\"\n[run]\nmemory = \"${SECRET}\"\n",
+        ),
+        (
+            "a password written in the file",
+            "[source]\nurl = { a = \"postgres://me:hunter2@host/db?password=hunter2\" }\n".to_owned()
+                + MINIMAL
+                    .split_once("query")
+                    .map(|(_, rest)| format!("query{rest}"))
+                    .unwrap()
+                    .as_str(),
+        ),
+        (
+            "a query of several lines",
+            edited(
+                "\"SELECT id, name, country FROM artist\"",
+                "[\"\"\"\nSELECT *\nFROM artist\"\"\"]",
+            ),
+        ),
+        (
+            "a long line",
+            edited(
+                "SELECT id",
+                &format!("{} ${{GONE}}", "SELECT id, a_column_with_a_long_name ".repeat(6)),
+            ),
+        ),
+    ]
+}
+
+#[test]
+fn every_bad_pipeline_is_answered() {
+    let mut catalogue = String::new();
+    for (name, text) in bad_pipelines() {
+        let Err(problems) = parse(&text) else {
+            panic!("`{name}` was accepted")
+        };
+        let rendered = render(&problems);
+        for secret in [SECRET, "hunter2"] {
+            assert!(!rendered.contains(secret), "{name}:\n{rendered}");
+            assert!(
+                !problems
+                    .iter()
+                    .any(|problem| problem.json().to_string().contains(secret)),
+                "{name}"
+            );
+        }
+        for line in rendered.lines() {
+            assert!(line.chars().count() <= WIDTH, "{name}: {line}");
+        }
+        catalogue.push_str(&format!("######## {name}\n{rendered}\n\n"));
+    }
+    insta::assert_snapshot!("bad_pipelines", catalogue);
+}
+
+#[test]
+fn a_problem_has_its_place_in_json() {
+    let problems = parse(&with("[search]\nfold = 3")).unwrap_err();
+    insta::assert_snapshot!(problems[0].json(), @r#"{"column":1,"file":"etc/artists.toml","help":["the keys here are: `folds`, `metric`"],"label":"did you mean `folds`?","line":17,"message":"unknown key `fold` in [search]"}"#);
+}
+
+#[test]
+fn missing_columns_are_reported_at_their_line() {
+    let text = FULL
+        .replace("by = \"id\"", "by = \"artist\"")
+        .replace("require = [", "require = [\"nam\", ");
+    let file = parse(&text).unwrap();
+    let columns = ["artist_id", "name", "country", "languages", "year"];
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|name| Field::new(*name, DataType::Utf8, true))
+        .collect();
+    insta::assert_snapshot!(
+        "missing_columns",
+        render(&file.check_columns(&Schema::new(fields)))
+    );
+}
+
+#[test]
+fn a_file_with_all_its_columns_has_no_missing_column() {
+    let fields: Vec<Field> = ["id", "name", "country"]
+        .iter()
+        .map(|name| Field::new(*name, DataType::Utf8, true))
+        .collect();
+    assert!(
+        parse(MINIMAL)
+            .unwrap()
+            .check_columns(&Schema::new(fields))
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_missing_column_named_by_the_environment_is_shown_as_written() {
+    let file = parse(&edited("column = \"name\"", "column = \"${SECRET}\"")).unwrap();
+    let fields: Vec<Field> = ["id", "country"]
+        .iter()
+        .map(|name| Field::new(*name, DataType::Utf8, true))
+        .collect();
+    let rendered = render(&file.check_columns(&Schema::new(fields)));
+    assert!(
+        rendered.contains("${SECRET}") && !rendered.contains(SECRET),
+        "{rendered}"
+    );
+}
+
+#[test]
+fn errors_of_the_source_are_shown_at_their_setting() {
+    use gristmill_data::Error;
+    let file = parse(FULL).unwrap();
+    let errors = [
+        Error::Connect {
+            url: "postgres://me@host/db".into(),
+            why: "connection refused".into(),
+        },
+        Error::KeyMissing {
+            key: "id".into(),
+            available: vec!["ids".into(), "name".into()],
+        },
+        Error::Clean {
+            setting: "filter",
+            why: "there is no column `contry`".into(),
+        },
+    ];
+    let explained: Vec<Diagnostic> = errors.iter().map(|error| file.explain(error).unwrap()).collect();
+    insta::assert_snapshot!("errors_of_the_source", render(&explained));
+    assert!(file.explain(&Error::Empty("no rows".into())).is_none());
+}
+
+#[test]
+fn the_minimal_file_has_the_documented_defaults() {
+    let pipeline = parse(MINIMAL).unwrap().pipeline;
+    assert_eq!(pipeline.source.url, "sqlite:artists.db");
+    assert_eq!(pipeline.batch_rows, 50_000);
+    assert!(pipeline.clean.trim && pipeline.clean.empty_as_null && !pipeline.clean.distinct);
+    assert!(pipeline.clean.require.is_empty() && pipeline.clean.filter.is_none());
+    let ngrams = NgramSettings {
+        column: "name".into(),
+        range: (1, 3),
+        bits: 18,
+        analyzer: Analyzer::Char,
+        lowercase: true,
+        norm: Norm::L2,
+        min_count: 1,
+    };
+    assert_eq!(pipeline.features, [FeatureSettings::Ngrams(ngrams)]);
+    assert_eq!(
+        pipeline.label,
+        LabelSettings {
+            column: "country".into(),
+            min_rows: 1,
+            rare: Rare::Drop
+        }
+    );
+    let split = SplitSettings {
+        by: "id".into(),
+        train: 0.7,
+        validation: 0.15,
+        test: 0.15,
+        seed: 42,
+    };
+    assert_eq!(pipeline.split, split);
+    let model = LogisticSettings {
+        reg_param: vec![0.0],
+        elastic_net_param: vec![0.0],
+        max_iter: vec![100],
+        tol: 1e-6,
+        fit_intercept: true,
+        standardization: true,
+        family: Family::Auto,
+        history: 10,
+    };
+    assert_eq!(pipeline.model, model);
+    assert_eq!(
+        pipeline.search,
+        SearchSettings {
+            folds: 3,
+            metric: Metric::F1
+        }
+    );
+    assert_eq!(pipeline.run.dir, PathBuf::from("runs/artists"));
+    assert_eq!(pipeline.run.memory, 2_000_000_000);
+    assert_eq!(
+        pipeline.run.threads,
+        std::thread::available_parallelism().unwrap().get()
+    );
+}
+
+#[test]
+fn the_full_example_means_what_it_says() {
+    let file = parse(FULL).unwrap();
+    let pipeline = &file.pipeline;
+    assert_eq!(pipeline.source.url, "postgres://me@host/db");
+    assert_eq!(pipeline.clean.require, ["name", "country"]);
+    assert_eq!(pipeline.clean.filter.as_deref(), Some("country <> 'unknown'"));
+    assert!(pipeline.clean.distinct);
+    let one_hot = OneHotSettings {
+        column: "language".into(),
+        unseen: Unseen::Keep,
+        min_count: 1,
+        max_categories: 100_000,
+        scale: Scale::None,
+    };
+    let numeric = NumericSettings {
+        column: "begin_year".into(),
+        impute: Impute::Mean,
+        scale: Scale::Standard,
+    };
+    assert_eq!(pipeline.features.len(), 3);
+    assert_eq!(pipeline.features[0], FeatureSettings::OneHot(one_hot));
+    assert_eq!(pipeline.features[2], FeatureSettings::Numeric(numeric));
+    assert_eq!(pipeline.label.min_rows, 20);
+    assert_eq!(pipeline.model.reg_param, [0.01, 0.1, 1.0]);
+    assert_eq!(pipeline.model.elastic_net_param, [0.0]);
+    assert_eq!(pipeline.model.max_iter, [10, 50, 100]);
+    assert_eq!(pipeline.run.dir, PathBuf::from("runs/artists"));
+    assert_eq!(pipeline.run.threads, 2);
+    for setting in [
+        "source.key",
+        "feature[1].column",
+        "clean.require",
+        "clean.require[1]",
+        "split.by",
+    ] {
+        assert!(file.locate(setting).is_some(), "{setting}");
+    }
+    assert_eq!(&FULL[file.locate("feature[1].column").unwrap()], "\"name\"");
+    assert!(file.locate("label.rare").is_none());
+}
+
+#[test]
+fn values_have_more_than_one_form() {
+    let text = with_model("reg_param = 1\nmax_iter = 5") + "[run]\nmemory = 1_000_000_000\n";
+    let text = text.replace("sqlite:artists.db", "sqlite:$$${EMPTY}{x}.db");
+    let pipeline = parse(&text).unwrap().pipeline;
+    assert_eq!(pipeline.model.reg_param, [1.0]);
+    assert_eq!(pipeline.model.max_iter, [5]);
+    assert_eq!(pipeline.run.memory, 1_000_000_000);
+    assert_eq!(pipeline.source.url, "sqlite:${x}.db");
+    let text = with_feature("column = \"year\"\nencode = \"numeric\"\nimpute = -1");
+    let FeatureSettings::Numeric(numeric) = &parse(&text).unwrap().pipeline.features[1] else {
+        panic!()
+    };
+    assert_eq!(numeric.impute, Impute::Constant(-1.0));
+}
+
+#[test]
+fn only_what_shapes_the_model_is_in_its_hash() {
+    let hash = |text: &str| parse(text).unwrap().pipeline.shaping_hash();
+    let same =
+        with("[batches]\nrows = 7\n[run]\ndir = \"x\"\nmemory = \"1GB\"\nthreads = 1\n[search]\nfolds = 3");
+    assert_eq!(
+        hash(MINIMAL),
+        hash(&same.replace("sqlite:artists.db", "sqlite:other.db"))
+    );
+    for other in [
+        edited("FROM artist", "FROM artists"),
+        with("[search]\nfolds = 4"),
+        with("[clean]\ntrim = false"),
+        with("[split]\nseed = 1"),
+        with_model("tol = 1e-7"),
+        edited("\"ngrams\"", "\"ngrams\"\nbits = 17"),
+        edited("[model]", "min_rows = 2\n[model]"),
+    ] {
+        assert_ne!(hash(MINIMAL), hash(&other), "{other}");
+    }
+    let shaping = parse(&edited("sqlite:artists.db", "postgres://me:hunter2@host"))
+        .unwrap()
+        .pipeline
+        .shaping();
+    assert!(!shaping.to_string().contains("hunter2"));
+}
+
+#[test]
+fn every_key_is_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipeline.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let chapter = |heading: &str| {
+        let (_, after) = text
+            .split_once(&format!("\n{heading}\n"))
+            .unwrap_or_else(|| panic!("no `{heading}`"));
+        after.split("\n#").next().unwrap_or_default().to_owned()
+    };
+    let features = TABLES.iter().map(|(table, keys)| match *table {
+        "feature" => ("## `[[feature]]`".to_owned(), *keys),
+        table => (format!("## `[{table}]`"), *keys),
+    });
+    let encoders = ENCODERS
+        .iter()
+        .map(|(encoder, keys)| (format!("### `encode = \"{encoder}\"`"), *keys));
+    for (heading, keys) in features.chain(encoders) {
+        let chapter = chapter(&heading);
+        for key in keys {
+            assert!(
+                chapter.contains(&format!("\n| `{key}` |")),
+                "`{key}` is not under `{heading}`"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_documented_example_is_a_pipeline() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipeline.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, example) = text.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let mut keys = TABLES
+        .iter()
+        .flat_map(|(_, keys)| *keys)
+        .chain(ENCODERS.iter().flat_map(|(_, keys)| *keys));
+    assert!(
+        keys.all(|key| example.contains(&format!("\n{key} = "))),
+        "the example shows every key"
+    );
+    if let Err(problems) = parse(example) {
+        panic!("{}", render(&problems));
+    }
+}
