@@ -53,15 +53,15 @@ pub enum Error {
         /// Categories allowed.
         allowed: usize,
     },
-    /// An infinite value in a numeric feature.
+    /// A number that is infinite, or so large that its square or its scaled value would be.
     #[error(
         "column `{column}` holds {value}, which no scaling can bring to a finite number; \
-         leave such rows out, e.g. [clean] filter = \"{column} BETWEEN -1e300 AND 1e300\""
+         leave such rows out, e.g. [clean] filter = \"{column} BETWEEN -1e30 AND 1e30\""
     )]
     NotFinite {
         /// The column.
         column: String,
-        /// `inf` or `-inf`.
+        /// The number.
         value: f64,
     },
     /// A numeric feature has no value at all in the training rows, so there is nothing to impute.
@@ -145,6 +145,14 @@ pub enum Error {
         /// The pass.
         pass: &'static str,
         /// What does not fit.
+        why: String,
+    },
+    /// A step cannot be rebuilt from its spec.
+    #[error("the step `{kind}` cannot be rebuilt: {why}")]
+    Spec {
+        /// The kind of step.
+        kind: String,
+        /// What is wrong with its spec.
         why: String,
     },
     /// A file is not a model bundle, or is damaged.

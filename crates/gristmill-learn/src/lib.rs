@@ -2,9 +2,13 @@
 //!
 //! No I/O but the bundle's file, no async, no clock, no hidden seed. Threads come from the caller's rayon pool.
 
+mod column;
 pub mod error;
+pub mod fit;
 pub mod pass;
 pub mod settings;
+pub mod split;
 pub mod step;
+pub mod transform;
 
 pub use error::{Error, Result};

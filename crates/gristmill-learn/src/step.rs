@@ -1,9 +1,11 @@
 //! Steps: fitted things that map batches to batches, and the serialisable spec each can be rebuilt from.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Result;
@@ -28,8 +30,36 @@ pub trait Transformer: Send + Sync {
     /// The schema of what [`Transformer::transform`] returns.
     fn output_schema(&self, input: &Schema) -> Result<SchemaRef>;
 
-    /// Transforms the rows. It may leave rows out, never reorder them.
-    fn transform(&self, batch: &RecordBatch) -> Result<RecordBatch>;
+    /// Transforms the rows. It may leave rows out, and counts them; it never reorders them.
+    fn transform(&self, batch: &RecordBatch) -> Result<Transformed>;
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone)]
+pub struct Transformed {
+    /// The transformed rows.
+    pub rows: RecordBatch,
+    /// The rows that are not among them.
+    pub left_out: LeftOut,
+}
+
+/// Rows left out, by the first reason that held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Rows with no label.
+    pub null_label: u64,
+    /// Rows of a class with too few training rows.
+    pub rare_label: u64,
+    /// Rows with an unseen category where `unseen = "skip"`.
+    pub unseen: u64,
+}
+
+impl AddAssign for LeftOut {
+    fn add_assign(&mut self, other: Self) {
+        self.null_label += other.null_label;
+        self.rare_label += other.rare_label;
+        self.unseen += other.unseen;
+    }
 }
 
 /// Learns an [`Encoder`] of one column from training rows, in one pass.

@@ -1,0 +1,280 @@
+//! What single encoders do, worked out by hand.
+
+use arrow::array::{
+    Decimal128Array, DictionaryArray, Int8Array, LargeStringArray, NullArray, StringViewArray,
+};
+use arrow::array::{TimestampMicrosecondArray, TimestampSecondArray};
+use arrow::datatypes::Int32Type;
+use gristmill_learn::Error;
+use gristmill_learn::step::SparseBlock;
+
+use super::*;
+
+fn one_hot_of(settings: OneHotSettings, train: &RecordBatch) -> Box<dyn Encoder> {
+    fit(&FeatureSettings::OneHot(settings), train).unwrap()
+}
+
+fn languages() -> RecordBatch {
+    texts(
+        "l",
+        [
+            Some("de"),
+            Some("fr"),
+            Some("en"),
+            None,
+            Some("en"),
+            Some("fr"),
+            Some("it"),
+            Some("en"),
+        ],
+    )
+}
+
+fn names(encoder: &dyn Encoder) -> Vec<String> {
+    (0..encoder.width()).map(|index| encoder.name(index)).collect()
+}
+
+/// Each row as (column, value) pairs.
+fn entries(block: &SparseBlock) -> Vec<Vec<(u32, f32)>> {
+    let row = |row| {
+        let (indices, values) = block.row(row);
+        indices.iter().copied().zip(values.iter().copied()).collect()
+    };
+    (0..block.rows()).map(row).collect()
+}
+
+#[test]
+fn categories_are_in_sparks_order_and_the_unseen_slot_is_last() {
+    let encoder = one_hot_of(one_hot("l"), &languages());
+    assert_eq!(
+        names(encoder.as_ref()),
+        ["l=en", "l=fr", "l=de", "l=it", "l=(unseen)"]
+    );
+    let block = encoder
+        .encode(&texts("l", [Some("it"), None, Some("xx"), Some("en")]))
+        .unwrap();
+    assert_eq!(entries(&block), [[(3, 1.0)], [(4, 1.0)], [(4, 1.0)], [(0, 1.0)]]);
+}
+
+#[test]
+fn rare_categories_are_pruned_into_the_unseen_slot() {
+    let settings = OneHotSettings {
+        min_count: 2,
+        ..one_hot("l")
+    };
+    let encoder = one_hot_of(settings, &languages());
+    assert_eq!(names(encoder.as_ref()), ["l=en", "l=fr", "l=(unseen)"]);
+    assert_eq!(
+        entries(&encoder.encode(&texts("l", [Some("de")])).unwrap()),
+        [[(2, 1.0)]]
+    );
+}
+
+#[test]
+fn skip_flags_the_row_and_error_names_the_category() {
+    let with = |unseen| {
+        let settings = OneHotSettings {
+            unseen,
+            ..one_hot("l")
+        };
+        one_hot_of(settings, &languages())
+    };
+    let skip = with(Unseen::Skip);
+    assert_eq!(skip.width(), 4);
+    let block = skip.encode(&texts("l", [Some("en"), None, Some("xx")])).unwrap();
+    assert_eq!(block.skip, [false, true, true]);
+    assert_eq!(entries(&block), [vec![(0, 1.0)], vec![], vec![]]);
+    assert!(skip.encode(&texts("l", [Some("en")])).unwrap().skip.is_empty());
+
+    let error = with(Unseen::Error);
+    for (value, written) in [(Some("xx"), "\"xx\""), (None, "null")] {
+        let message = error.encode(&texts("l", [value])).unwrap_err().to_string();
+        assert!(
+            message.starts_with(&format!("column `l`: the category {written} was not seen")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn scaled_categories_hold_one_over_their_deviation() {
+    let settings = OneHotSettings {
+        scale: Scale::Standard,
+        ..one_hot("l")
+    };
+    let encoder = one_hot_of(settings.clone(), &languages());
+    let block = encoder
+        .encode(&texts("l", [Some("en"), Some("fr"), Some("it"), None]))
+        .unwrap();
+    // The unbiased deviation of a 0/1 column with c ones in 8 rows is sqrt(c (8 - c) / 56).
+    for (value, ones) in block.values.iter().zip([3.0, 2.0, 1.0, 1.0f64]) {
+        let expected = 1.0 / (ones * (8.0 - ones) / 56.0).sqrt();
+        assert!((f64::from(*value) - expected).abs() < 1e-6, "{value} {expected}");
+    }
+    // A constant column deviates by 0 and is left out, as is the slot that no training row fills.
+    let constant = one_hot_of(settings, &texts("l", [Some("en"), Some("en")]));
+    let block = constant.encode(&texts("l", [Some("en"), None])).unwrap();
+    assert_eq!((constant.width(), entries(&block)), (2, vec![vec![], vec![]]));
+}
+
+#[test]
+fn too_many_categories_are_refused() {
+    let settings = OneHotSettings {
+        max_categories: 3,
+        ..one_hot("l")
+    };
+    let error = fit(&FeatureSettings::OneHot(settings), &languages())
+        .err()
+        .unwrap();
+    assert!(
+        matches!(
+            error,
+            Error::TooManyCategories {
+                given: 4,
+                allowed: 3,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn text_is_read_alike_in_every_encoding() {
+    let values = [Some("Ann"), None, Some("Zoë"), Some("Ann")];
+    let plain = texts("c", values);
+    let others: [ArrayRef; 3] = [
+        Arc::new(LargeStringArray::from_iter(values)),
+        Arc::new(StringViewArray::from_iter(values)),
+        Arc::new(values.into_iter().collect::<DictionaryArray<Int32Type>>()),
+    ];
+    for feature in [
+        FeatureSettings::OneHot(one_hot("c")),
+        FeatureSettings::Ngrams(ngram("c")),
+    ] {
+        let encoder = fit(&feature, &plain).unwrap();
+        for other in &others {
+            let other = with_column(&plain, "c", other.clone());
+            assert_eq!(encoder.encode(&other).unwrap(), encoder.encode(&plain).unwrap());
+            let refitted = fit(&feature, &other).unwrap();
+            assert_eq!(refitted.encode(&plain).unwrap(), encoder.encode(&plain).unwrap());
+        }
+        let untyped = with_column(&plain, "c", Arc::new(NullArray::new(4)));
+        assert_eq!(encoder.encode(&untyped).unwrap().rows(), 4);
+    }
+}
+
+#[test]
+fn only_buckets_that_enough_training_rows_fill_are_columns() {
+    let train = texts("n", [Some("aa"), Some("ab"), None, Some("c")]);
+    let settings = |min_count| NgramSettings {
+        range: (1, 1),
+        norm: Norm::None,
+        min_count,
+        ..ngram("n")
+    };
+    let all = fit(&FeatureSettings::Ngrams(settings(1)), &train).unwrap();
+    assert_eq!(all.width(), 3);
+    // Two rows hold an "a"; how often one of them does counts for nothing here.
+    let shared = fit(&FeatureSettings::Ngrams(settings(2)), &train).unwrap();
+    assert_eq!(shared.width(), 1);
+    let block = shared
+        .encode(&texts("n", [Some("Aba"), Some("bz"), None]))
+        .unwrap();
+    assert_eq!(entries(&block), [vec![(0, 2.0)], vec![], vec![]]);
+}
+
+#[test]
+fn unit_length_is_over_the_entries_that_are_kept() {
+    let settings = NgramSettings {
+        range: (1, 1),
+        ..ngram("n")
+    };
+    let encoder = fit(&FeatureSettings::Ngrams(settings), &texts("n", [Some("ab")])).unwrap();
+    let block = encoder.encode(&texts("n", [Some("abbzzzzz")])).unwrap();
+    let square: f32 = block.values.iter().map(|value| value * value).sum();
+    assert_eq!(block.values.len(), 2);
+    assert!((square - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn dates_are_days_and_timestamps_seconds() {
+    let unscaled = |column: ArrayRef| {
+        let rows = table([("x", column)]);
+        let settings = NumericSettings {
+            scale: Scale::None,
+            ..numeric("x", Impute::Constant(0.0))
+        };
+        fit(&FeatureSettings::Numeric(settings), &rows)
+            .unwrap()
+            .encode(&rows)
+            .unwrap()
+            .values
+    };
+    assert_eq!(unscaled(Arc::new(Date32Array::from(vec![10, -1]))), [10.0, -1.0]);
+    assert_eq!(
+        unscaled(Arc::new(arrow::array::Date64Array::from(vec![86_400_000 * 3]))),
+        [3.0]
+    );
+    assert_eq!(unscaled(Arc::new(TimestampSecondArray::from(vec![90]))), [90.0]);
+    let micros = TimestampMicrosecondArray::from(vec![1_500_000]).with_timezone("Europe/Vienna");
+    assert_eq!(unscaled(Arc::new(micros.clone())), [1.5]);
+    let decimals = Decimal128Array::from(vec![125, -50])
+        .with_precision_and_scale(10, 2)
+        .unwrap();
+    assert_eq!(unscaled(Arc::new(decimals)), [1.25, -0.5]);
+    assert_eq!(unscaled(Arc::new(Int8Array::from(vec![-3]))), [-3.0]);
+    assert_eq!(unscaled(Arc::new(BooleanArray::from(vec![true]))), [1.0]);
+
+    // As a category, an instant is the same in every time zone.
+    let encoder = one_hot_of(one_hot("x"), &table([("x", Arc::new(micros) as _)]));
+    assert_eq!(encoder.name(0), "x=1970-01-01T00:00:01.500");
+}
+
+#[test]
+fn nan_is_missing_and_infinity_is_an_error_at_once() {
+    let column = |values: Vec<f64>| table([("x", Arc::new(Float64Array::from(values)) as _)]);
+    let feature = FeatureSettings::Numeric(numeric("x", Impute::Mean));
+    let encoder = fit(&feature, &column(vec![1.0, f64::NAN, 3.0])).unwrap();
+    assert_eq!(
+        entries(&encoder.encode(&column(vec![f64::NAN, 3.0])).unwrap()),
+        [vec![], vec![(0, 1.0)]]
+    );
+    for bad in [f64::INFINITY, f64::NEG_INFINITY, 1e200] {
+        let rows = column(vec![1.0, bad]);
+        for error in [
+            estimator(&feature).pass().start().update(&rows).unwrap_err(),
+            encoder.encode(&rows).unwrap_err(),
+        ] {
+            assert!(
+                matches!(&error, Error::NotFinite { column, value } if column == "x" && *value == bad),
+                "{error}"
+            );
+        }
+    }
+    // A value whose scaled form is beyond the entries' type is refused as well.
+    assert!(matches!(
+        encoder.encode(&column(vec![1e40])),
+        Err(Error::NotFinite { .. })
+    ));
+}
+
+#[test]
+fn a_column_without_values_needs_a_constant() {
+    let rows = table([("x", Arc::new(Float64Array::from(vec![None, Some(f64::NAN)])) as _)]);
+    for (impute, name) in [(Impute::Mean, "mean"), (Impute::Median, "median")] {
+        let error = fit(&FeatureSettings::Numeric(numeric("x", impute)), &rows)
+            .err()
+            .unwrap();
+        assert!(
+            matches!(&error, Error::NothingToImpute { statistic, .. } if *statistic == name),
+            "{error}"
+        );
+    }
+    let constant = fit(
+        &FeatureSettings::Numeric(numeric("x", Impute::Constant(3.0))),
+        &rows,
+    )
+    .unwrap();
+    assert_eq!(entries(&constant.encode(&rows).unwrap()), [vec![], vec![]]);
+}

@@ -1,0 +1,114 @@
+//! Encoders against scikit-learn's results, which `tests/goldens/make_encoders.py` wrote.
+
+use std::collections::BTreeMap;
+
+use gristmill_learn::transform::ngrams;
+use serde::Deserialize;
+
+use super::*;
+
+#[derive(Deserialize)]
+struct Goldens {
+    ngrams: Vec<NgramCase>,
+    l2: Vec<LengthCase>,
+    numeric: Vec<NumericCase>,
+}
+
+#[derive(Deserialize)]
+struct NgramCase {
+    analyzer: Analyzer,
+    range: (u32, u32),
+    lowercase: bool,
+    text: String,
+    ngrams: BTreeMap<String, u32>,
+}
+
+#[derive(Deserialize)]
+struct LengthCase {
+    text: String,
+    values: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct NumericCase {
+    values: Vec<Option<f64>>,
+    impute: String,
+    filled: Vec<f64>,
+    scaled: Vec<f64>,
+}
+
+fn goldens() -> Goldens {
+    serde_json::from_str(include_str!("../goldens/encoders.json")).unwrap()
+}
+
+#[test]
+fn ngrams_are_scikit_learns() {
+    for case in goldens().ngrams {
+        let settings = NgramSettings {
+            analyzer: case.analyzer,
+            range: case.range,
+            lowercase: case.lowercase,
+            ..ngram("name")
+        };
+        let mut counts = BTreeMap::new();
+        for ngram in ngrams(&case.text, &settings) {
+            *counts.entry(ngram).or_default() += 1;
+        }
+        assert_eq!(counts, case.ngrams, "{:?} {settings:?}", case.text);
+    }
+}
+
+#[test]
+fn rows_have_scikit_learns_values_at_unit_length() {
+    for case in goldens().l2 {
+        let rows = texts("name", [Some(&case.text)]);
+        let settings = NgramSettings {
+            bits: 20,
+            ..ngram("name")
+        };
+        let block = fit(&FeatureSettings::Ngrams(settings), &rows)
+            .unwrap()
+            .encode(&rows)
+            .unwrap();
+        let mut values = block.values;
+        values.sort_by(f32::total_cmp);
+        assert_close(&values, &case.values, &case.text);
+    }
+}
+
+#[test]
+fn numbers_are_scikit_learns_imputer_and_scaler() {
+    for case in goldens().numeric {
+        let rows = table([("x", Arc::new(Float64Array::from(case.values.clone())) as _)]);
+        let impute = match case.impute.as_str() {
+            "mean" => Impute::Mean,
+            "median" => Impute::Median,
+            _ => Impute::Constant(2.0),
+        };
+        for (scale, expected) in [(Scale::None, &case.filled), (Scale::Standard, &case.scaled)] {
+            let settings = NumericSettings {
+                scale,
+                ..numeric("x", impute)
+            };
+            let block = fit(&FeatureSettings::Numeric(settings), &rows)
+                .unwrap()
+                .encode(&rows)
+                .unwrap();
+            let values: Vec<f32> = (0..block.rows())
+                .map(|row| block.row(row).1.first().copied().unwrap_or(0.0))
+                .collect();
+            assert_close(&values, expected, &format!("{:?} {}", case.values, case.impute));
+        }
+    }
+}
+
+fn assert_close(given: &[f32], expected: &[f64], what: &str) {
+    assert_eq!(given.len(), expected.len(), "{what}");
+    for (given, expected) in given.iter().zip(expected) {
+        let difference = (f64::from(*given) - expected).abs();
+        assert!(
+            difference <= 1e-6 * expected.abs().max(1e-9),
+            "{what}: {given} is not {expected}"
+        );
+    }
+}

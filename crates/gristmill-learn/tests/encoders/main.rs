@@ -1,0 +1,220 @@
+//! Fits and encoders, each against one battery of contracts, scikit-learn's results and hand-made cases.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod contract;
+mod features;
+mod goldens;
+mod passes;
+mod pipeline;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{Field, Schema};
+use gristmill_learn::pass::Pass;
+use gristmill_learn::settings::*;
+use gristmill_learn::step::Encoder;
+use gristmill_learn::transform::estimator;
+use proptest::prelude::*;
+
+/// A row of the columns that the batteries read.
+#[derive(Debug, Clone)]
+struct Row {
+    id: Option<i64>,
+    text: Option<String>,
+    number: Option<f64>,
+    label: Option<&'static str>,
+}
+
+/// Rows with repeated and missing values of every kind.
+fn rows(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Row>> {
+    let id = prop::option::of(-9i64..9);
+    let text = prop::option::of(prop_oneof!["[ab ]{0,4}", "\\PC{0,6}"]);
+    let number = prop_oneof![
+        1 => Just(None),
+        1 => Just(Some(f64::NAN)),
+        4 => (-8000i32..8000).prop_map(|n| Some(f64::from(n) / 8.0)),
+        4 => (-3i32..3).prop_map(|n| Some(f64::from(n))),
+    ];
+    let label = prop::option::of(prop::sample::select(vec!["x", "y", "z"]));
+    let row = (id, text, number, label).prop_map(|(id, text, number, label)| Row {
+        id,
+        text,
+        number,
+        label,
+    });
+    prop::collection::vec(row, count)
+}
+
+/// The rows as a batch, with a few columns of other types made from the same values.
+fn batch(rows: &[Row]) -> RecordBatch {
+    let ids = || rows.iter().map(|row| row.id);
+    table([
+        ("id", Arc::new(Int64Array::from_iter(ids())) as _),
+        (
+            "text",
+            Arc::new(StringArray::from_iter(rows.iter().map(|row| row.text.as_deref()))),
+        ),
+        (
+            "number",
+            Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.number))),
+        ),
+        (
+            "label",
+            Arc::new(StringArray::from_iter(rows.iter().map(|row| row.label))),
+        ),
+        (
+            "flag",
+            Arc::new(BooleanArray::from_iter(ids().map(|id| id.map(|id| id > 2)))),
+        ),
+        (
+            "day",
+            Arc::new(Date32Array::from_iter(
+                ids().map(|id| id.map(|id| id as i32 * 1000)),
+            )),
+        ),
+    ])
+}
+
+/// A batch whose columns are all nullable, so that its schema does not depend on its values.
+fn table<const N: usize>(columns: [(&str, ArrayRef); N]) -> RecordBatch {
+    let fields = columns
+        .iter()
+        .map(|(name, column)| Field::new(*name, column.data_type().clone(), true));
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    RecordBatch::try_new(Arc::new(schema), columns.map(|(_, column)| column).to_vec()).unwrap()
+}
+
+/// A batch of one text column.
+fn texts<const N: usize>(column: &str, values: [Option<&str>; N]) -> RecordBatch {
+    table([(column, Arc::new(StringArray::from_iter(values)) as _)])
+}
+
+/// `batch` with `column` all null.
+fn with_nulls(batch: &RecordBatch, column: &str) -> RecordBatch {
+    let nulls = arrow::array::new_null_array(
+        batch.column_by_name(column).unwrap().data_type(),
+        batch.num_rows(),
+    );
+    with_column(batch, column, nulls)
+}
+
+/// `batch` with `column` replaced.
+fn with_column(batch: &RecordBatch, column: &str, values: ArrayRef) -> RecordBatch {
+    let index = batch.schema().index_of(column).unwrap();
+    let mut fields: Vec<_> = batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone())
+        .collect();
+    fields[index] = Field::new(column, values.data_type().clone(), true);
+    let mut columns = batch.columns().to_vec();
+    columns[index] = values;
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+/// The state of a pass over one batch.
+fn state(pass: &dyn Pass, batch: &RecordBatch) -> RecordBatch {
+    let mut accumulator = pass.start();
+    accumulator.update(batch).unwrap();
+    accumulator.state().unwrap()
+}
+
+/// The encoder of a feature, fitted on one batch.
+fn fit(feature: &FeatureSettings, batch: &RecordBatch) -> gristmill_learn::Result<Box<dyn Encoder>> {
+    let estimator = estimator(feature);
+    estimator.fitted(&state(estimator.pass().as_ref(), batch))
+}
+
+fn one_hot(column: &str) -> OneHotSettings {
+    OneHotSettings {
+        column: column.into(),
+        unseen: Unseen::Keep,
+        min_count: 1,
+        max_categories: 100_000,
+        scale: Scale::None,
+    }
+}
+
+fn ngram(column: &str) -> NgramSettings {
+    NgramSettings {
+        column: column.into(),
+        range: (1, 3),
+        bits: 18,
+        analyzer: Analyzer::Char,
+        lowercase: true,
+        norm: Norm::L2,
+        min_count: 1,
+    }
+}
+
+fn numeric(column: &str, impute: Impute) -> NumericSettings {
+    NumericSettings {
+        column: column.into(),
+        impute,
+        scale: Scale::Standard,
+    }
+}
+
+fn label(min_rows: u64, rare: Rare) -> LabelSettings {
+    LabelSettings {
+        column: "label".into(),
+        min_rows,
+        rare,
+    }
+}
+
+fn split() -> SplitSettings {
+    SplitSettings {
+        by: "id".into(),
+        train: 0.7,
+        validation: 0.15,
+        test: 0.15,
+        seed: 42,
+    }
+}
+
+/// One of every feature, and of every setting that changes its ways.
+fn all_features() -> Vec<FeatureSettings> {
+    use FeatureSettings::{Ngrams, Numeric, OneHot};
+    let standard = |unseen, min_count| {
+        OneHot(OneHotSettings {
+            unseen,
+            min_count,
+            scale: Scale::Standard,
+            ..one_hot("text")
+        })
+    };
+    let mut all = vec![
+        OneHot(one_hot("text")),
+        OneHot(one_hot("id")),
+        OneHot(one_hot("flag")),
+        OneHot(one_hot("day")),
+        OneHot(one_hot("number")),
+        standard(Unseen::Keep, 1),
+        standard(Unseen::Keep, 2),
+        standard(Unseen::Skip, 2),
+        Ngrams(ngram("text")),
+        Ngrams(NgramSettings {
+            bits: 4,
+            min_count: 2,
+            ..ngram("text")
+        }),
+        Ngrams(NgramSettings {
+            analyzer: Analyzer::CharWb,
+            norm: Norm::None,
+            lowercase: false,
+            range: (2, 4),
+            ..ngram("text")
+        }),
+        Numeric(NumericSettings {
+            scale: Scale::None,
+            ..numeric("number", Impute::Mean)
+        }),
+    ];
+    for impute in [Impute::Mean, Impute::Median, Impute::Constant(-1.5)] {
+        all.extend(["number", "id", "flag", "day"].map(|column| Numeric(numeric(column, impute))));
+    }
+    all
+}
