@@ -61,6 +61,14 @@ pub enum Error {
         /// The cast to write.
         cast: String,
     },
+    /// A column has a name that the dataset cannot hold.
+    #[error("column `{column}` {why}; give it another name with AS in source.query")]
+    ColumnName {
+        /// The column.
+        column: String,
+        /// What is wrong with its name.
+        why: &'static str,
+    },
     /// A value does not have the type of its column.
     #[error("column `{column}`, {row}: {why}")]
     Value {

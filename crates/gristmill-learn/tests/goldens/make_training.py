@@ -1,6 +1,6 @@
 """Writes training.json: small problems with the solutions that scikit-learn finds.
 
-    pip install scikit-learn==1.9.0 && python make_training.py
+    pip install scikit-learn==1.9.1 && python make_training.py
 
 scikit-learn minimises C * sum(loss) + |w|²/2, which has its minimum where mean(loss) + reg/2 * |w|² has, with
 C = 1 / (reg * n). Standardisation divides each feature by its unbiased standard deviation, without centring;

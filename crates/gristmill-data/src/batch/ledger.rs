@@ -1,0 +1,327 @@
+//! What a dataset remembers of how it was made: the pipeline, in the table's configuration, and the batches, in its commits.
+
+use std::fs;
+use std::path::Path;
+
+use arrow::datatypes::Schema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::batch::clean::Dropped;
+use crate::batch::hash::ContentHash;
+use crate::error::{Error, Result};
+use crate::settings::CleanSettings;
+use crate::source::Bounds;
+use crate::table::{delta_schema, io, log_path, table_url, to_kernel};
+
+/// The entry of the table's configuration that holds the [`DatasetIdentity`] as JSON.
+pub(crate) const IDENTITY: &str = "gristmill.identity";
+
+/// The entry of a commit's `commitInfo` that holds the [`Record`].
+pub(crate) const RECORD: &str = "gristmill";
+
+/// Everything that decides which rows a dataset has. The size of batches is not in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatasetIdentity {
+    source: String,
+    query: String,
+    key: String,
+    clean: CleanSettings,
+    columns: Vec<Column>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Column {
+    name: String,
+    /// As Delta calls it.
+    r#type: String,
+}
+
+/// One batch of a commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchRecord {
+    /// Its number: 0, 1, … without a gap.
+    pub number: u64,
+    /// Its keys.
+    pub bounds: Bounds,
+    /// Rows the database sent.
+    pub rows_read: u64,
+    /// Rows in the dataset.
+    pub rows_kept: u64,
+    /// Rows that cleaning dropped.
+    pub dropped: Dropped,
+    /// The hash of its rows in the dataset.
+    pub hash: ContentHash,
+    /// Its file, unless no row was kept.
+    pub file: Option<String>,
+    /// The snapshot of the database that it was read from.
+    pub snapshot: String,
+}
+
+/// All batches so far.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Batches, empty ones too.
+    pub batches_read: u64,
+    /// Batches of which no row was kept.
+    pub batches_empty: u64,
+    /// Rows the database sent.
+    pub rows_read: u64,
+    /// Rows in the dataset.
+    pub rows_kept: u64,
+    /// Rows that cleaning dropped.
+    pub dropped: Dropped,
+    /// The hash of all rows in the dataset.
+    pub hash: ContentHash,
+    /// Snapshots of the database that were read from, one after the other. More than one where a run was resumed.
+    pub snapshots: u64,
+    /// The last of them.
+    pub last_snapshot: String,
+}
+
+/// What a commit tells of its batches.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// The batches of this commit. There is at least one, unless it is the commit that completes the dataset.
+    pub batches: Vec<BatchRecord>,
+    /// All batches up to and with this commit.
+    pub totals: Totals,
+    /// Whether every batch of the query is there.
+    pub complete: bool,
+}
+
+/// The state of a dataset.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// The latest version of the table.
+    pub version: u64,
+    /// How it was made.
+    pub identity: DatasetIdentity,
+    /// What its last commit with batches tells.
+    pub record: Record,
+}
+
+impl DatasetIdentity {
+    /// The identity of the dataset of a query: `source` is the URL, redacted; `schema` the columns of the query.
+    pub fn new(source: &str, query: &str, key: &str, clean: &CleanSettings, schema: &Schema) -> Result<Self> {
+        let columns = delta_schema(schema)?;
+        let table = to_kernel(&columns)?;
+        Ok(Self {
+            source: source.to_owned(),
+            query: query.to_owned(),
+            key: key.to_owned(),
+            clean: clean.clone(),
+            columns: table
+                .fields()
+                .map(|field| Column {
+                    name: field.name().clone(),
+                    r#type: field.data_type().to_string(),
+                })
+                .collect(),
+        })
+    }
+
+    /// The fingerprint: 32 hexadecimal digits, the XXH3-128 of its JSON.
+    pub fn hash(&self) -> Result<String> {
+        Ok(format!("{:032x}", xxh3_128(self.to_json()?.as_bytes())))
+    }
+
+    /// What differs from `now`, setting after setting, or `None` where nothing does.
+    pub fn difference(&self, now: &Self) -> Option<String> {
+        let mut differences = Vec::new();
+        let mut compare = |setting: &str, then: String, now: String| {
+            if then != now {
+                differences.push(format!(
+                    "{setting}: then {}, now {}",
+                    excerpt(&then, &now),
+                    excerpt(&now, &then)
+                ));
+            }
+        };
+        compare("source.url", self.source.clone(), now.source.clone());
+        compare("source.query", self.query.clone(), now.query.clone());
+        compare("source.key", self.key.clone(), now.key.clone());
+        let (old, new) = (&self.clean, &now.clean);
+        compare("clean.trim", old.trim.to_string(), new.trim.to_string());
+        compare(
+            "clean.empty_as_null",
+            old.empty_as_null.to_string(),
+            new.empty_as_null.to_string(),
+        );
+        compare("clean.require", old.require.join(", "), new.require.join(", "));
+        compare(
+            "clean.filter",
+            old.filter.clone().unwrap_or_default(),
+            new.filter.clone().unwrap_or_default(),
+        );
+        compare(
+            "clean.distinct",
+            old.distinct.to_string(),
+            new.distinct.to_string(),
+        );
+        compare(
+            "the columns of the query",
+            list(&self.columns),
+            list(&now.columns),
+        );
+        (!differences.is_empty()).then(|| differences.join("; "))
+    }
+
+    /// The URL of the source, redacted.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The key column.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// `[clean]`.
+    pub fn clean(&self) -> &CleanSettings {
+        &self.clean
+    }
+
+    pub(crate) fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::Dataset {
+            dir: self.source.clone(),
+            why: error.to_string(),
+        })
+    }
+}
+
+impl Record {
+    /// Takes in a batch.
+    pub(crate) fn push(&mut self, batch: BatchRecord) {
+        let totals = &mut self.totals;
+        totals.batches_read += 1;
+        totals.batches_empty += u64::from(batch.rows_kept == 0);
+        totals.rows_read += batch.rows_read;
+        totals.rows_kept += batch.rows_kept;
+        totals.dropped += batch.dropped;
+        totals.hash += batch.hash;
+        if totals.last_snapshot != batch.snapshot {
+            totals.snapshots += 1;
+            totals.last_snapshot.clone_from(&batch.snapshot);
+        }
+        self.batches.push(batch);
+    }
+}
+
+impl Ledger {
+    /// Reads the state of the dataset in a folder; `None` where there is no table yet.
+    pub async fn read(dir: &Path) -> Result<Option<Self>> {
+        let broken = |why: String| Error::Dataset {
+            dir: dir.display().to_string(),
+            why,
+        };
+        if !has_commit(&log_path(dir))? {
+            return Ok(None);
+        }
+        // Only protocol and metadata are read here, not the files, of which there may be many.
+        let table = deltalake_core::BlindDeltaTable::try_new(table_url(dir)?).await;
+        let table = table.map_err(|error| broken(error.to_string()))?;
+        let identity = table.metadata().configuration().get(IDENTITY);
+        let identity =
+            identity.ok_or_else(|| broken("gristmill did not make this Delta table".to_owned()))?;
+        let identity = serde_json::from_str(identity).map_err(|error| {
+            broken(format!(
+                "another version of gristmill made it ({IDENTITY}: {error})"
+            ))
+        })?;
+        let version = table.version();
+        Ok(Some(Self {
+            version,
+            identity,
+            record: read_record(dir, version)?,
+        }))
+    }
+}
+
+fn has_commit(log: &Path) -> Result<bool> {
+    let entries = match fs::read_dir(log) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        entries => entries.map_err(io(log))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(io(log))?.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(|c: char| c.is_ascii_digit())
+            && (name.ends_with(".json") || name.ends_with(".parquet"))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The record of the last commit that has one, at or before `version`. Commits of other tools, such as OPTIMIZE, have none.
+pub(crate) fn read_record(dir: &Path, version: u64) -> Result<Record> {
+    for version in (0..=version).rev() {
+        let path = log_path(dir).join(format!("{version:020}.json"));
+        let commit = match fs::read_to_string(&path) {
+            Ok(commit) => commit,
+            // The log before a checkpoint may have been cleaned up.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
+            Err(error) => return Err(io(&path)(error)),
+        };
+        if let Some(record) = record_of(&commit) {
+            return record.map_err(|error| Error::Dataset {
+                dir: dir.display().to_string(),
+                why: format!("another version of gristmill wrote version {version} ({error})"),
+            });
+        }
+    }
+    Err(Error::Dataset {
+        dir: dir.display().to_string(),
+        why: "no commit in its log tells of batches; its log was cleaned up, or gristmill did not write it"
+            .to_owned(),
+    })
+}
+
+pub(crate) fn record_of(commit: &str) -> Option<serde_json::Result<Record>> {
+    commit.lines().find_map(|line| {
+        let mut action: Value = serde_json::from_str(line).ok()?;
+        let record = action.get_mut("commitInfo")?.get_mut(RECORD)?.take();
+        Some(serde_json::from_value(record))
+    })
+}
+
+fn list(columns: &[Column]) -> String {
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|column| format!("{} {}", column.name, column.r#type))
+        .collect();
+    columns.join(", ")
+}
+
+/// `text` on one line, cut down to what is around its first difference from `other`.
+fn excerpt(text: &str, other: &str) -> String {
+    const BEFORE: usize = 30;
+    const LENGTH: usize = 100;
+    if text.is_empty() {
+        return "none".to_owned();
+    }
+    let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (mut text, mut other_line) = (line(text), line(other));
+    if text == other_line {
+        // Nothing but white space differs.
+        (text, other_line) = (format!("{text:?}"), format!("{other:?}"));
+    }
+    let same = text
+        .chars()
+        .zip(other_line.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let start = same.saturating_sub(BEFORE);
+    let start = if text.chars().count() <= LENGTH { 0 } else { start };
+    let shown: String = text.chars().skip(start).take(LENGTH).collect();
+    let before = if start > 0 { "…" } else { "" };
+    let after = if text.chars().count() > start + LENGTH {
+        "…"
+    } else {
+        ""
+    };
+    format!("`{before}{shown}{after}`")
+}

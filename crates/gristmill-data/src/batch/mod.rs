@@ -1,0 +1,14 @@
+//! Batches: planned by key, read, cleaned, hashed and committed in order.
+
+pub mod clean;
+pub mod hash;
+pub mod ledger;
+pub mod order;
+pub mod plan;
+pub mod pull;
+
+pub use clean::{Cleaner, Dropped};
+pub use hash::ContentHash;
+pub use ledger::{BatchRecord, DatasetIdentity, Ledger, Record, Totals};
+pub use plan::Planner;
+pub use pull::{Pace, Progress, Pulled, pull};

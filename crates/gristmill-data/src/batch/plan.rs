@@ -1,0 +1,76 @@
+//! Cuts a query into key ranges by stepping along the key.
+
+use crate::error::{Error, Result};
+use crate::source::{Bounds, Key, KeyRange, Source};
+
+/// Finds one key range after the other: disjoint, ordered, together complete. Equal keys never straddle two ranges;
+/// the rows whose key is null are one last range.
+pub struct Planner<'a> {
+    source: &'a dyn Source,
+    rows: u64,
+    next: Next,
+    number: u64,
+}
+
+enum Next {
+    After(Option<Key>),
+    Null,
+    Nothing,
+}
+
+impl<'a> Planner<'a> {
+    /// Plans ranges of `rows` rows (more only where a key has more), after the range `resume_after`; the first is number `next_number`.
+    pub fn new(source: &'a dyn Source, rows: u64, resume_after: Option<Bounds>, next_number: u64) -> Self {
+        let next = match resume_after {
+            None => Next::After(None),
+            Some(Bounds::Between { until, .. }) => Next::After(Some(until)),
+            Some(Bounds::Null) => Next::Nothing,
+        };
+        Self {
+            source,
+            rows: rows.max(1),
+            next,
+            number: next_number,
+        }
+    }
+
+    /// The next range, or `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<KeyRange>> {
+        if let Next::After(after) = &self.next {
+            match self.source.boundary(after.as_ref(), self.rows).await? {
+                Some(until) => {
+                    // A key that compares as greater than itself would be planned for ever.
+                    if after.as_ref() == Some(&until) {
+                        return Err(Error::Query {
+                            why: format!(
+                                "stepping along the key stands still at {until}; \
+                                 give the key one type with a CAST in source.query"
+                            ),
+                        });
+                    }
+                    let bounds = Bounds::Between {
+                        after: after.clone(),
+                        until: until.clone(),
+                    };
+                    self.next = Next::After(Some(until));
+                    return Ok(Some(self.numbered(bounds)));
+                }
+                None => self.next = Next::Null,
+            }
+        }
+        if let Next::Null = self.next {
+            let some = self.source.has_null_keys().await?;
+            self.next = Next::Nothing;
+            if some {
+                return Ok(Some(self.numbered(Bounds::Null)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn numbered(&mut self, bounds: Bounds) -> KeyRange {
+        let number = self.number;
+        self.number += 1;
+        KeyRange { number, bounds }
+    }
+}

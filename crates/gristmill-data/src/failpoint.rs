@@ -1,0 +1,34 @@
+//! Named points at which a test can kill the process; compiled to nothing without the cargo feature `failpoints`.
+
+/// Every point there is, in the order in which a pull comes by.
+pub const FAILPOINTS: [&str; 8] = [
+    "batch-read",
+    "parquet-written",
+    "parquet-renamed",
+    "commit-started",
+    "commit-written",
+    "commit-done",
+    "checkpoint-done",
+    "final-commit-started",
+];
+
+/// Kills the process with SIGKILL when `GRISTMILL_KILL_AT=name:count` names this point and this is its `count`-th hit.
+#[cfg(feature = "failpoints")]
+pub fn hit(name: &str) {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static HITS: AtomicU64 = AtomicU64::new(0);
+
+    debug_assert!(FAILPOINTS.contains(&name), "{name} is missing from FAILPOINTS");
+    let Ok(wanted) = std::env::var("GRISTMILL_KILL_AT") else {
+        return;
+    };
+    let (point, count) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+    if point == name && (HITS.fetch_add(1, Ordering::SeqCst) + 1).to_string() == count {
+        let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+/// Does nothing: the cargo feature `failpoints` is off.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn hit(_name: &str) {}

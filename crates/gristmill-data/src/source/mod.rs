@@ -1,0 +1,160 @@
+//! A database query whose rows can be read in ranges of a key: the contract, and the way to it from a URL.
+
+mod key;
+mod postgres;
+mod sql;
+mod sqlite;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::error::{Error, Result};
+use crate::settings::SourceSettings;
+
+pub use key::{Bounds, Key, KeyRange};
+
+/// A record batch is closed at this many rows or bytes, whichever comes first.
+const MAX_BATCH_ROWS: usize = 8_192;
+const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// Rows on their way, in record batches of bounded size.
+pub type BatchStream = BoxStream<'static, Result<RecordBatch>>;
+
+/// A query on a connected database.
+///
+/// # Contract
+/// - Everything is read from the one snapshot that [`Source::snapshot`] names, so the same range gives the same rows.
+/// - The ranges between the boundaries that [`Source::boundary`] finds, and the rows with a null key, are the whole query.
+/// - One range is read at a time: a stream is drained or dropped before the source is asked for anything else.
+pub trait Source: Send + Sync {
+    /// The URL, redacted.
+    fn describe(&self) -> String;
+
+    /// The columns of the query. Every one is nullable: a query promises nothing.
+    fn schema(&self) -> SchemaRef;
+
+    /// What becomes of each column's type.
+    fn column_types(&self) -> Vec<ColumnType>;
+
+    /// Names the snapshot that rows are read from. Equal names mean equal data; the converse need not hold.
+    fn snapshot(&self) -> String;
+
+    /// The rows of the query: the planner's estimate where the database has one.
+    fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>>;
+
+    /// The key of the `rows`-th row after `after`; the last key where fewer are left, `None` where none is.
+    fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>>;
+
+    /// Whether there are rows whose key is null.
+    fn has_null_keys(&self) -> BoxFuture<'_, Result<bool>>;
+
+    /// The rows of a range in the order of the key; rows with equal keys come in any order.
+    fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>>;
+}
+
+/// What becomes of one column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnType {
+    /// The column's name.
+    pub name: String,
+    /// Its type as the database calls it.
+    pub database_type: String,
+    /// Its type here.
+    pub arrow_type: DataType,
+}
+
+/// Connects to the database that the URL names and prepares the query.
+pub async fn connect(settings: &SourceSettings) -> Result<Box<dyn Source>> {
+    match settings.url.split_once(':') {
+        Some(("sqlite", path)) => Ok(Box::new(sqlite::Sqlite::connect(path, settings).await?)),
+        Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+            Ok(Box::new(postgres::Postgres::connect(settings).await?))
+        }
+        Some((scheme, _)) => Err(Error::Url {
+            url: redact(&settings.url),
+            why: format!("unknown kind of database `{scheme}`"),
+        }),
+        None => Err(Error::Url {
+            url: redact(&settings.url),
+            why: "no `scheme:` in front".to_owned(),
+        }),
+    }
+}
+
+/// The URL with `***` for its password, in the user part and as a parameter.
+///
+/// A password with unescaped `/`, `?` or `@` is covered too: rather too much is hidden than too little.
+pub fn redact(url: &str) -> String {
+    let mut redacted = url.to_owned();
+    if let Some(start) = url.find("://").map(|i| i + 3)
+        && let Some(end) = url.rfind('@').filter(|end| *end >= start)
+        && let Some(colon) = url[start..end].find(':').map(|i| start + i)
+    {
+        redacted.replace_range(colon + 1..end, "***");
+    }
+    let Some((base, parameters)) = redacted.split_once('?') else {
+        return redacted;
+    };
+    let parameters: Vec<String> = parameters
+        .split('&')
+        .map(|parameter| match parameter.split_once('=') {
+            Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}=***"),
+            _ => parameter.to_owned(),
+        })
+        .collect();
+    format!("{base}?{}", parameters.join("&"))
+}
+
+/// Refuses a column name that occurs twice: ranges and features could not name it.
+fn check_names(names: &[String], key: &str, same: fn(&str, &str) -> bool) -> Result<()> {
+    if names.is_empty() {
+        return Err(Error::Query {
+            why: "it returns no columns; write a single SELECT".to_owned(),
+        });
+    }
+    for (i, name) in names.iter().enumerate() {
+        if names[..i].iter().any(|earlier| same(earlier, name)) {
+            return Err(Error::Query {
+                why: format!("the column `{name}` occurs twice; give each its own name with AS"),
+            });
+        }
+    }
+    if !names.iter().any(|name| name == key) {
+        return Err(Error::KeyMissing {
+            key: key.to_owned(),
+            available: names.to_vec(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redact;
+
+    #[test]
+    fn passwords_are_redacted_wherever_they_stand() {
+        for (url, redacted) in [
+            ("sqlite:a.db", "sqlite:a.db"),
+            ("postgres://u@h/db", "postgres://u@h/db"),
+            (
+                "postgres://u:secret@h:5432/db?sslmode=require",
+                "postgres://u:***@h:5432/db?sslmode=require",
+            ),
+            ("postgres://u:se/c?r@et@h/db", "postgres://u:***@h/db"),
+            (
+                "postgres://h/db?user=u&password=secret&x=y",
+                "postgres://h/db?user=u&password=***&x=y",
+            ),
+            (
+                "postgres://u:s@h/db?PASSWORD=t",
+                "postgres://u:***@h/db?PASSWORD=***",
+            ),
+            ("postgres://[::1]:5432/db", "postgres://[::1]:5432/db"),
+        ] {
+            assert_eq!(redact(url), redacted);
+        }
+    }
+}

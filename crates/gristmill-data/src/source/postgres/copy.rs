@@ -1,0 +1,340 @@
+//! Cuts the stream of a binary COPY into rows, and rows into record batches.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use futures::{StreamExt, stream};
+use tokio_postgres::CopyOutStream;
+
+use super::decode::ColumnBuilder;
+use super::query_error;
+use super::types::PgColumn;
+use crate::error::{Error, Result};
+use crate::source::{BatchStream, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
+
+/// PostgreSQL allows no larger value.
+const MAX_VALUE_BYTES: usize = 1 << 30;
+
+const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+
+/// The rows of a COPY. The server waits when nobody takes them.
+pub(super) fn batches(
+    copy: CopyOutStream,
+    columns: Arc<[PgColumn]>,
+    schema: SchemaRef,
+    key: usize,
+    url: String,
+) -> BatchStream {
+    let start = async move {
+        Decoder::new(columns, schema, key).map(|decoder| (Box::pin(copy.fuse()), decoder, url))
+    };
+    stream::once(start)
+        .flat_map(|started| match started {
+            Err(error) => stream::once(async { Err(error) }).boxed(),
+            Ok(state) => stream::try_unfold(state, |(mut copy, mut decoder, url)| async move {
+                loop {
+                    if let Some(batch) = decoder.next_batch()? {
+                        return Ok(Some((batch, (copy, decoder, url))));
+                    }
+                    match copy.next().await {
+                        Some(chunk) => decoder.push(&chunk.map_err(|error| query_error(&url, &error))?),
+                        None => {
+                            let last = decoder.finish(&url)?;
+                            return Ok(last.map(|batch| (batch, (copy, decoder, url))));
+                        }
+                    }
+                }
+            })
+            .boxed(),
+        })
+        .boxed()
+}
+
+struct Decoder {
+    columns: Arc<[PgColumn]>,
+    schema: SchemaRef,
+    key: usize,
+    builders: Vec<ColumnBuilder>,
+    /// What has arrived and is not decoded yet.
+    buffer: Vec<u8>,
+    place: Place,
+    /// The fields of the row being decoded, within the buffer.
+    fields: Vec<Option<Range<usize>>>,
+    rows: usize,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Header,
+    Rows,
+    End,
+}
+
+impl Decoder {
+    fn new(columns: Arc<[PgColumn]>, schema: SchemaRef, key: usize) -> Result<Self> {
+        let builders = columns
+            .iter()
+            .map(|c| ColumnBuilder::new(c.kind))
+            .collect::<Result<_, _>>()?;
+        let fields = Vec::with_capacity(columns.len());
+        Ok(Self {
+            columns,
+            schema,
+            key,
+            builders,
+            buffer: Vec::new(),
+            place: Place::Header,
+            fields,
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    /// Decodes what has arrived, up to a full record batch; `None` says that more must arrive.
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        let mut at = 0;
+        while self.rows < MAX_BATCH_ROWS && self.bytes < MAX_BATCH_BYTES {
+            let length = match self.place {
+                Place::Header => self.header()?,
+                Place::Rows => self.row(at)?,
+                Place::End if at < self.buffer.len() => return Err(damaged("bytes after the end")),
+                Place::End => None,
+            };
+            match length {
+                Some(length) => at += length,
+                None => break,
+            }
+        }
+        let full = self.rows >= MAX_BATCH_ROWS || self.bytes >= MAX_BATCH_BYTES;
+        self.buffer.drain(..at);
+        if full { self.take().map(Some) } else { Ok(None) }
+    }
+
+    /// The last rows.
+    fn finish(&mut self, url: &str) -> Result<Option<RecordBatch>> {
+        if self.place != Place::End {
+            let why = "the server stopped in the middle of the rows".to_owned();
+            return Err(Error::Connect {
+                url: url.to_owned(),
+                why,
+            });
+        }
+        if self.rows == 0 {
+            Ok(None)
+        } else {
+            self.take().map(Some)
+        }
+    }
+
+    fn take(&mut self) -> Result<RecordBatch> {
+        let arrays: Vec<ArrayRef> = self.builders.iter_mut().map(ColumnBuilder::finish).collect();
+        (self.rows, self.bytes) = (0, 0);
+        Ok(RecordBatch::try_new(self.schema.clone(), arrays)?)
+    }
+
+    fn header(&mut self) -> Result<Option<usize>> {
+        let Some(header) = self.buffer.get(..SIGNATURE.len() + 8) else {
+            return Ok(None);
+        };
+        if !header.starts_with(SIGNATURE) || header[SIGNATURE.len()..] != [0; 8] {
+            return Err(damaged("no header of a binary COPY that is known here"));
+        }
+        self.place = Place::Rows;
+        Ok(Some(header.len()))
+    }
+
+    /// Decodes the row at `start` and returns its length; `None` where it has not arrived whole.
+    fn row(&mut self, start: usize) -> Result<Option<usize>> {
+        let Some(count) = word(&self.buffer, start) else {
+            return Ok(None);
+        };
+        let count = i16::from_be_bytes(count);
+        if count == -1 {
+            self.place = Place::End;
+            return Ok(Some(2));
+        }
+        if usize::try_from(count) != Ok(self.columns.len()) {
+            return Err(damaged(&format!(
+                "a row of {count} values, not {}",
+                self.columns.len()
+            )));
+        }
+        self.fields.clear();
+        let mut at = start + 2;
+        for _ in 0..count {
+            let Some(length) = word(&self.buffer, at) else {
+                return Ok(None);
+            };
+            at += 4;
+            let field = match i32::from_be_bytes(length) {
+                -1 => None,
+                length => {
+                    let length = usize::try_from(length)
+                        .ok()
+                        .filter(|length| *length <= MAX_VALUE_BYTES);
+                    let end = at + length.ok_or_else(|| damaged("a value of impossible length"))?;
+                    if end > self.buffer.len() {
+                        return Ok(None);
+                    }
+                    Some(std::mem::replace(&mut at, end)..end)
+                }
+            };
+            self.fields.push(field);
+        }
+        for (i, (builder, field)) in self.builders.iter_mut().zip(&self.fields).enumerate() {
+            if let Err(why) = builder.append(field.clone().map(|field| &self.buffer[field])) {
+                let column = self.columns[i].name.clone();
+                return Err(Error::Value {
+                    column,
+                    row: self.describe_row(),
+                    why,
+                });
+            }
+        }
+        self.rows += 1;
+        self.bytes += at - start;
+        Ok(Some(at - start))
+    }
+
+    /// The row by its key, for an error.
+    fn describe_row(&self) -> String {
+        let column = &self.columns[self.key];
+        let value = self.fields[self.key].clone().map(|field| &self.buffer[field]);
+        let key = ColumnBuilder::new(column.kind).ok().and_then(|mut builder| {
+            builder.append(value).ok()?;
+            let array = builder.finish();
+            let options = FormatOptions::new().with_null("null");
+            Some(
+                ArrayFormatter::try_new(array.as_ref(), &options)
+                    .ok()?
+                    .value(0)
+                    .to_string(),
+            )
+        });
+        match key {
+            Some(key) => format!("row with {} = {key}", column.name),
+            None => format!("a row whose {} cannot be shown", column.name),
+        }
+    }
+}
+
+fn word<const N: usize>(buffer: &[u8], at: usize) -> Option<[u8; N]> {
+    buffer.get(at..at + N)?.try_into().ok()
+}
+
+fn damaged(why: &str) -> Error {
+    Error::Query {
+        why: format!("the rows came damaged: {why}"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::{Field, Int32Type, Schema};
+    use proptest::prelude::*;
+
+    use super::super::types::PgKind;
+    use super::*;
+
+    fn decoder() -> Decoder {
+        let column = |name: &str, kind| PgColumn {
+            name: name.to_owned(),
+            database_type: String::new(),
+            kind,
+        };
+        let columns: Arc<[_]> = Arc::new([column("id", PgKind::Int4), column("name", PgKind::Text)]);
+        let fields: Vec<_> = columns
+            .iter()
+            .map(|c| Field::new(&c.name, c.kind.arrow_type(), true))
+            .collect();
+        Decoder::new(columns, Arc::new(Schema::new(fields)), 0).unwrap()
+    }
+
+    fn wire(rows: &[(i32, Option<String>)]) -> Vec<u8> {
+        let mut wire = [&SIGNATURE[..], &[0; 8]].concat();
+        for (id, name) in rows {
+            wire.extend([0, 2, 0, 0, 0, 4]);
+            wire.extend(id.to_be_bytes());
+            wire.extend(name.as_ref().map_or(-1, |name| name.len() as i32).to_be_bytes());
+            wire.extend(name.iter().flat_map(|name| name.bytes()));
+        }
+        wire.extend([0xff, 0xff]);
+        wire
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn chunks_may_cut_rows_anywhere(
+            rows in proptest::collection::vec((any::<i32>(), proptest::option::of(".{0,5}")), 0..20),
+            chunk in 1_usize..40,
+        ) {
+            let mut decoder = decoder();
+            for chunk in wire(&rows).chunks(chunk) {
+                decoder.push(chunk);
+                prop_assert!(decoder.next_batch().unwrap().is_none());
+            }
+            let mut read = Vec::new();
+            if let Some(batch) = decoder.finish("").unwrap() {
+                let (ids, names) = (batch.column(0).as_primitive::<Int32Type>(), batch.column(1).as_string::<i32>());
+                for i in 0..batch.num_rows() {
+                    read.push((ids.value(i), (!names.is_null(i)).then(|| names.value(i).to_owned())));
+                }
+            }
+            prop_assert_eq!(read, rows);
+        }
+
+        #[test]
+        fn damage_is_an_error_and_never_a_panic(damage in 0_usize..60, byte in any::<u8>(), cut in 0_usize..60) {
+            let mut bytes = wire(&[(1, None), (2, Some("two".to_owned())), (3, Some("three".to_owned()))]);
+            let damage = damage % bytes.len();
+            bytes[damage] = byte;
+            bytes.truncate(bytes.len() - cut.min(bytes.len()));
+            let mut decoder = decoder();
+            decoder.push(&bytes);
+            let _ = decoder.next_batch().and_then(|_| decoder.finish(""));
+        }
+    }
+
+    #[test]
+    fn batches_are_bounded_in_rows_and_bytes() {
+        let mut decoder = decoder();
+        let rows: Vec<_> = (0..10_000).map(|id| (id, None)).collect();
+        decoder.push(&wire(&rows));
+        assert_eq!(decoder.next_batch().unwrap().unwrap().num_rows(), MAX_BATCH_ROWS);
+        assert!(decoder.next_batch().unwrap().is_none());
+        assert_eq!(
+            decoder.finish("").unwrap().unwrap().num_rows(),
+            10_000 - MAX_BATCH_ROWS
+        );
+
+        let mut decoder = self::decoder();
+        decoder.push(&wire(&[(1, Some("x".repeat(MAX_BATCH_BYTES))), (2, None)]));
+        assert_eq!(decoder.next_batch().unwrap().unwrap().num_rows(), 1);
+    }
+
+    #[test]
+    fn a_stream_without_its_end_is_an_error() {
+        let wire = wire(&[(1, None)]);
+        let mut decoder = decoder();
+        decoder.push(&wire[..wire.len() - 2]);
+        assert!(decoder.next_batch().unwrap().is_none());
+        assert!(
+            decoder
+                .finish("postgres://h/db")
+                .unwrap_err()
+                .to_string()
+                .contains("in the middle")
+        );
+    }
+}

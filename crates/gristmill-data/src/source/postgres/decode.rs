@@ -1,0 +1,185 @@
+//! One column's values from PostgreSQL's binary form into an Arrow builder.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder,
+    Float64Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow::error::ArrowError;
+
+use super::numeric;
+use super::types::PgKind;
+
+/// The values of a column so far.
+pub(super) enum ColumnBuilder {
+    Bool(BooleanBuilder),
+    Int2(Int16Builder),
+    Int4(Int32Builder),
+    Int8(Int64Builder),
+    Float4(Float32Builder),
+    Float8(Float64Builder),
+    Numeric(Decimal128Builder, u8, i8),
+    Text(StringBuilder),
+    Jsonb(StringBuilder),
+    Uuid(StringBuilder),
+    Bytea(BinaryBuilder),
+    Date(Date32Builder),
+    Timestamp(TimestampMicrosecondBuilder),
+}
+
+const DAYS_TO_2000: i32 = 10_957;
+const MICROSECONDS_TO_2000: i64 = 946_684_800_000_000;
+
+impl ColumnBuilder {
+    pub(super) fn new(kind: PgKind) -> Result<Self, ArrowError> {
+        let timestamp = || TimestampMicrosecondBuilder::new().with_data_type(kind.arrow_type());
+        Ok(match kind {
+            PgKind::Bool => Self::Bool(BooleanBuilder::new()),
+            PgKind::Int2 => Self::Int2(Int16Builder::new()),
+            PgKind::Int4 => Self::Int4(Int32Builder::new()),
+            PgKind::Int8 => Self::Int8(Int64Builder::new()),
+            PgKind::Float4 => Self::Float4(Float32Builder::new()),
+            PgKind::Float8 => Self::Float8(Float64Builder::new()),
+            PgKind::Numeric { precision, scale } => Self::Numeric(
+                Decimal128Builder::new().with_precision_and_scale(precision, scale)?,
+                precision,
+                scale,
+            ),
+            PgKind::Text => Self::Text(StringBuilder::new()),
+            PgKind::Jsonb => Self::Jsonb(StringBuilder::new()),
+            PgKind::Uuid => Self::Uuid(StringBuilder::new()),
+            PgKind::Bytea => Self::Bytea(BinaryBuilder::new()),
+            PgKind::Date => Self::Date(Date32Builder::new()),
+            PgKind::Timestamp | PgKind::Timestamptz => Self::Timestamp(timestamp()),
+        })
+    }
+
+    /// Takes in one value; says what is wrong with it otherwise, and then has taken in nothing.
+    pub(super) fn append(&mut self, value: Option<&[u8]>) -> Result<(), String> {
+        macro_rules! append {
+            ($builder:expr, $decode:expr) => {
+                match value {
+                    None => $builder.append_null(),
+                    Some(bytes) => $builder.append_value($decode(bytes)?),
+                }
+            };
+        }
+        match self {
+            Self::Bool(b) => append!(b, |v| fixed(v).map(|[byte]: [u8; 1]| byte != 0)),
+            Self::Int2(b) => append!(b, |v| fixed(v).map(i16::from_be_bytes)),
+            Self::Int4(b) => append!(b, |v| fixed(v).map(i32::from_be_bytes)),
+            Self::Int8(b) => append!(b, |v| fixed(v).map(i64::from_be_bytes)),
+            Self::Float4(b) => append!(b, |v| fixed(v).map(f32::from_be_bytes)),
+            Self::Float8(b) => append!(b, |v| fixed(v).map(f64::from_be_bytes)),
+            Self::Numeric(b, precision, scale) => append!(b, |v| numeric::decode(v, *precision, *scale)
+                .map_err(|why| format!("{why}; cast the column to double precision in source.query"))),
+            Self::Text(b) => append!(b, text),
+            Self::Jsonb(b) => append!(b, jsonb),
+            Self::Uuid(b) => append!(b, |v| fixed(v).map(uuid)),
+            Self::Bytea(b) => append!(b, Ok::<&[u8], String>),
+            Self::Date(b) => append!(b, |v| fixed(v).and_then(date)),
+            Self::Timestamp(b) => append!(b, |v| fixed(v).and_then(timestamp)),
+        }
+        Ok(())
+    }
+
+    /// The array of everything taken in; starts anew.
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Bool(b) => Arc::new(b.finish()),
+            Self::Int2(b) => Arc::new(b.finish()),
+            Self::Int4(b) => Arc::new(b.finish()),
+            Self::Int8(b) => Arc::new(b.finish()),
+            Self::Float4(b) => Arc::new(b.finish()),
+            Self::Float8(b) => Arc::new(b.finish()),
+            Self::Numeric(b, ..) => Arc::new(b.finish()),
+            Self::Text(b) | Self::Jsonb(b) | Self::Uuid(b) => Arc::new(b.finish()),
+            Self::Bytea(b) => Arc::new(b.finish()),
+            Self::Date(b) => Arc::new(b.finish()),
+            Self::Timestamp(b) => Arc::new(b.finish()),
+        }
+    }
+}
+
+fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], String> {
+    bytes
+        .try_into()
+        .map_err(|_| format!("{} bytes arrived where {N} were expected", bytes.len()))
+}
+
+fn text(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        format!(
+            "the text is not valid UTF-8 from byte {} on; convert it with convert_from(…) in source.query",
+            error.valid_up_to()
+        )
+    })
+}
+
+fn jsonb(bytes: &[u8]) -> Result<&str, String> {
+    match bytes.split_first() {
+        Some((1, json)) => text(json),
+        _ => Err("jsonb arrived in an unknown version; cast the column to json".to_owned()),
+    }
+}
+
+fn uuid(bytes: [u8; 16]) -> String {
+    let digits = format!("{:032x}", u128::from_be_bytes(bytes));
+    [
+        &digits[..8],
+        &digits[8..12],
+        &digits[12..16],
+        &digits[16..20],
+        &digits[20..],
+    ]
+    .join("-")
+}
+
+fn date(bytes: [u8; 4]) -> Result<i32, String> {
+    match i32::from_be_bytes(bytes) {
+        i32::MAX | i32::MIN => Err(infinite("date")),
+        days => Ok(days + DAYS_TO_2000),
+    }
+}
+
+fn timestamp(bytes: [u8; 8]) -> Result<i64, String> {
+    match i64::from_be_bytes(bytes) {
+        i64::MAX | i64::MIN => Err(infinite("timestamp")),
+        microseconds => microseconds
+            .checked_add(MICROSECONDS_TO_2000)
+            .ok_or_else(|| "the timestamp lies beyond the year 294246".to_owned()),
+    }
+}
+
+fn infinite(what: &str) -> String {
+    format!(
+        "an infinite {what} has no counterpart here; leave it out or make it null in source.query, \
+         e.g. CASE WHEN isfinite(column) THEN column END"
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_lengths_and_values_are_refused() {
+        for (kind, bytes) in [
+            (PgKind::Bool, &b""[..]),
+            (PgKind::Int8, b"1234567"),
+            (PgKind::Uuid, b"123456789012345"),
+            (PgKind::Text, b"\xff"),
+            (PgKind::Jsonb, b"\x02{}"),
+            (PgKind::Jsonb, b""),
+            (PgKind::Date, &i32::MAX.to_be_bytes()),
+            (PgKind::Timestamp, &i64::MIN.to_be_bytes()),
+            (PgKind::Timestamptz, &(i64::MAX - 1).to_be_bytes()),
+        ] {
+            let mut builder = ColumnBuilder::new(kind).unwrap();
+            assert!(builder.append(Some(bytes)).is_err(), "{kind:?}");
+            assert_eq!(builder.finish().len(), 0);
+        }
+    }
+}

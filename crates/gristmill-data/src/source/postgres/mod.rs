@@ -1,0 +1,339 @@
+//! PostgreSQL: one connection, one read-only transaction, rows by binary COPY.
+//!
+//! Values never enter SQL text. COPY takes no parameters, so the bounds of a range are put into two settings of the
+//! transaction, which the planner looks at as it would at constants.
+
+mod connect;
+mod copy;
+mod decode;
+mod numeric;
+mod tls;
+mod types;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::Mutex;
+use tokio_postgres::error::{ErrorPosition, SqlState};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, SimpleQueryMessage, Statement};
+
+use super::sql::{line_and_column, quoted, without_semicolon};
+use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, check_names, redact};
+use crate::error::{Error, Result};
+use crate::settings::SourceSettings;
+use types::PgColumn;
+
+/// A query on PostgreSQL.
+pub(super) struct Postgres {
+    /// Ends the transaction and the connection when dropped.
+    client: Client,
+    /// Held from setting the bounds to starting the COPY that looks at them.
+    bounds: Mutex<()>,
+    url: String,
+    snapshot: String,
+    columns: Arc<[PgColumn]>,
+    /// Which column is the key.
+    key: usize,
+    /// The key's type as a cast names it.
+    key_type: String,
+    /// Whether the key travels as `Key::Int`.
+    key_is_integer: bool,
+    /// The query, ready to stand in parentheses.
+    query: String,
+    first_boundary: Statement,
+    next_boundary: Statement,
+}
+
+impl Postgres {
+    pub(super) async fn connect(settings: &SourceSettings) -> Result<Self> {
+        let url = redact(&settings.url);
+        let client = connect::connect(&settings.url).await?;
+        let failed = |error| query_error(&url, &error);
+        // Text forms that read back as the same value, whatever the server's defaults. A batch being written elsewhere
+        // leaves the transaction idle, which must not end it.
+        client
+            .batch_execute(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                 SET LOCAL datestyle = 'ISO'; SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; \
+                 SET LOCAL idle_in_transaction_session_timeout = 0",
+            )
+            .await
+            .map_err(failed)?;
+        // A name that says the same as long as nothing was committed. Parallel readers will need `pg_export_snapshot()` too.
+        let snapshot: String = client
+            .query_one("SELECT pg_current_snapshot()::text", &[])
+            .await
+            .map_err(failed)?
+            .get(0);
+
+        // Prepared as it is written, so that positions in messages are right and a second statement is refused.
+        let statement = client.prepare(&settings.query).await.map_err(|error| {
+            let Some(server) = error.as_db_error() else {
+                return query_error(&url, &error);
+            };
+            let position = match server.position() {
+                Some(ErrorPosition::Original(n)) => {
+                    let offset = settings.query.char_indices().nth((*n as usize).saturating_sub(1));
+                    let offset = offset.map_or(settings.query.len(), |(offset, _)| offset);
+                    format!(" {}", line_and_column(&settings.query, offset))
+                }
+                _ => String::new(),
+            };
+            Error::Query {
+                why: server_message(server, &position),
+            }
+        })?;
+        if !statement.params().is_empty() {
+            return Err(Error::Query {
+                why: "it has parameters ($1); write the values out".to_owned(),
+            });
+        }
+        let names: Vec<String> = statement.columns().iter().map(|c| c.name().to_owned()).collect();
+        check_names(&names, &settings.key, |a, b| a == b)?;
+        let key = names
+            .iter()
+            .position(|name| *name == settings.key)
+            .unwrap_or_default();
+
+        let (oids, modifiers): (Vec<u32>, Vec<i32>) = statement
+            .columns()
+            .iter()
+            .map(|c| (c.type_().oid(), c.type_modifier()))
+            .unzip();
+        // Without its modifier, a type's name is a cast that loses nothing.
+        let rows = client
+            .query(
+                "SELECT format_type(t.oid, t.modifier), format_type(t.oid, -1) \
+                 FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS t(oid, modifier, n) ORDER BY t.n",
+                &[&oids, &modifiers],
+            )
+            .await
+            .map_err(failed)?;
+        let type_names: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+
+        let query = without_semicolon(&settings.query).to_owned();
+        let key_is_integer = matches!(
+            *statement.columns()[key].type_(),
+            Type::INT2 | Type::INT4 | Type::INT8
+        );
+        let key_type = if key_is_integer {
+            "bigint".to_owned()
+        } else {
+            type_names[key].1.clone()
+        };
+        let column = quoted(&settings.key);
+        let boundary = |condition: &str| {
+            format!(
+                "SELECT s.k::text FROM (SELECT q.{column} AS k FROM ({query}\n) AS q WHERE q.{column} {condition} \
+                 ORDER BY q.{column} LIMIT $1) AS s ORDER BY s.k DESC LIMIT 1"
+            )
+        };
+        let prepare = async |sql: String| {
+            client.prepare(&sql).await.map_err(|error| match error.code() {
+                Some(&SqlState::UNDEFINED_FUNCTION) => Error::KeyType {
+                    key: settings.key.clone(),
+                    given: type_names[key].0.clone(),
+                    expected: "an integer, text, uuid, date, timestamp or numeric(p,s) column",
+                },
+                _ => query_error(&url, &error),
+            })
+        };
+        let next_boundary = prepare(boundary(&format!("> $2::text::{key_type}"))).await?;
+        let first_boundary = prepare(boundary("IS NOT NULL")).await?;
+
+        let columns = statement
+            .columns()
+            .iter()
+            .zip(&type_names)
+            .map(|(column, (name, _))| PgColumn::new(column, name))
+            .collect::<Result<Arc<[_]>>>()?;
+        Ok(Self {
+            client,
+            bounds: Mutex::new(()),
+            url,
+            snapshot,
+            columns,
+            key,
+            key_type,
+            key_is_integer,
+            query,
+            first_boundary,
+            next_boundary,
+        })
+    }
+
+    /// `SELECT` of the query's rows, one way or another.
+    fn select(&self, what: &str, rest: &str) -> String {
+        format!("SELECT {what} FROM ({}\n) AS q {rest}", self.query)
+    }
+
+    fn key_column(&self) -> String {
+        format!("q.{}", quoted(&self.columns[self.key].name))
+    }
+
+    fn failed(&self, error: tokio_postgres::Error) -> Error {
+        query_error(&self.url, &error)
+    }
+}
+
+impl Source for Postgres {
+    fn describe(&self) -> String {
+        self.url.clone()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let field = |c: &PgColumn| Field::new(&c.name, c.kind.arrow_type(), true);
+        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+    }
+
+    fn column_types(&self) -> Vec<ColumnType> {
+        let described = |c: &PgColumn| ColumnType {
+            name: c.name.clone(),
+            database_type: c.database_type.clone(),
+            arrow_type: c.kind.arrow_type(),
+        };
+        self.columns.iter().map(described).collect()
+    }
+
+    fn snapshot(&self) -> String {
+        self.snapshot.clone()
+    }
+
+    fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>> {
+        async {
+            let sql = format!("EXPLAIN (FORMAT JSON) {}", self.select("*", ""));
+            let messages = self.client.simple_query(&sql).await.map_err(|e| self.failed(e))?;
+            let plan = messages.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row
+                    .get(0)
+                    .and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok()),
+                _ => None,
+            });
+            // Whole, but written as a float from some server versions on.
+            Ok(plan
+                .and_then(|plan| plan[0]["Plan"]["Plan Rows"].as_f64())
+                .map(|rows| rows as u64))
+        }
+        .boxed()
+    }
+
+    fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {
+        async move {
+            let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+            let row = match after {
+                None => self.client.query_opt(&self.first_boundary, &[&rows]).await,
+                Some(after) => {
+                    self.client
+                        .query_opt(&self.next_boundary, &[&rows, &after.to_string()])
+                        .await
+                }
+            };
+            let Some(row) = row.map_err(|e| self.failed(e))? else {
+                return Ok(None);
+            };
+            let text: String = row.try_get(0).map_err(|e| self.failed(e))?;
+            match text.parse() {
+                Ok(value) if self.key_is_integer => Ok(Some(Key::Int(value))),
+                _ => Ok(Some(Key::Text(text))),
+            }
+        }
+        .boxed()
+    }
+
+    fn has_null_keys(&self) -> BoxFuture<'_, Result<bool>> {
+        async {
+            let rows = self.select("1", &format!("WHERE {} IS NULL", self.key_column()));
+            let row = self
+                .client
+                .query_one(&format!("SELECT EXISTS ({rows})"), &[])
+                .await;
+            row.and_then(|row| row.try_get(0)).map_err(|e| self.failed(e))
+        }
+        .boxed()
+    }
+
+    fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
+        async move {
+            let (key, key_type) = (self.key_column(), &self.key_type);
+            let bound = |name: &str| format!("current_setting('gristmill.{name}')::{key_type}");
+            let (condition, after, until) = match &range.bounds {
+                Bounds::Null => (format!("{key} IS NULL"), String::new(), String::new()),
+                Bounds::Between { after: None, until } => (
+                    format!("{key} <= {}", bound("until")),
+                    String::new(),
+                    until.to_string(),
+                ),
+                Bounds::Between {
+                    after: Some(after),
+                    until,
+                } => (
+                    format!("{key} > {} AND {key} <= {}", bound("after"), bound("until")),
+                    after.to_string(),
+                    until.to_string(),
+                ),
+            };
+            let rows = self.select("*", &format!("WHERE {condition} ORDER BY {key}"));
+            let guard = self.bounds.lock().await;
+            self.client
+                .execute(
+                    "SELECT set_config('gristmill.after', $1, true), set_config('gristmill.until', $2, true)",
+                    &[&after, &until],
+                )
+                .await
+                .map_err(|e| self.failed(e))?;
+            let copy = format!("COPY ({rows}) TO STDOUT (FORMAT binary)");
+            let stream = self.client.copy_out(&copy).await.map_err(|e| self.failed(e))?;
+            drop(guard);
+            Ok(copy::batches(
+                stream,
+                self.columns.clone(),
+                self.schema(),
+                self.key,
+                self.url.clone(),
+            ))
+        }
+        .boxed()
+    }
+}
+
+/// What the server or the connection said.
+fn query_error(url: &str, error: &tokio_postgres::Error) -> Error {
+    match error.as_db_error() {
+        Some(server) => Error::Query {
+            why: server_message(server, ""),
+        },
+        None => Error::Connect {
+            url: url.to_owned(),
+            why: format!("the connection failed: {}", chain(error)),
+        },
+    }
+}
+
+/// A server's message with all that it adds to it.
+fn server_message(server: &tokio_postgres::error::DbError, position: &str) -> String {
+    let mut message = format!("{}{position}", server.message());
+    for (name, more) in [("detail", server.detail()), ("hint", server.hint())] {
+        if let Some(more) = more {
+            message.push_str(&format!("; {name}: {more}"));
+        }
+    }
+    message
+}
+
+/// An error with its causes: the driver's own words alone are only `db error` or `error connecting to server`.
+fn chain(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some causes are already part of the text of what they caused.
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,278 @@
+//! SQLite: one read-only connection, one read transaction, on blocking threads.
+
+mod columns;
+mod rows;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::spawn_blocking;
+
+use super::sql::{line_and_column, quoted, without_semicolon};
+use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, check_names};
+use crate::error::{Error, Result};
+use crate::settings::SourceSettings;
+use columns::SqliteColumn;
+
+/// Record batches that may wait to be taken.
+const BATCHES_AHEAD: usize = 2;
+
+/// A query on a SQLite file.
+pub(super) struct Sqlite {
+    connection: Arc<Mutex<Connection>>,
+    url: String,
+    snapshot: String,
+    columns: Arc<[SqliteColumn]>,
+    /// Which column is the key.
+    key: usize,
+    /// The query, ready to stand in parentheses.
+    query: String,
+}
+
+impl Sqlite {
+    /// `path` is what follows `sqlite:`.
+    pub(super) async fn connect(path: &str, settings: &SourceSettings) -> Result<Self> {
+        let path = path.strip_prefix("//").unwrap_or(path).to_owned();
+        let settings = settings.clone();
+        spawn_blocking(move || Self::open(Path::new(&path), settings))
+            .await
+            .unwrap_or_else(|e| Err(stopped(&e)))
+    }
+
+    fn open(path: &Path, settings: SourceSettings) -> Result<Self> {
+        let url = settings.url;
+        let failed = |why: String| Error::Connect {
+            url: url.clone(),
+            why,
+        };
+        if !path.is_file() {
+            return Err(failed(format!("there is no file {}", path.display())));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(|e| failed(e.to_string()))?;
+        // The transaction begins with its first read.
+        connection
+            .execute_batch("BEGIN")
+            .and_then(|()| connection.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(())))
+            .map_err(|e| failed(e.to_string()))?;
+        let snapshot = snapshot_name(path).map_err(|e| failed(e.to_string()))?;
+
+        // Prepared as it is written, so that positions in messages are right and a second statement is refused.
+        let statement = connection
+            .prepare(&settings.query)
+            .map_err(|e| query_error(&e, Some(&settings.query)))?;
+        if statement.parameter_count() > 0 {
+            return Err(Error::Query {
+                why: "it has parameters; write the values out".to_owned(),
+            });
+        }
+        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        check_names(&names, &settings.key, str::eq_ignore_ascii_case)?;
+        let key = names
+            .iter()
+            .position(|name| *name == settings.key)
+            .unwrap_or_default();
+        let declared: Vec<Option<String>> = statement
+            .columns()
+            .iter()
+            .map(|column| column.decl_type().map(str::to_owned))
+            .collect();
+        drop(statement);
+
+        let query = without_semicolon(&settings.query).to_owned();
+        let columns = names
+            .into_iter()
+            .zip(declared)
+            .map(|(name, declared)| SqliteColumn::new(name, declared, &connection, &query))
+            .collect::<Result<Arc<[_]>>>()?;
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+            url,
+            snapshot,
+            columns,
+            key,
+            query,
+        })
+    }
+
+    /// `SELECT` of the query's rows, one way or another.
+    fn select(&self, what: &str, rest: &str) -> String {
+        format!("SELECT {what} FROM ({}\n) AS q {rest}", self.query)
+    }
+
+    fn key_column(&self) -> String {
+        format!("q.{}", quoted(&self.columns[self.key].name))
+    }
+
+    /// Asks for one value.
+    async fn ask(&self, sql: String, parameters: Vec<Value>) -> Result<Option<Value>> {
+        let connection = self.connection.clone().lock_owned().await;
+        spawn_blocking(move || {
+            let row = connection
+                .query_row(&sql, params_from_iter(parameters), |row| row.get(0))
+                .optional();
+            row.map_err(|e| query_error(&e, None))
+        })
+        .await
+        .unwrap_or_else(|e| Err(stopped(&e)))
+    }
+}
+
+impl Source for Sqlite {
+    fn describe(&self) -> String {
+        self.url.clone()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let field = |c: &SqliteColumn| Field::new(&c.name, c.kind.arrow_type(), true);
+        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+    }
+
+    fn column_types(&self) -> Vec<ColumnType> {
+        let described = |c: &SqliteColumn| ColumnType {
+            name: c.name.clone(),
+            database_type: c.database_type.clone(),
+            arrow_type: c.kind.arrow_type(),
+        };
+        self.columns.iter().map(described).collect()
+    }
+
+    fn snapshot(&self) -> String {
+        self.snapshot.clone()
+    }
+
+    fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>> {
+        async {
+            let count = self.ask(self.select("count(*)", ""), Vec::new()).await?;
+            Ok(count.and_then(|count| match count {
+                Value::Integer(count) => u64::try_from(count).ok(),
+                _ => None,
+            }))
+        }
+        .boxed()
+    }
+
+    fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {
+        async move {
+            let key = self.key_column();
+            let condition = if after.is_some() { "> ?2" } else { "IS NOT NULL" };
+            let steps = self.select(
+                &format!("{key} AS k"),
+                &format!("WHERE {key} {condition} ORDER BY {key} LIMIT ?1"),
+            );
+            let sql = format!("SELECT s.k FROM ({steps}) AS s ORDER BY s.k DESC LIMIT 1");
+            let limit = Value::Integer(i64::try_from(rows).unwrap_or(i64::MAX));
+            let parameters = [limit].into_iter().chain(after.map(to_value)).collect();
+            Ok(self.ask(sql, parameters).await?.and_then(|value| match value {
+                Value::Null => None,
+                Value::Integer(value) => Some(Key::Int(value)),
+                Value::Real(value) => Some(Key::Real(value)),
+                Value::Text(value) => Some(Key::Text(value)),
+                Value::Blob(value) => Some(Key::Blob(value)),
+            }))
+        }
+        .boxed()
+    }
+
+    fn has_null_keys(&self) -> BoxFuture<'_, Result<bool>> {
+        async {
+            let sql = self.select("1", &format!("WHERE {} IS NULL LIMIT 1", self.key_column()));
+            Ok(self.ask(sql, Vec::new()).await?.is_some())
+        }
+        .boxed()
+    }
+
+    fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
+        async move {
+            let key = self.key_column();
+            let (condition, parameters) = match &range.bounds {
+                Bounds::Null => (format!("{key} IS NULL"), vec![]),
+                Bounds::Between { after: None, until } => (format!("{key} <= ?1"), vec![to_value(until)]),
+                Bounds::Between {
+                    after: Some(after),
+                    until,
+                } => (
+                    format!("{key} > ?1 AND {key} <= ?2"),
+                    vec![to_value(after), to_value(until)],
+                ),
+            };
+            let columns: Vec<String> = self.columns.iter().map(SqliteColumn::selected).collect();
+            let sql = self.select(&columns.join(", "), &format!("WHERE {condition} ORDER BY {key}"));
+            let (columns, schema, key) = (self.columns.clone(), self.schema(), self.key);
+            let connection = self.connection.clone().lock_owned().await;
+            let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
+            spawn_blocking(move || {
+                // Sending fails when nobody wants the rest.
+                let send = |batch| sender.blocking_send(Ok(batch)).is_ok();
+                if let Err(error) = rows::read(&connection, &sql, parameters, &columns, schema, key, send) {
+                    let _ = sender.blocking_send(Err(error));
+                }
+            });
+            Ok(stream::poll_fn(move |context| receiver.poll_recv(context)).boxed())
+        }
+        .boxed()
+    }
+}
+
+fn to_value(key: &Key) -> Value {
+    match key {
+        Key::Int(value) => Value::Integer(*value),
+        Key::Real(value) => Value::Real(*value),
+        Key::Text(value) => Value::Text(value.clone()),
+        Key::Blob(value) => Value::Blob(value.clone()),
+    }
+}
+
+/// The state of the file and of its write-ahead log. A checkpoint changes the name though not the data.
+fn snapshot_name(path: &Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut header = [0; 28];
+    std::fs::File::open(path)?.read_exact(&mut header)?;
+    let changes = u32::from_be_bytes([header[24], header[25], header[26], header[27]]);
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Ok(match std::fs::metadata(log) {
+        Ok(log) if log.len() > 0 => format!("change {changes}, {} bytes of log", log.len()),
+        _ => format!("change {changes}"),
+    })
+}
+
+/// What SQLite said, and where in the query.
+fn query_error(error: &rusqlite::Error, query: Option<&str>) -> Error {
+    let why = match (error, query) {
+        (rusqlite::Error::SqlInputError { msg, offset, .. }, Some(query)) if *offset >= 0 => {
+            format!("{msg} {}", line_and_column(query, *offset as usize))
+        }
+        (rusqlite::Error::SqlInputError { msg, .. }, _) => msg.clone(),
+        (rusqlite::Error::MultipleStatement, _) => {
+            "it holds several statements; write a single SELECT".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    Error::Query { why }
+}
+
+/// A blocking thread that panicked or was cancelled by the end of the program.
+fn stopped(error: &tokio::task::JoinError) -> Error {
+    Error::Query {
+        why: format!("reading stopped: {error}"),
+    }
+}
+
+/// What SQLite calls the type of a value.
+fn type_name(value: ValueRef<'_>) -> &'static str {
+    match value {
+        ValueRef::Null => "null",
+        ValueRef::Integer(_) => "integer",
+        ValueRef::Real(_) => "real",
+        ValueRef::Text(_) => "text",
+        ValueRef::Blob(_) => "blob",
+    }
+}

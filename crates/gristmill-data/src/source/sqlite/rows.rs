@@ -1,0 +1,144 @@
+//! Rows of a SQLite statement into record batches; a value that is not of its column's type is an error.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
+};
+use arrow::datatypes::SchemaRef;
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, params_from_iter};
+
+use super::columns::{SqliteColumn, SqliteKind};
+use super::{query_error, type_name};
+use crate::error::{Error, Result};
+use crate::source::sql::quoted;
+use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS};
+
+/// Reads all rows, a record batch at a time, until `send` says that no more are wanted.
+pub(super) fn read(
+    connection: &Connection,
+    sql: &str,
+    parameters: Vec<Value>,
+    columns: &[SqliteColumn],
+    schema: SchemaRef,
+    key: usize,
+    send: impl Fn(RecordBatch) -> bool,
+) -> Result<()> {
+    let mut statement = connection.prepare(sql).map_err(|e| query_error(&e, None))?;
+    let mut rows = statement
+        .query(params_from_iter(parameters))
+        .map_err(|e| query_error(&e, None))?;
+    let mut builders: Vec<ColumnBuilder> = columns.iter().map(|c| ColumnBuilder::new(c.kind)).collect();
+    let (mut count, mut bytes) = (0, 0);
+    loop {
+        let row = rows.next().map_err(|e| query_error(&e, None))?;
+        if count > 0 && (row.is_none() || count >= MAX_BATCH_ROWS || bytes >= MAX_BATCH_BYTES) {
+            let arrays: Vec<ArrayRef> = builders.iter_mut().map(ColumnBuilder::finish).collect();
+            (count, bytes) = (0, 0);
+            if !send(RecordBatch::try_new(schema.clone(), arrays)?) {
+                return Ok(());
+            }
+        }
+        let Some(row) = row else { return Ok(()) };
+        for (i, builder) in builders.iter_mut().enumerate() {
+            let value = row.get_ref(i).map_err(|e| query_error(&e, None))?;
+            bytes += match value {
+                ValueRef::Text(value) | ValueRef::Blob(value) => value.len(),
+                _ => 8,
+            };
+            builder.append(value).map_err(|cast| {
+                let column = &columns[i];
+                let key_value = row.get_ref(key).map_or_else(|e| e.to_string(), shown);
+                Error::Value {
+                    column: column.name.clone(),
+                    row: format!("row with {} = {key_value}", columns[key].name),
+                    why: format!(
+                        "found the {} {}, expected a value of type {}; write {} in source.query",
+                        type_name(value),
+                        shown(value),
+                        column.database_type,
+                        cast.replace("{column}", &quoted(&column.name)),
+                    ),
+                }
+            })?;
+        }
+        count += 1;
+    }
+}
+
+/// A value for a message.
+fn shown(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => "null".to_owned(),
+        ValueRef::Integer(value) => value.to_string(),
+        ValueRef::Real(value) => format!("{value:?}"),
+        ValueRef::Text(value) => {
+            let text = String::from_utf8_lossy(value);
+            let short: String = text.chars().take(40).collect();
+            format!("{short:?}{}", if short.len() < text.len() { "…" } else { "" })
+        }
+        ValueRef::Blob(value) => format!("of {} bytes", value.len()),
+    }
+}
+
+enum ColumnBuilder {
+    Integer(Int64Builder),
+    Real(Float64Builder),
+    Text(StringBuilder),
+    Blob(BinaryBuilder),
+    Boolean(BooleanBuilder),
+}
+
+impl ColumnBuilder {
+    fn new(kind: SqliteKind) -> Self {
+        match kind {
+            SqliteKind::Integer => Self::Integer(Int64Builder::new()),
+            SqliteKind::Real => Self::Real(Float64Builder::new()),
+            SqliteKind::Text => Self::Text(StringBuilder::new()),
+            SqliteKind::Blob => Self::Blob(BinaryBuilder::new()),
+            SqliteKind::Boolean => Self::Boolean(BooleanBuilder::new()),
+        }
+    }
+
+    /// Takes in a value, or says with which cast it could be.
+    fn append(&mut self, value: ValueRef<'_>) -> Result<(), &'static str> {
+        const AS_TEXT: &str = "CAST({column} AS TEXT)";
+        match (self, value) {
+            (Self::Integer(b), ValueRef::Null) => b.append_null(),
+            (Self::Integer(b), ValueRef::Integer(value)) => b.append_value(value),
+            (Self::Integer(b), ValueRef::Real(value)) => {
+                // The bounds are exact: 2^63 is the first that does not fit.
+                let whole = value.fract() == 0.0 && (-(2_f64.powi(63))..2_f64.powi(63)).contains(&value);
+                b.append_value(whole.then_some(value as i64).ok_or("CAST({column} AS REAL)")?);
+            }
+            (Self::Real(b), ValueRef::Null) => b.append_null(),
+            (Self::Real(b), ValueRef::Real(value)) => b.append_value(value),
+            (Self::Real(b), ValueRef::Integer(value)) => b.append_value(value as f64),
+            (Self::Text(b), ValueRef::Null) => b.append_null(),
+            (Self::Text(b), ValueRef::Text(value)) => {
+                b.append_value(
+                    std::str::from_utf8(value).map_err(|_| "CAST({column} AS BLOB): it is not UTF-8")?,
+                );
+            }
+            (Self::Blob(b), ValueRef::Null) => b.append_null(),
+            (Self::Blob(b), ValueRef::Blob(value)) => b.append_value(value),
+            (Self::Boolean(b), ValueRef::Null) => b.append_null(),
+            (Self::Boolean(b), ValueRef::Integer(value @ (0 | 1))) => b.append_value(value == 1),
+            (Self::Boolean(_), ValueRef::Integer(_)) => return Err("CAST({column} AS INTEGER)"),
+            (Self::Blob(_), _) => return Err("CAST({column} AS BLOB)"),
+            _ => return Err(AS_TEXT),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Integer(b) => Arc::new(b.finish()),
+            Self::Real(b) => Arc::new(b.finish()),
+            Self::Text(b) => Arc::new(b.finish()),
+            Self::Blob(b) => Arc::new(b.finish()),
+            Self::Boolean(b) => Arc::new(b.finish()),
+        }
+    }
+}

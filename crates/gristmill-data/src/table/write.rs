@@ -1,0 +1,142 @@
+//! Writing Parquet: the settings of every file written here, and plain folders of parts with a fixed number of rows.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::error::{Error, Result};
+use crate::table::{DataFile, TableVersion};
+
+/// At most so many rows are in one row group, so that a reader of one needs little memory.
+const ROW_GROUP_ROWS: usize = 131_072;
+
+/// Writes a folder of Parquet files, each with the same number of rows (the last may have fewer). The folder appears, in
+/// place of one that is there, when it is finished; before, the files are in a hidden folder beside it.
+pub struct PartWriter {
+    dir: PathBuf,
+    hidden: PathBuf,
+    schema: SchemaRef,
+    rows_per_part: usize,
+    part: Option<ArrowWriter<File>>,
+    files: Vec<DataFile>,
+}
+
+impl PartWriter {
+    /// Starts a folder.
+    pub fn create(dir: &Path, schema: SchemaRef, rows_per_part: usize) -> Result<Self> {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        let hidden = dir.with_file_name(format!(".{name}.unfinished"));
+        remove(&hidden)?;
+        fs::create_dir_all(&hidden).map_err(io(&hidden))?;
+        let mut writer = Self {
+            dir: dir.to_owned(),
+            hidden,
+            schema,
+            rows_per_part: rows_per_part.max(1),
+            part: None,
+            files: Vec::new(),
+        };
+        // A folder without rows has one part too: it tells the columns.
+        writer.next_part()?;
+        Ok(writer)
+    }
+
+    /// Adds rows.
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        let mut start = 0;
+        while start < rows.num_rows() {
+            if self
+                .files
+                .last()
+                .is_some_and(|file| file.rows == self.rows_per_part as u64)
+            {
+                self.next_part()?;
+            }
+            let (Some(part), Some(file)) = (&mut self.part, self.files.last_mut()) else {
+                return Ok(());
+            };
+            let length = (rows.num_rows() - start).min(self.rows_per_part - file.rows as usize);
+            part.write(&rows.slice(start, length))?;
+            file.rows += length as u64;
+            start += length;
+        }
+        Ok(())
+    }
+
+    /// Ends the folder and puts it in its place, with `metadata` to read back as [`TableVersion::metadata`].
+    pub fn finish(mut self, metadata: Vec<(String, String)>) -> Result<TableVersion> {
+        if let Some(part) = &mut self.part {
+            for (key, value) in &metadata {
+                part.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
+            }
+        }
+        self.close_part()?;
+        remove(&self.dir)?;
+        fs::rename(&self.hidden, &self.dir).map_err(io(&self.dir))?;
+        for file in &mut self.files {
+            if let Some(name) = file.path.file_name() {
+                file.path = self.dir.join(name);
+            }
+        }
+        Ok(TableVersion {
+            rows: self.files.iter().map(|file| file.rows).sum(),
+            dir: self.dir,
+            version: 0,
+            schema: self.schema,
+            files: self.files,
+            metadata: BTreeMap::from_iter(metadata),
+        })
+    }
+
+    fn next_part(&mut self) -> Result<()> {
+        self.close_part()?;
+        let path = self.hidden.join(format!("part-{:06}.parquet", self.files.len()));
+        self.part = Some(writer(&path, self.schema.clone())?);
+        self.files.push(DataFile { path, rows: 0 });
+        Ok(())
+    }
+
+    fn close_part(&mut self) -> Result<()> {
+        if let (Some(part), Some(file)) = (self.part.take(), self.files.last()) {
+            close(part, &file.path)?;
+        }
+        Ok(())
+    }
+}
+
+/// A writer of one Parquet file. The same rows make the same bytes.
+pub(crate) fn writer(path: &Path, schema: SchemaRef) -> Result<ArrowWriter<File>> {
+    let file = File::create(path).map_err(io(path))?;
+    let properties = WriterProperties::builder()
+        .set_created_by("gristmill".to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .build();
+    Ok(ArrowWriter::try_new(file, schema, Some(properties))?)
+}
+
+/// Ends a Parquet file, and sees that it is on the disk: what a commit names must survive a power failure. Returns its size.
+pub(crate) fn close(writer: ArrowWriter<File>, path: &Path) -> Result<u64> {
+    let file = writer.into_inner()?;
+    file.sync_all().map_err(io(path))?;
+    Ok(file.metadata().map_err(io(path))?.len())
+}
+
+pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.display().to_string();
+    move |source| Error::Io { path, source }
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(dir)(error)),
+        _ => Ok(()),
+    }
+}

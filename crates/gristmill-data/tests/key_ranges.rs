@@ -1,0 +1,314 @@
+//! Key ranges cover every row exactly once, whatever the keys are, and go on from any of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::HashMap;
+
+use gristmill_data::source::{Bounds, KeyRange, Source};
+use gristmill_testkit::TempPostgres;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use rusqlite::types::Value;
+use support::{Rows, TempSqlite, read_all, source};
+
+/// Checks the ranges of a query `SELECT row, key`, whose rows are numbered from 1 on.
+async fn check(source: &dyn Source, batch_rows: u64, row_count: usize) {
+    let all = read_all(source, batch_rows, None, 10).await;
+    let mut seen: Vec<usize> = all
+        .iter()
+        .flat_map(|(_, rows)| rows.iter().map(|row| row[0].parse().unwrap()))
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(
+        seen,
+        (1..=row_count).collect::<Vec<_>>(),
+        "every row exactly once"
+    );
+
+    let mut batch_of_key = HashMap::new();
+    for (i, (range, rows)) in all.iter().enumerate() {
+        assert_eq!(range.number, 10 + i as u64);
+        assert!(!rows.is_empty());
+        for row in rows {
+            assert_eq!(
+                *batch_of_key.entry(&row[1]).or_insert(i),
+                i,
+                "a key in two batches"
+            );
+            assert_eq!(row[1] == "∅", range.bounds == Bounds::Null);
+        }
+        let last = i + 1 == all.len() || all[i + 1].0.bounds == Bounds::Null;
+        if range.bounds != Bounds::Null {
+            assert!(
+                last || rows.len() as u64 >= batch_rows,
+                "too few rows in {range:?}"
+            );
+            let last_key = &rows[rows.len() - 1][1];
+            let before_last_key = rows.iter().filter(|row| row[1] != *last_key).count() as u64;
+            assert!(before_last_key < batch_rows, "too many rows in {range:?}");
+        }
+    }
+
+    // Resuming after any range gives what came after it.
+    let sorted = |ranges: &[(KeyRange, Rows)]| {
+        let mut ranges = ranges.to_vec();
+        ranges.iter_mut().for_each(|(_, rows)| rows.sort());
+        ranges
+    };
+    for (i, (range, _)) in all.iter().enumerate() {
+        let rest = read_all(source, batch_rows, Some(range.bounds.clone()), range.number + 1).await;
+        assert_eq!(sorted(&rest), sorted(&all[i + 1..]));
+    }
+}
+
+/// Integers in clusters, with gaps, repeats and both signs.
+fn integer() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        4 => -3_i64..4,
+        2 => any::<i64>(),
+        1 => Just(i64::MIN),
+        1 => Just(i64::MAX),
+    ]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![3 => "[aAbB' ]{0,2}", 1 => "[ -~é日ß\"\\\\]{0,6}", 1 => "-?[0-9]{1,2}(\\.5)?"]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        integer().prop_map(Value::Integer),
+        prop_oneof![-2.0..2.0, Just(f64::INFINITY), Just(-1e300), Just(0.5)].prop_map(Value::Real),
+        text().prop_map(Value::Text),
+    ]
+}
+
+/// Declarations of a key column with keys that it may hold.
+fn sqlite_keys() -> impl Strategy<Value = (&'static str, Vec<Value>)> {
+    let keys = |key: BoxedStrategy<Value>| {
+        proptest::collection::vec(prop_oneof![1 => Just(Value::Null), 6 => key], 0..30)
+    };
+    let blob = proptest::collection::vec(0_u8..3, 0..3).prop_map(Value::Blob);
+    prop_oneof![
+        keys(integer().prop_map(Value::Integer).boxed()).prop_map(|keys| ("INTEGER", keys)),
+        keys(text().prop_map(Value::Text).boxed()).prop_map(|keys| ("TEXT", keys)),
+        keys(blob.boxed()).prop_map(|keys| ("BLOB", keys)),
+        // Numbers and text in one column, of each affinity that lets them be.
+        keys(value().boxed()).prop_map(|keys| ("", keys)),
+        keys(value().boxed()).prop_map(|keys| ("NUMERIC", keys)),
+    ]
+}
+
+#[test]
+fn any_keys_on_sqlite() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = ProptestConfig {
+        cases: 60,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    TestRunner::new(config)
+        .run(
+            &(sqlite_keys(), 1_u64..9, any::<bool>()),
+            |((declared, keys), batch_rows, index)| {
+                let database = TempSqlite::new(&format!("CREATE TABLE t (k {declared})"));
+                let writer = database.open();
+                let transaction = writer.unchecked_transaction().unwrap();
+                for key in &keys {
+                    transaction.execute("INSERT INTO t VALUES (?)", [key]).unwrap();
+                }
+                if index {
+                    transaction.execute_batch("CREATE INDEX i ON t (k)").unwrap();
+                }
+                transaction.commit().unwrap();
+                runtime.block_on(async {
+                    let query = "SELECT rowid AS row, typeof(k) || quote(k) AS shown, k FROM t";
+                    // `shown` tells 1 and '1' apart, which a column of text does not; but it is null for null.
+                    let query = format!(
+                        "SELECT row, CASE WHEN k IS NOT NULL THEN shown END AS shown, k FROM ({query})"
+                    );
+                    let source = source(&database.url(), &query, "k").await;
+                    check(source.as_ref(), batch_rows, keys.len()).await;
+                });
+                Ok(())
+            },
+        )
+        .unwrap();
+}
+
+#[tokio::test]
+async fn text_keys_of_a_collation_on_sqlite() {
+    let database = TempSqlite::new(
+        "CREATE TABLE t (k TEXT COLLATE NOCASE); \
+         INSERT INTO t VALUES ('b'), ('A'), ('a'), ('B'), ('c'), ('a'), (NULL), ('_'), ('Z'), ('z')",
+    );
+    for query in [
+        "SELECT rowid AS row, lower(k) AS folded, k FROM t",
+        // Not flattened into the outer query.
+        "SELECT row, folded, k FROM (SELECT rowid AS row, lower(k) AS folded, k FROM t LIMIT 100)",
+    ] {
+        let source = source(&database.url(), query, "k").await;
+        for rows in 1..6 {
+            check(source.as_ref(), rows, 10).await;
+        }
+    }
+}
+
+/// Rows for a table (row, k) of text forms.
+fn insert(table: &str, keys: &[Option<String>], key_type: &str) -> String {
+    let rows: Vec<String> = keys
+        .iter()
+        .enumerate()
+        .map(|(i, key)| match key {
+            // Only the test does this: backslashes are plain in such literals.
+            Some(key) => format!("({}, '{}'::{key_type})", i + 1, key.replace('\'', "''")),
+            None => format!("({}, NULL)", i + 1),
+        })
+        .collect();
+    if rows.is_empty() {
+        String::new()
+    } else {
+        format!("INSERT INTO {table} VALUES {};", rows.join(", "))
+    }
+}
+
+#[test]
+fn any_keys_on_postgres() {
+    let server = TempPostgres::shared();
+    server.execute("CREATE COLLATION natural_order (provider = icu, locale = 'en-u-kn-true')");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let keys = |key: BoxedStrategy<String>| {
+        proptest::collection::vec(prop_oneof![1 => Just(None), 6 => key.prop_map(Some)], 0..30)
+    };
+    let keys = prop_oneof![
+        keys(integer().prop_map(|k| k.to_string()).boxed()).prop_map(|keys| ("bigint", "bigint", keys)),
+        keys(text().boxed()).prop_map(|keys| ("text", "text", keys)),
+        keys(text().boxed()).prop_map(|keys| ("text COLLATE \"C\"", "text", keys)),
+        keys(text().boxed()).prop_map(|keys| ("text COLLATE natural_order", "text", keys)),
+    ];
+    let config = ProptestConfig {
+        cases: 16,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    TestRunner::new(config)
+        .run(
+            &(keys, 1_u64..9),
+            |((column_type, key_type, keys), batch_rows)| {
+                let rows = insert("any_keys", &keys, key_type);
+                server.execute(&format!(
+                    "SET client_min_messages = error; DROP TABLE IF EXISTS any_keys; \
+                 CREATE TABLE any_keys (\"row\" int, k {column_type}); {rows}"
+                ));
+                runtime.block_on(async {
+                    let source = source(&server.url(), "SELECT \"row\", k FROM any_keys", "k").await;
+                    check(source.as_ref(), batch_rows, keys.len()).await;
+                });
+                Ok(())
+            },
+        )
+        .unwrap();
+}
+
+#[tokio::test]
+async fn every_ordered_type_on_postgres() {
+    let server = TempPostgres::shared();
+    server.execute(
+        "CREATE TYPE \"Size\" AS ENUM ('small', 'large', 'huge'); CREATE DOMAIN code AS varchar(4); CREATE EXTENSION citext; \
+         CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+    );
+    for (key_type, keys) in [
+        ("int2", &["3", "-32768", "3", "32767", "0"][..]),
+        ("int4", &["3", "-2147483648", "3", "2147483647"]),
+        (
+            "float4",
+            &["0.1", "0.10000001", "-1e-30", "NaN", "Infinity", "NaN"],
+        ),
+        (
+            "float8",
+            &["0.1", "0.30000000000000004", "-Infinity", "NaN", "1e300", "0.1"],
+        ),
+        ("numeric(20,10)", &["0.1", "0.1000000001", "-9999999999.9", "0.1"]),
+        ("varchar(3)", &["a", "ab", "b", "", "a"]),
+        ("char(4)", &["a", "ab", "abcd", "b", "ab"]),
+        ("name", &["a", "B", "_c"]),
+        ("bool", &["true", "false", "true"]),
+        (
+            "uuid",
+            &[
+                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+                "00000000-0000-0000-0000-000000000000",
+                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12",
+            ],
+        ),
+        (
+            "date",
+            &["2000-01-01", "1999-12-31", "0044-03-15 BC", "5874897-12-31"],
+        ),
+        (
+            "timestamp",
+            &["2000-01-01 00:00:00.000001", "2000-01-01", "0044-03-15 BC"],
+        ),
+        (
+            "timestamptz",
+            &[
+                "2000-01-01 00:00:00+01",
+                "2000-01-01 00:00:00+02",
+                "1999-12-31 23:00:00+00",
+            ],
+        ),
+        ("bytea", &["\\x00", "\\x0001", "\\xff", "\\x"]),
+        ("jsonb", &["1", "\"a\"", "{\"b\": [1, 2]}", "null"]),
+        ("\"Size\"", &["small", "large", "huge", "large"]),
+        ("code", &["ab", "c", "ab", ""]),
+        ("citext", &["b", "C", "a"]),
+        ("text COLLATE folded", &["b", "C", "a"]),
+    ] {
+        let plain = key_type.split(" COLLATE").next().unwrap();
+        let mut all: Vec<Option<String>> = keys.iter().map(|key| Some((*key).to_owned())).collect();
+        all.push(None);
+        server.execute(&format!(
+            "SET client_min_messages = error; DROP TABLE IF EXISTS ordered; \
+             CREATE TABLE ordered (\"row\" int, k {key_type}); {}",
+            insert("ordered", &all, plain)
+        ));
+        let source = source(&server.url(), "SELECT \"row\", k FROM ordered", "k").await;
+        for rows in [1, 2, 100] {
+            check(source.as_ref(), rows, all.len()).await;
+        }
+        let order = server.execute(
+            "SELECT \"row\" FROM (SELECT min(\"row\") AS \"row\", k FROM ordered GROUP BY k) s ORDER BY k",
+        );
+        let mut ranges = read_all(source.as_ref(), 1, None, 0).await;
+        let first_rows: Vec<String> = ranges
+            .iter_mut()
+            .map(|(_, rows)| {
+                rows.iter()
+                    .map(|row| row[0].parse::<u32>().unwrap())
+                    .min()
+                    .unwrap()
+                    .to_string()
+            })
+            .collect();
+        assert_eq!(first_rows, order.lines().collect::<Vec<_>>(), "{key_type}");
+    }
+    // Keys that the collation takes for equal stay together.
+    server.execute(
+        "CREATE TABLE equal_keys (\"row\" int, folded text, k text COLLATE folded); \
+         INSERT INTO equal_keys SELECT n, lower(k), k FROM unnest('{a,B,A,b,c,a}'::text[]) WITH ORDINALITY AS t(k, n)",
+    );
+    let source = source(&server.url(), "SELECT * FROM equal_keys", "k").await;
+    for rows in 1..5 {
+        check(source.as_ref(), rows, 6).await;
+    }
+}
+
+#[tokio::test]
+async fn one_key_may_have_more_rows_than_a_batch() {
+    let server = TempPostgres::shared();
+    let query =
+        "SELECT g AS \"row\", CASE WHEN g <= 10000 THEN 0 ELSE g END AS k FROM generate_series(1, 12000) g";
+    let source = source(&server.url(), query, "k").await;
+    check(source.as_ref(), 1000, 12_000).await;
+}

@@ -1,0 +1,148 @@
+//! A fitted logistic regression.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::step::SparseBlock;
+use crate::train::kernel::{BLOCK_ROWS, Block, Shape};
+use crate::train::real::Real;
+use crate::train::rows::Rows;
+
+/// A binomial or multinomial logistic regression over sparse columns `0..features`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogisticModel {
+    shape: Shape,
+    classes: usize,
+    weights: Weights,
+}
+
+/// Coefficients, as the kernels lay them out, in the precision they were trained in.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Weights {
+    F32(Arc<Vec<f32>>),
+    F64(Arc<Vec<f64>>),
+}
+
+/// Coefficients in plain form, in the precision they were trained in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Coefficients {
+    /// Single precision: models of more than [`crate::train::F64_ELEMENTS`] coefficients.
+    F32(Vec<f32>),
+    /// Double precision.
+    F64(Vec<f64>),
+}
+
+impl LogisticModel {
+    pub(crate) fn new(shape: Shape, classes: usize, weights: Weights) -> Self {
+        Self { shape, classes, weights }
+    }
+
+    /// From `(features + 1) × sets` coefficients, feature by feature, the intercepts last.
+    /// `sets` is 1 (binomial: class 1 against class 0) or the number of classes. `None` when the lengths do not fit.
+    pub fn from_coefficients(
+        features: usize,
+        sets: usize,
+        classes: usize,
+        coefficients: &Coefficients,
+    ) -> Option<Self> {
+        let expected = features.checked_add(1)?.checked_mul(sets)?;
+        if !(sets == classes && classes >= 2 || sets == 1 && classes == 2) {
+            return None;
+        }
+        let shape = Shape { features, sets };
+        fn pad<F: Real>(plain: &[F], shape: Shape) -> Arc<Vec<F>> {
+            let mut weights = vec![F::default(); shape.len()];
+            for (to, from) in weights.chunks_exact_mut(shape.stride()).zip(plain.chunks_exact(shape.sets)) {
+                to[..shape.sets].copy_from_slice(from);
+            }
+            Arc::new(weights)
+        }
+        let weights = match coefficients {
+            Coefficients::F32(c) if c.len() == expected => Weights::F32(pad(c, shape)),
+            Coefficients::F64(c) if c.len() == expected => Weights::F64(pad(c, shape)),
+            Coefficients::F32(_) | Coefficients::F64(_) => return None,
+        };
+        Some(Self { shape, classes, weights })
+    }
+
+    /// The coefficients: `(features + 1) × sets`, feature by feature, the intercepts last.
+    pub fn coefficients(&self) -> Coefficients {
+        fn strip<F: Real>(weights: &[F], shape: Shape) -> Vec<F> {
+            weights.chunks_exact(shape.stride()).flat_map(|row| &row[..shape.sets]).copied().collect()
+        }
+        match &self.weights {
+            Weights::F32(w) => Coefficients::F32(strip(w, self.shape)),
+            Weights::F64(w) => Coefficients::F64(strip(w, self.shape)),
+        }
+    }
+
+    /// Sparse columns.
+    pub fn features(&self) -> usize {
+        self.shape.features
+    }
+
+    /// Classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Sets of coefficients: 1 for the binomial family, else the classes.
+    pub fn sets(&self) -> usize {
+        self.shape.sets
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The probability of every class for every row: rows × classes.
+    ///
+    /// # Errors
+    /// When an index of the rows is not below [`LogisticModel::features`].
+    pub fn probabilities(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
+        if let Some(index) = rows.indices.iter().find(|i| **i as usize >= self.shape.features) {
+            return Err(crate::Error::State {
+                pass: "prediction",
+                why: format!("feature {index}, but the model has {}", self.shape.features),
+            });
+        }
+        Ok(match &self.weights {
+            Weights::F32(w) => self.predict(rows, w),
+            Weights::F64(w) => self.predict(rows, w),
+        })
+    }
+
+    fn predict<F: Real>(&self, block: &SparseBlock, weights: &[F]) -> Vec<f64> {
+        let offsets: Vec<i32> = block.offsets.iter().map(|o| *o as i32).collect();
+        let (labels, zeros) = (vec![0; block.rows()], vec![0; block.rows()]);
+        let rows = Rows {
+            labels: &labels,
+            offsets: &offsets,
+            indices: &block.indices,
+            values: &block.values,
+            split: &zeros,
+            fold: &zeros,
+        };
+        let mut out = Vec::with_capacity(block.rows() * self.classes);
+        let mut scratch = Block::new();
+        let mut from = 0;
+        while from < rows.len() {
+            let to = (from + BLOCK_ROWS).min(rows.len());
+            scratch.select(from..to, |_| true);
+            scratch.probabilities(rows, weights, self.shape);
+            for p in scratch.values().chunks_exact(self.shape.stride()) {
+                if self.shape.sets == 1 {
+                    out.extend([1.0 - p[0].to_f64(), p[0].to_f64()]);
+                } else {
+                    out.extend(p[..self.classes].iter().map(|p| p.to_f64()));
+                }
+            }
+            from = to;
+        }
+        out
+    }
+}

@@ -1,0 +1,15 @@
+//! Training: trainers that ask for scans, the optimiser, the kernels.
+
+pub(crate) mod kernel;
+pub(crate) mod lbfgs;
+pub(crate) mod logistic;
+pub(crate) mod real;
+pub(crate) mod rows;
+pub(crate) mod scan;
+pub mod search;
+pub(crate) mod summary;
+pub mod trainer;
+pub(crate) mod vector;
+
+pub use search::{F64_ELEMENTS, SearchPoint, TrainingSize, logistic_search};
+pub use trainer::{Next, Status, Trained, Trainer};

@@ -1,0 +1,101 @@
+//! A batch of the features table as slices, without a copy.
+
+use arrow::array::{AsArray, ListArray, RecordBatch};
+use arrow::datatypes::{DataType, Float32Type, Int32Type, Schema, UInt8Type, UInt32Type};
+
+use crate::error::{Error, Result};
+
+/// The columns of the features table that training reads.
+pub(crate) const COLUMNS: [&str; 5] = ["label", "indices", "values", "split", "fold"];
+
+/// Rows of the features table: a sparse matrix with a label, a split and a fold a row.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    /// The class of each row.
+    pub(crate) labels: &'a [i32],
+    /// Row `r` holds entries `offsets[r]..offsets[r + 1]`.
+    pub(crate) offsets: &'a [i32],
+    /// Column of each entry, ascending within a row.
+    pub(crate) indices: &'a [u32],
+    /// Value of each entry.
+    pub(crate) values: &'a [f32],
+    /// 0 training, 1 validation, 2 test.
+    pub(crate) split: &'a [u8],
+    /// The fold of the row's entity.
+    pub(crate) fold: &'a [u8],
+}
+
+impl<'a> Rows<'a> {
+    /// Views a batch of the features table.
+    pub(crate) fn of(batch: &'a RecordBatch) -> Result<Self> {
+        let schema = batch.schema_ref();
+        let column =
+            |name: &str| batch.column_by_name(name).ok_or_else(|| Error::missing_column(name, schema));
+        let list = |name: &'static str| -> Result<&'a ListArray> {
+            column(name)?.as_list_opt().ok_or_else(|| wrong(schema, name, "a list"))
+        };
+        let (indices, values) = (list("indices")?, list("values")?);
+        let index_values = indices
+            .values()
+            .as_primitive_opt::<UInt32Type>()
+            .ok_or_else(|| wrong(schema, "indices", "List<UInt32>"))?;
+        let value_values = values
+            .values()
+            .as_primitive_opt::<Float32Type>()
+            .ok_or_else(|| wrong(schema, "values", "List<Float32>"))?;
+        let byte = |name: &'static str| -> Result<&'a [u8]> {
+            Ok(column(name)?
+                .as_primitive_opt::<UInt8Type>()
+                .ok_or_else(|| wrong(schema, name, "UInt8"))?
+                .values())
+        };
+        let rows = Self {
+            labels: column("label")?
+                .as_primitive_opt::<Int32Type>()
+                .ok_or_else(|| wrong(schema, "label", "Int32"))?
+                .values(),
+            offsets: indices.value_offsets(),
+            indices: index_values.values(),
+            values: value_values.values(),
+            split: byte("split")?,
+            fold: byte("fold")?,
+        };
+        // Slicing keeps both lists in step, but a foreign file might not.
+        let shift = values.value_offsets()[0] - rows.offsets[0];
+        let aligned = rows.offsets.iter().zip(values.value_offsets()).all(|(i, v)| i + shift == *v);
+        if !aligned {
+            return Err(wrong(schema, "values", "lists as long as those of `indices`"));
+        }
+        let (from, to) = (values.value_offsets()[0] as usize, value_values.len());
+        let first = rows.offsets[0] as usize;
+        if from < first {
+            return Err(wrong(schema, "values", "lists as long as those of `indices`"));
+        }
+        Ok(Self { values: &value_values.values()[from - first..to], ..rows })
+    }
+
+    /// The number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The entries of row `r`.
+    #[inline(always)]
+    pub(crate) fn row(&self, r: usize) -> (&'a [u32], &'a [f32]) {
+        let range = self.offsets[r] as usize..self.offsets[r + 1] as usize;
+        (&self.indices[range.clone()], &self.values[range])
+    }
+}
+
+/// Checks that the columns of a features table are there.
+pub(crate) fn check(schema: &Schema) -> Result<Vec<String>> {
+    for name in COLUMNS {
+        schema.field_with_name(name).map_err(|_| Error::missing_column(name, schema))?;
+    }
+    Ok(COLUMNS.iter().map(|c| (*c).to_owned()).collect())
+}
+
+fn wrong(schema: &Schema, column: &str, expected: &'static str) -> Error {
+    let given = schema.field_with_name(column).map_or(DataType::Null, |f| f.data_type().clone());
+    Error::ColumnType { column: column.to_owned(), step: "training", expected, given: given.to_string() }
+}

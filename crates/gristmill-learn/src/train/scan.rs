@@ -1,0 +1,236 @@
+//! One scan for many models: each job takes the gradient or the score of its coefficients on its own rows.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, LargeListArray, RecordBatch, StructArray, UInt64Array,
+};
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{Field, Fields, Float64Type, Schema, UInt64Type};
+use rayon::prelude::*;
+
+use super::kernel::{BLOCK_ROWS, Block, Shape};
+use super::real::Real;
+use super::rows::{self, Rows};
+use crate::error::{Error, Result};
+use crate::evaluate::confusion::{Confusion, predicted};
+use crate::pass::{Accumulate, Grain, Pass};
+use crate::split::TRAIN;
+
+/// What one model wants of a scan.
+#[derive(Debug, Clone)]
+pub(crate) struct Job<F> {
+    /// Coefficients in the units of the data, laid out as [`Shape`] says.
+    pub(crate) weights: Arc<Vec<F>>,
+    /// What to do, and on which rows of the training split.
+    pub(crate) task: Task,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Loss and gradient over the training rows outside this fold, or all of them.
+    Gradient {
+        /// The fold left out.
+        held_out: Option<usize>,
+    },
+    /// Confusion and log loss over this fold of the training rows.
+    Score {
+        /// The fold scored.
+        fold: usize,
+    },
+}
+
+/// The pass of a scan.
+#[derive(Debug, Clone)]
+pub(crate) struct ScanPass<F> {
+    pub(crate) shape: Shape,
+    pub(crate) classes: usize,
+    pub(crate) folds: usize,
+    pub(crate) jobs: Vec<Job<F>>,
+}
+
+/// What a job found.
+#[derive(Debug)]
+pub(crate) struct Answer<F> {
+    /// Sum of the losses.
+    pub(crate) loss: f64,
+    /// Sum of the gradients; empty for a score.
+    pub(crate) gradient: Vec<F>,
+    /// Empty for a gradient.
+    pub(crate) confusion: Confusion,
+}
+
+impl<F: Real> Pass for ScanPass<F> {
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        rows::check(schema)
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        let running = |job: &Job<F>| Running {
+            job: job.clone(),
+            block: Block::new(),
+            loss: 0.0,
+            gradient: match job.task {
+                Task::Gradient { .. } => vec![F::default(); self.shape.len()],
+                Task::Score { .. } => Vec::new(),
+            },
+            confusion: Confusion::new(match job.task {
+                Task::Gradient { .. } => 0,
+                Task::Score { .. } => self.classes,
+            }),
+        };
+        Box::new(Scan {
+            shape: self.shape,
+            folds: self.folds,
+            running: self.jobs.iter().map(running).collect(),
+        })
+    }
+
+    fn grain(&self) -> Grain {
+        // A gradient is as large as the model: one accumulator, and threads inside.
+        Grain::Whole
+    }
+}
+
+struct Scan<F> {
+    shape: Shape,
+    folds: usize,
+    running: Vec<Running<F>>,
+}
+
+struct Running<F> {
+    job: Job<F>,
+    block: Block<F>,
+    loss: f64,
+    gradient: Vec<F>,
+    confusion: Confusion,
+}
+
+impl<F: Real> Running<F> {
+    fn update(&mut self, rows: Rows<'_>, range: std::ops::Range<usize>, shape: Shape, folds: usize) {
+        let fold = |r: usize| usize::from(rows.fold[r]) % folds;
+        match self.job.task {
+            Task::Gradient { held_out } => {
+                self.block.select(range, |r| rows.split[r] == TRAIN && Some(fold(r)) != held_out);
+                self.block.residuals(rows, &self.job.weights, shape);
+                // Row by row, so that the cut into blocks changes nothing.
+                for loss in self.block.losses() {
+                    self.loss += loss;
+                }
+                self.block.add_gradient(rows, &mut self.gradient, shape);
+            }
+            Task::Score { fold: scored } => {
+                self.block.select(range, |r| rows.split[r] == TRAIN && fold(r) == scored);
+                self.block.probabilities(rows, &self.job.weights, shape);
+                let probabilities = self.block.values().chunks_exact(shape.stride());
+                for (p, r) in probabilities.zip(self.block.selected()) {
+                    let truth = rows.labels[*r as usize] as usize;
+                    let (class, at_truth) = predicted(p, shape.sets, truth, |p| p.to_f64());
+                    self.confusion.add(truth, class, at_truth);
+                }
+            }
+        }
+    }
+}
+
+impl<F: Real> Accumulate for Scan<F> {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let rows = Rows::of(batch)?;
+        let (shape, folds) = (self.shape, self.folds);
+        let mut from = 0;
+        while from < rows.len() {
+            let to = (from + BLOCK_ROWS).min(rows.len());
+            match self.running.as_mut_slice() {
+                [one] => one.update(rows, from..to, shape, folds),
+                many => many.par_iter_mut().for_each(|job| job.update(rows, from..to, shape, folds)),
+            }
+            from = to;
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, state: &RecordBatch) -> Result<()> {
+        let answers = answers::<F>(state.clone())?;
+        if answers.len() != self.running.len() {
+            return Err(broken(format!("{} jobs, not {}", answers.len(), self.running.len())));
+        }
+        for (mine, theirs) in self.running.iter_mut().zip(answers) {
+            if mine.gradient.len() != theirs.gradient.len() {
+                return Err(broken("another number of coefficients".to_owned()));
+            }
+            mine.loss += theirs.loss;
+            super::vector::axpy(1.0, &theirs.gradient, &mut mine.gradient);
+            mine.confusion.merge(&theirs.confusion)?;
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<RecordBatch> {
+        let columns = self.running.iter_mut().enumerate().map(|(i, job)| {
+            let gradient = one_list(F::into_array(std::mem::take(&mut job.gradient)))?;
+            let counts = std::mem::take(&mut job.confusion);
+            let log_loss = counts.log_loss_sum();
+            let counts = one_list(Arc::new(UInt64Array::from(counts.into_counts())))?;
+            let arrays: Vec<ArrayRef> = vec![
+                Arc::new(Float64Array::from(vec![job.loss])),
+                gradient,
+                counts,
+                Arc::new(Float64Array::from(vec![log_loss])),
+            ];
+            let names = ["loss", "gradient", "confusion", "log_loss"];
+            let fields: Fields =
+                names.iter().zip(&arrays).map(|(n, a)| Field::new(*n, a.data_type().clone(), false)).collect();
+            Ok((format!("job{i}"), Arc::new(StructArray::try_new(fields, arrays, None)?) as ArrayRef))
+        });
+        Ok(RecordBatch::try_from_iter(columns.collect::<Result<Vec<_>>>()?)?)
+    }
+
+    fn size(&self) -> usize {
+        self.running
+            .iter()
+            .map(|j| j.gradient.len() * size_of::<F>() + j.confusion.size() + Block::<F>::bytes(self.shape))
+            .sum()
+    }
+}
+
+/// Takes the state of a [`ScanPass`] apart; the gradients are moved, not copied, when `state` is their only owner.
+pub(crate) fn answers<F: Real>(state: RecordBatch) -> Result<Vec<Answer<F>>> {
+    let (_, columns, _) = state.into_parts();
+    columns.into_iter().map(answer).collect()
+}
+
+fn answer<F: Real>(column: ArrayRef) -> Result<Answer<F>> {
+    let number = |a: &ArrayRef| a.as_primitive_opt::<Float64Type>().map(|a| a.value(0));
+    let list = |a: &ArrayRef| a.as_list_opt::<i64>().map(|l| Arc::clone(l.values()));
+    let job = column.as_struct_opt().ok_or_else(|| broken("not a job".to_owned()))?;
+    let [loss, gradient, confusion, log_loss] = job.columns() else {
+        return Err(broken("not the columns of a job".to_owned()));
+    };
+    let (Some(loss), Some(log_loss)) = (number(loss), number(log_loss)) else {
+        return Err(broken("no loss".to_owned()));
+    };
+    let (Some(gradient), Some(counts)) = (list(gradient), list(confusion)) else {
+        return Err(broken("no gradient".to_owned()));
+    };
+    let counts = counts
+        .as_primitive_opt::<UInt64Type>()
+        .map(|c| c.values().to_vec())
+        .ok_or_else(|| broken("no confusion".to_owned()))?;
+    drop(column);
+    Ok(Answer {
+        loss,
+        gradient: F::from_array(gradient).ok_or_else(|| broken(format!("not of {}", F::NAME)))?,
+        confusion: Confusion::from_parts(counts, log_loss)?,
+    })
+}
+
+fn one_list(values: ArrayRef) -> Result<ArrayRef> {
+    let field = Arc::new(Field::new_list_field(values.data_type().clone(), false));
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0_i64, values.len() as i64]));
+    Ok(Arc::new(LargeListArray::try_new(field, offsets, values, None)?))
+}
+
+fn broken(why: String) -> Error {
+    Error::State { pass: "logistic regression scan", why }
+}

@@ -1,0 +1,180 @@
+//! What training must know of the features before it starts: rows, classes and moments of every fold.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Float64Array, ListArray, RecordBatch, UInt64Array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, UInt64Type};
+
+use super::rows::{self, Rows};
+use crate::error::{Error, Result};
+use crate::pass::{Accumulate, Grain, Pass};
+use crate::split::TRAIN;
+
+/// Gathers, for each fold of the training split: class counts, and each feature's sum and sum of squares.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SummaryPass {
+    /// Folds; 1 when there is no cross-validation.
+    pub(crate) folds: usize,
+    /// Classes.
+    pub(crate) classes: usize,
+    /// Sparse columns.
+    pub(crate) features: usize,
+}
+
+impl Pass for SummaryPass {
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        rows::check(schema)
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        Box::new(Summary::new(*self))
+    }
+
+    fn grain(&self) -> Grain {
+        Grain::Whole
+    }
+}
+
+/// The sums of one fold.
+#[derive(Debug, Clone)]
+struct Fold {
+    counts: Vec<u64>,
+    sum: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+/// The state of a [`SummaryPass`].
+#[derive(Debug, Clone)]
+pub(crate) struct Summary {
+    pass: SummaryPass,
+    folds: Vec<Fold>,
+}
+
+impl Summary {
+    fn new(pass: SummaryPass) -> Self {
+        let fold = Fold {
+            counts: vec![0; pass.classes],
+            sum: vec![0.0; pass.features],
+            squares: vec![0.0; pass.features],
+        };
+        Self { pass, folds: vec![fold; pass.folds] }
+    }
+
+    /// Reads a state back.
+    pub(crate) fn of(pass: SummaryPass, state: &RecordBatch) -> Result<Self> {
+        let mut summary = Self::new(pass);
+        summary.merge(state)?;
+        Ok(summary)
+    }
+
+    /// The training rows outside `held_out`, or all of them.
+    pub(crate) fn subset(&self, held_out: Option<usize>) -> Subset {
+        let mut counts = vec![0_u64; self.pass.classes];
+        let mut sum = vec![0.0; self.pass.features];
+        let mut squares = vec![0.0; self.pass.features];
+        for (_, fold) in self.folds.iter().enumerate().filter(|(f, _)| Some(*f) != held_out) {
+            counts.iter_mut().zip(&fold.counts).for_each(|(a, b)| *a += b);
+            sum.iter_mut().zip(&fold.sum).for_each(|(a, b)| *a += b);
+            squares.iter_mut().zip(&fold.squares).for_each(|(a, b)| *a += b);
+        }
+        let rows: u64 = counts.iter().sum();
+        let n = rows as f64;
+        let deviation = sum
+            .iter()
+            .zip(&squares)
+            .map(|(s, q)| {
+                let m2 = q - s * s / n;
+                // A constant column's rounding noise is not a spread.
+                if rows < 2 || m2 <= 1e-12 * q { 0.0 } else { (m2 / (n - 1.0)).sqrt() }
+            })
+            .collect();
+        Subset { rows, counts, deviation }
+    }
+
+    /// Training rows of one fold.
+    pub(crate) fn fold_rows(&self, fold: usize) -> u64 {
+        self.folds[fold].counts.iter().sum()
+    }
+}
+
+/// A set of training rows, summed up.
+#[derive(Debug, Clone)]
+pub(crate) struct Subset {
+    /// Rows.
+    pub(crate) rows: u64,
+    /// Rows of each class.
+    pub(crate) counts: Vec<u64>,
+    /// Unbiased standard deviation of each feature; 0 where it is constant.
+    pub(crate) deviation: Vec<f64>,
+}
+
+impl Accumulate for Summary {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let rows = Rows::of(batch)?;
+        for r in (0..rows.len()).filter(|r| rows.split[*r] == TRAIN) {
+            let fold = usize::from(rows.fold[r]) % self.folds.len();
+            let fold = &mut self.folds[fold];
+            fold.counts[rows.labels[r] as usize] += 1;
+            let (indices, values) = rows.row(r);
+            for (index, value) in indices.iter().zip(values) {
+                let value = f64::from(*value);
+                fold.sum[*index as usize] += value;
+                fold.squares[*index as usize] += value * value;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, state: &RecordBatch) -> Result<()> {
+        let column = |name: &str| {
+            state
+                .column_by_name(name)
+                .and_then(|c| c.as_list_opt::<i32>())
+                .ok_or_else(|| broken(format!("no list `{name}`")))
+        };
+        let (counts, sums, squares) = (column("counts")?, column("sum")?, column("squares")?);
+        if state.num_rows() != self.folds.len() {
+            return Err(broken(format!("{} folds, not {}", state.num_rows(), self.folds.len())));
+        }
+        for (f, fold) in self.folds.iter_mut().enumerate() {
+            let (c, s, q) = (counts.value(f), sums.value(f), squares.value(f));
+            let c = c.as_primitive_opt::<UInt64Type>().ok_or_else(|| broken("counts".to_owned()))?;
+            let s = s.as_primitive_opt::<Float64Type>().ok_or_else(|| broken("sum".to_owned()))?;
+            let q = q.as_primitive_opt::<Float64Type>().ok_or_else(|| broken("squares".to_owned()))?;
+            if c.len() != fold.counts.len() || s.len() != fold.sum.len() || q.len() != fold.squares.len() {
+                return Err(broken("another number of classes or features".to_owned()));
+            }
+            fold.counts.iter_mut().zip(c.values()).for_each(|(a, b)| *a += b);
+            fold.sum.iter_mut().zip(s.values()).for_each(|(a, b)| *a += b);
+            fold.squares.iter_mut().zip(q.values()).for_each(|(a, b)| *a += b);
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<RecordBatch> {
+        let lists = |item: DataType, width: usize, values: ArrayRef| -> Result<ArrayRef> {
+            let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, self.folds.len()));
+            let field = Arc::new(Field::new_list_field(item, false));
+            Ok(Arc::new(ListArray::try_new(field, offsets, values, None)?))
+        };
+        let floats = |of: fn(&Fold) -> &Vec<f64>| -> ArrayRef {
+            Arc::new(Float64Array::from_iter_values(self.folds.iter().flat_map(|f| of(f).iter().copied())))
+        };
+        let counts: ArrayRef =
+            Arc::new(UInt64Array::from_iter_values(self.folds.iter().flat_map(|f| f.counts.iter().copied())));
+        Ok(RecordBatch::try_from_iter([
+            ("counts", lists(DataType::UInt64, self.pass.classes, counts)?),
+            ("sum", lists(DataType::Float64, self.pass.features, floats(|f| &f.sum))?),
+            ("squares", lists(DataType::Float64, self.pass.features, floats(|f| &f.squares))?),
+        ])?)
+    }
+
+    fn size(&self) -> usize {
+        self.folds.len() * (self.pass.features * 16 + self.pass.classes * 8)
+    }
+}
+
+fn broken(why: String) -> Error {
+    Error::State { pass: "features summary", why }
+}

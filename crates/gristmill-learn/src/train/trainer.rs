@@ -1,0 +1,64 @@
+//! The contract of a trainer: it does no I/O, it asks for scans.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::search::SearchPoint;
+use crate::error::Result;
+use crate::model::LogisticModel;
+use crate::pass::Pass;
+
+/// Trains by asking for one scan of the features table after another.
+pub trait Trainer: Send {
+    /// Takes the answer to the last scan (`None` at first) and says what comes next.
+    ///
+    /// # Errors
+    /// When the data cannot be learnt from, or the answer is not to the last question.
+    fn next(&mut self, answer: Option<RecordBatch>) -> Result<Next>;
+
+    /// How far it has come.
+    fn status(&self) -> Status;
+}
+
+/// What a trainer wants next.
+pub enum Next {
+    /// A scan; hand its final state to [`Trainer::next`].
+    Scan(Box<dyn Pass>),
+    /// Nothing: it is done.
+    Done(Box<Trained>),
+}
+
+/// How far a training has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// Scans asked for.
+    pub scans: u64,
+    /// What it is doing, e.g. `search`.
+    pub phase: &'static str,
+    /// Models that have not converged.
+    pub running: usize,
+    /// Smallest objective among the models still running.
+    pub objective: Option<f64>,
+    /// Iterations of the model that is furthest.
+    pub iteration: u32,
+}
+
+/// The outcome of a training.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The model refitted on the whole training split.
+    pub model: Arc<LogisticModel>,
+    /// Every point of the grid with its scores; `scores` is empty where there was nothing to choose.
+    pub search: Vec<SearchPoint>,
+    /// Which of them was chosen.
+    pub best: usize,
+    /// Iterations of the final fit.
+    pub iterations: u32,
+    /// Whether the final fit converged before its iteration limit.
+    pub converged: bool,
+    /// The final value of the objective: mean loss plus penalty.
+    pub objective: f64,
+    /// Training rows of each class.
+    pub class_rows: Vec<u64>,
+}

@@ -1,0 +1,308 @@
+//! Training as its users see it: the solutions of scikit-learn, and the same bits however the work is cut.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use arrow::array::{Float32Array, Int32Array, ListArray, RecordBatch, UInt8Array, UInt32Array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field};
+use gristmill_learn::Error;
+use gristmill_learn::evaluate::ScorePass;
+use gristmill_learn::model::Coefficients;
+use gristmill_learn::pass::Grain;
+use gristmill_learn::settings::{Family, LogisticSettings, Metric, SearchSettings};
+use gristmill_learn::train::{Next, Trained, TrainingSize, logistic_search};
+use serde::Deserialize;
+
+/// Rows of a features table.
+#[derive(Clone)]
+struct Table {
+    labels: Vec<i32>,
+    rows: Vec<Vec<(u32, f32)>>,
+    split: Vec<u8>,
+    fold: Vec<u8>,
+}
+
+impl Table {
+    /// The rows `range` as a batch.
+    fn batch(&self, range: std::ops::Range<usize>) -> RecordBatch {
+        let rows = &self.rows[range.clone()];
+        let offsets = OffsetBuffer::<i32>::from_lengths(rows.iter().map(Vec::len));
+        let indices = UInt32Array::from_iter_values(rows.iter().flatten().map(|e| e.0));
+        let values = Float32Array::from_iter_values(rows.iter().flatten().map(|e| e.1));
+        let list = |item: DataType, values: arrow::array::ArrayRef| -> arrow::array::ArrayRef {
+            let field = Arc::new(Field::new_list_field(item, false));
+            Arc::new(ListArray::new(field, offsets.clone(), values, None))
+        };
+        RecordBatch::try_from_iter([
+            ("label", Arc::new(Int32Array::from(self.labels[range.clone()].to_vec())) as _),
+            ("indices", list(DataType::UInt32, Arc::new(indices))),
+            ("values", list(DataType::Float32, Arc::new(values))),
+            ("split", Arc::new(UInt8Array::from(self.split[range.clone()].to_vec())) as _),
+            ("fold", Arc::new(UInt8Array::from(self.fold[range].to_vec())) as _),
+        ])
+        .unwrap()
+    }
+
+    /// Batches of so many rows.
+    fn batches(&self, rows: usize) -> Vec<RecordBatch> {
+        (0..self.rows.len()).step_by(rows).map(|r| self.batch(r..(r + rows).min(self.rows.len()))).collect()
+    }
+}
+
+/// Trains on batches, in this thread's pool.
+fn train(
+    batches: &[RecordBatch],
+    size: TrainingSize,
+    settings: &LogisticSettings,
+    search: &SearchSettings,
+    memory: u64,
+) -> gristmill_learn::Result<Trained> {
+    let mut trainer = logistic_search(settings, search, size, memory)?;
+    let mut answer = None;
+    loop {
+        match trainer.next(answer.take())? {
+            Next::Scan(pass) => {
+                assert_eq!(pass.grain(), Grain::Whole);
+                let mut accumulator = pass.start();
+                for batch in batches {
+                    accumulator.update(batch)?;
+                }
+                answer = Some(accumulator.state()?);
+            }
+            Next::Done(trained) => return Ok(*trained),
+        }
+    }
+}
+
+fn settings(reg_param: f64) -> LogisticSettings {
+    LogisticSettings {
+        reg_param: vec![reg_param],
+        elastic_net_param: vec![0.0],
+        max_iter: vec![100],
+        tol: 1e-6,
+        fit_intercept: true,
+        standardization: true,
+        family: Family::Auto,
+        history: 10,
+    }
+}
+
+const SEARCH: SearchSettings = SearchSettings { folds: 3, metric: Metric::F1 };
+const PLENTY: u64 = 1 << 32;
+
+#[derive(Deserialize)]
+struct Golden {
+    name: String,
+    classes: usize,
+    features: usize,
+    reg_param: f64,
+    standardization: bool,
+    rows: Vec<Vec<(u32, f32)>>,
+    labels: Vec<i32>,
+    coefficients: Vec<Vec<f64>>,
+    intercepts: Vec<f64>,
+    objective: f64,
+}
+
+#[test]
+fn the_solutions_are_those_of_scikit_learn() {
+    let goldens: Vec<Golden> = serde_json::from_str(include_str!("goldens/training.json")).unwrap();
+    assert_eq!(goldens.len(), 5);
+    for golden in goldens {
+        let n = golden.rows.len();
+        let table =
+            Table { labels: golden.labels, rows: golden.rows, split: vec![0; n], fold: vec![0; n] };
+        let settings = LogisticSettings {
+            max_iter: vec![10_000],
+            tol: 1e-14,
+            standardization: golden.standardization,
+            ..settings(golden.reg_param)
+        };
+        let size = TrainingSize { features: golden.features, classes: golden.classes };
+        let trained = train(&table.batches(n), size, &settings, &SEARCH, PLENTY).unwrap();
+        let off = (trained.objective - golden.objective) / golden.objective;
+        assert!(off.abs() < 1e-9, "{}: objective {} not {}", golden.name, trained.objective, golden.objective);
+        let Coefficients::F64(coefficients) = trained.model.coefficients() else { panic!("not small?") };
+        let expected = golden.coefficients.iter().flatten().chain(&golden.intercepts);
+        assert_eq!(coefficients.len(), (golden.features + 1) * trained.model.sets());
+        for (got, expected) in coefficients.iter().zip(expected) {
+            assert!((got - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{}: {got} {expected}", golden.name);
+        }
+    }
+}
+
+/// A table of three classes with three folds, a validation and a test split.
+fn table(rows: usize) -> (Table, TrainingSize) {
+    let mut state = 12_345_u64;
+    let mut random = |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    let mut table = Table { labels: vec![], rows: vec![], split: vec![], fold: vec![] };
+    for _ in 0..rows {
+        let label = random(3);
+        let mut row: Vec<(u32, f32)> = (0..4).map(|_| (random(30) as u32, 0.5 + random(8) as f32 / 8.0)).collect();
+        row.push((30 + label as u32 * 3 + random(3) as u32, 1.0));
+        if random(3) == 0 {
+            row.push((30 + random(9) as u32, 1.0));
+        }
+        row.sort_by_key(|e| e.0);
+        row.dedup_by_key(|e| e.0);
+        table.labels.push(label as i32);
+        table.rows.push(row);
+        table.split.push([0, 0, 0, 0, 0, 0, 0, 1, 2][random(9) as usize]);
+        table.fold.push(random(3) as u8);
+    }
+    (table, TrainingSize { features: 40, classes: 3 })
+}
+
+fn grid() -> LogisticSettings {
+    LogisticSettings { reg_param: vec![0.001, 0.01, 0.1], max_iter: vec![2, 5, 50], ..settings(0.0) }
+}
+
+fn bits(trained: &Trained) -> Vec<u64> {
+    let Coefficients::F64(c) = trained.model.coefficients() else { panic!("not small?") };
+    let scores = trained.search.iter().flat_map(|p| p.scores.iter().chain(&p.score));
+    c.iter().chain(scores).map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn batches_and_threads_and_waves_change_no_bit() {
+    let (table, size) = table(2500);
+    let whole = train(&table.batches(2500), size, &grid(), &SEARCH, PLENTY).unwrap();
+    for threads in [1, 2, 7] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        for rows in [1, 7, 1000, 1025] {
+            let other = pool
+                .install(|| train(&table.batches(rows), size, &grid(), &SEARCH, PLENTY))
+                .unwrap();
+            assert_eq!(bits(&whole), bits(&other), "{threads} threads, batches of {rows}");
+        }
+    }
+    let two_models = size.summary_bytes(3) + 2 * size.bytes_per_model(&grid());
+    let waves = train(&table.batches(2500), size, &grid(), &SEARCH, two_models).unwrap();
+    assert_eq!(bits(&whole), bits(&waves), "two models at a time");
+}
+
+#[test]
+fn the_search_equals_independent_fits() {
+    let (table, size) = table(1200);
+    let batches = table.batches(1200);
+    let searched = train(&batches, size, &grid(), &SEARCH, PLENTY).unwrap();
+    assert_eq!(searched.search.len(), 9);
+    for point in &searched.search {
+        for fold in 0..3_u8 {
+            // Train outside the fold alone, and score the fold as a validation split.
+            let mut alone = table.clone();
+            for row in 0..alone.rows.len() {
+                alone.split[row] = match (table.split[row], table.fold[row]) {
+                    (0, f) if f == fold => 1,
+                    (0, _) => 0,
+                    _ => 2,
+                };
+            }
+            let batches = alone.batches(1200);
+            let settings = LogisticSettings {
+                reg_param: vec![point.reg_param],
+                max_iter: vec![point.max_iter],
+                ..grid()
+            };
+            let trained = train(&batches, size, &settings, &SEARCH, PLENTY).unwrap();
+            let mut score = gristmill_learn::pass::Pass::start(&ScorePass::new(trained.model));
+            score.update(&batches[0]).unwrap();
+            let confusions = ScorePass::confusions(&score.state().unwrap()).unwrap();
+            let f1 = confusions[1].scores().f1;
+            assert!((f1 - point.scores[usize::from(fold)]).abs() < 1e-12, "{point:?} fold {fold}: {f1}");
+        }
+        let mean = point.scores.iter().sum::<f64>() / 3.0;
+        assert_eq!(point.score, Some(mean));
+    }
+    let best = searched.search.iter().filter_map(|p| p.score).fold(0.0, f64::max);
+    assert_eq!(searched.search[searched.best].score, Some(best));
+}
+
+#[test]
+fn states_merge_to_the_whole() {
+    let (table, size) = table(600);
+    let mut trainer = logistic_search(&grid(), &SEARCH, size, PLENTY).unwrap();
+    let mut answer = None;
+    for _ in 0..6 {
+        let Next::Scan(pass) = trainer.next(answer.take()).unwrap() else { panic!("too soon") };
+        let fold = |range: std::ops::Range<usize>| {
+            let mut accumulator = pass.start();
+            accumulator.update(&table.batch(range)).unwrap();
+            accumulator
+        };
+        let whole = fold(0..600).state().unwrap();
+        let (mut a, mut b) = (fold(0..100), fold(100..350));
+        let mut left = fold(0..100);
+        left.merge(&b.state().unwrap()).unwrap();
+        left.merge(&fold(350..600).state().unwrap()).unwrap();
+        let mut right = fold(100..350);
+        right.merge(&fold(350..600).state().unwrap()).unwrap();
+        a.merge(&right.state().unwrap()).unwrap();
+        let (left, right) = (numbers(&left.state().unwrap()), numbers(&a.state().unwrap()));
+        assert_eq!(left.len(), right.len());
+        for ((l, r), w) in left.iter().zip(&right).zip(numbers(&whole)) {
+            assert!((l - r).abs() <= 1e-9 * (1.0 + l.abs()) && (l - w).abs() <= 1e-9 * (1.0 + l.abs()));
+        }
+        answer = Some(whole);
+    }
+}
+
+/// Every number of a state.
+fn numbers(state: &RecordBatch) -> Vec<f64> {
+    fn collect(array: &arrow::array::ArrayRef, out: &mut Vec<f64>) {
+        use arrow::array::AsArray;
+        match array.data_type() {
+            DataType::Struct(_) => array.as_struct().columns().iter().for_each(|c| collect(c, out)),
+            DataType::List(_) => collect(array.as_list::<i32>().values(), out),
+            DataType::LargeList(_) => collect(array.as_list::<i64>().values(), out),
+            _ => {
+                let cast = arrow::compute::cast(array, &DataType::Float64).unwrap();
+                let values = arrow::array::AsArray::as_primitive::<arrow::datatypes::Float64Type>(&cast);
+                out.extend(values.values());
+            }
+        }
+    }
+    let mut out = Vec::new();
+    state.columns().iter().for_each(|c| collect(c, &mut out));
+    out
+}
+
+#[test]
+fn a_budget_below_one_model_is_refused() {
+    let size = TrainingSize { features: 1 << 20, classes: 100 };
+    let error = logistic_search(&settings(0.1), &SEARCH, size, 1 << 30).err().unwrap();
+    assert!(matches!(error, Error::Budget { needed, .. } if needed > 1 << 30), "{error}");
+}
+
+#[test]
+fn an_empty_fold_is_refused() {
+    let (mut table, size) = table(50);
+    table.fold.iter_mut().for_each(|f| *f = 0);
+    let error = train(&table.batches(50), size, &grid(), &SEARCH, PLENTY).err().unwrap();
+    assert!(matches!(error, Error::EmptySplit { .. }), "{error}");
+}
+
+#[test]
+fn large_models_are_trained_in_single_precision() {
+    let (mut table, _) = table(300);
+    let features = 1_400_000;
+    table.rows.iter_mut().for_each(|row| row.push((features as u32 - 1, 0.25)));
+    let size = TrainingSize { features, classes: 3 };
+    let settings = LogisticSettings { history: 2, max_iter: vec![20], ..settings(0.01) };
+    let trained = train(&table.batches(300), size, &settings, &SEARCH, PLENTY).unwrap();
+    let Coefficients::F32(large) = trained.model.coefficients() else { panic!("not large?") };
+    // The same problem without the constant last column, whose coefficient is 0, in double precision.
+    table.rows.iter_mut().for_each(|row| drop(row.pop()));
+    let size = TrainingSize { features: 40, classes: 3 };
+    let small = train(&table.batches(300), size, &settings, &SEARCH, PLENTY).unwrap();
+    let Coefficients::F64(small) = small.model.coefficients() else { panic!("not small?") };
+    for (l, s) in large.iter().take(120).zip(&small) {
+        assert!((f64::from(*l) - s).abs() < 1e-3 * (1.0 + s.abs()), "{l} {s}");
+    }
+    assert!(large[120..3 * features].iter().all(|w| *w == 0.0));
+}

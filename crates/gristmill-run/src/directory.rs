@@ -1,0 +1,114 @@
+//! The folder of a run: where everything is, what is finished, and the lock that keeps a second run out.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, io};
+
+/// A run's folder, locked for this process.
+pub(crate) struct Directory {
+    root: PathBuf,
+    finished: Finished,
+    _lock: File,
+}
+
+/// `run.json`: the stages that are finished, and what for.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Finished {
+    version: u32,
+    stages: BTreeMap<String, FinishedStage>,
+}
+
+/// A finished stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FinishedStage {
+    /// A hash of everything that shapes what the stage makes.
+    pub(crate) fingerprint: String,
+    /// How long it took.
+    pub(crate) seconds: f64,
+    /// Rows it went over.
+    pub(crate) rows: u64,
+}
+
+impl Directory {
+    /// Opens or creates the folder.
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        fs::create_dir_all(root).map_err(io(root))?;
+        let path = root.join(".lock");
+        let lock = File::create(&path).map_err(io(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked { dir: root.display().to_string() }),
+            Err(TryLockError::Error(e)) => return Err(io(&path)(e)),
+        }
+        let path = root.join("run.json");
+        let finished = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|e| Error::State { path: path.display().to_string(), why: e.to_string() })?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Finished { version: 1, stages: BTreeMap::new() }
+            }
+            Err(e) => return Err(io(&path)(e)),
+        };
+        Ok(Self { root: root.to_owned(), finished, _lock: lock })
+    }
+
+    /// The Delta table.
+    pub(crate) fn dataset(&self) -> PathBuf {
+        self.root.join("dataset")
+    }
+
+    /// The state of the fit.
+    pub(crate) fn fit(&self) -> PathBuf {
+        self.root.join("fit.parquet")
+    }
+
+    /// The features table.
+    pub(crate) fn features(&self) -> PathBuf {
+        self.root.join("features")
+    }
+
+    /// The model bundle.
+    pub(crate) fn model(&self) -> PathBuf {
+        self.root.join("model").join("model.safetensors")
+    }
+
+    /// The metrics.
+    pub(crate) fn metrics(&self) -> PathBuf {
+        self.root.join("metrics.json")
+    }
+
+    /// The text summary.
+    pub(crate) fn summary(&self) -> PathBuf {
+        self.root.join("summary.txt")
+    }
+
+    /// The record of a stage, if it was finished for just this.
+    pub(crate) fn finished(&self, stage: &str, fingerprint: &str) -> Option<&FinishedStage> {
+        self.finished.stages.get(stage).filter(|f| f.fingerprint == fingerprint)
+    }
+
+    /// Records that a stage is finished.
+    pub(crate) fn finish(&mut self, stage: &str, finished: FinishedStage) -> Result<()> {
+        self.finished.stages.insert(stage.to_owned(), finished);
+        write_json(&self.root.join("run.json"), &self.finished)
+    }
+}
+
+/// Writes a file so that it is there whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("partial");
+    fs::write(&temporary, bytes).map_err(io(&temporary))?;
+    File::open(&temporary).and_then(|f| f.sync_all()).map_err(io(&temporary))?;
+    fs::rename(&temporary, path).map_err(io(path))
+}
+
+/// Writes indented JSON whole or not at all.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::State { path: path.display().to_string(), why: e.to_string() })?;
+    write_whole(path, format!("{text}\n").as_bytes())
+}

@@ -1,0 +1,278 @@
+//! The engine on this machine: decoding runs ahead of the work, and the work has one fixed order of reduction.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use arrow::array::RecordBatch;
+use gristmill_data::table::{PartWriter, TableVersion};
+use gristmill_learn::pass::{Grain, Pass};
+use gristmill_learn::step::{LeftOut, Transformer};
+use rayon::prelude::*;
+
+use super::{Engine, FINGERPRINT, LEFT_OUT};
+use crate::error::{Error, Result};
+
+/// Rows decoded at a time. The grains of passes are multiples of it.
+const SCAN_ROWS: usize = 8192;
+/// Rows in each part of a mapped table.
+const PART_ROWS: usize = 1 << 20;
+
+/// Runs passes on a pool of threads.
+pub struct LocalEngine {
+    pool: rayon::ThreadPool,
+    cache: Mutex<Cache>,
+}
+
+/// The decoded rows of the table that is scanned again and again.
+#[derive(Default)]
+struct Cache {
+    limit: u64,
+    table: Option<(PathBuf, Vec<String>)>,
+    batches: Vec<RecordBatch>,
+    bytes: u64,
+    complete: bool,
+}
+
+impl LocalEngine {
+    /// An engine of so many threads, without a cache.
+    ///
+    /// # Errors
+    /// When the threads cannot be started.
+    pub fn new(threads: usize) -> Result<Self> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("gristmill-{i}"))
+            .build()
+            .map_err(|e| Error::Threads { threads, why: e.to_string() })?;
+        Ok(Self { pool, cache: Mutex::default() })
+    }
+
+    /// Lets the engine keep up to `bytes` of decoded rows between scans of one table. 0 keeps none.
+    pub fn set_cache(&self, bytes: u64) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        *cache = Cache { limit: bytes, ..Cache::default() };
+    }
+
+    fn fold_whole(
+        &self,
+        table: &TableVersion,
+        columns: Vec<String>,
+        pass: &dyn Pass,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<RecordBatch> {
+        let mut accumulator = pass.start();
+        let mut done = 0;
+        let mut update = |batch: &RecordBatch| -> Result<()> {
+            self.pool.install(|| accumulator.update(batch))?;
+            done += batch.num_rows() as u64;
+            progress(done);
+            Ok(())
+        };
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = (table.dir.clone(), columns.clone());
+        if cache.complete && cache.table.as_ref() == Some(&wanted) {
+            cache.batches.iter().try_for_each(update)?;
+        } else {
+            cache.start(wanted);
+            read_ahead(table, columns, |batches| {
+                batches.iter().try_for_each(|batch| {
+                    let batch = batch?;
+                    update(&batch)?;
+                    cache.keep(batch);
+                    Ok(())
+                })
+            })?;
+            cache.complete = cache.limit > 0;
+        }
+        drop(cache);
+        Ok(accumulator.state()?)
+    }
+
+    fn fold_grains(
+        &self,
+        table: &TableVersion,
+        columns: Vec<String>,
+        pass: &dyn Pass,
+        grain: usize,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<RecordBatch> {
+        let mut total = pass.start();
+        let mut done = 0;
+        read_ahead(table, columns, |batches| {
+            let mut grains = Grains { batches: batches.iter(), grain, left: VecDeque::new() };
+            loop {
+                let group: Vec<Vec<RecordBatch>> =
+                    grains.by_ref().take(self.pool.current_num_threads()).collect::<Result<_>>()?;
+                if group.is_empty() {
+                    return Ok(());
+                }
+                let partial = |grain: &Vec<RecordBatch>| -> Result<RecordBatch> {
+                    let mut accumulator = pass.start();
+                    grain.iter().try_for_each(|b| accumulator.update(b))?;
+                    Ok(accumulator.state()?)
+                };
+                let states: Vec<Result<RecordBatch>> =
+                    self.pool.install(|| group.par_iter().map(partial).collect());
+                for state in states {
+                    total.merge(&state?)?;
+                }
+                done += group.iter().flatten().map(|b| b.num_rows() as u64).sum::<u64>();
+                progress(done);
+            }
+        })?;
+        Ok(total.state()?)
+    }
+}
+
+impl Engine for LocalEngine {
+    fn fold(
+        &self,
+        table: &TableVersion,
+        pass: &dyn Pass,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<RecordBatch> {
+        let columns = pass.columns(&table.schema)?;
+        match pass.grain() {
+            Grain::Whole => self.fold_whole(table, columns, pass, progress),
+            Grain::Rows(rows) => self.fold_grains(table, columns, pass, rows, progress),
+        }
+    }
+
+    fn map(
+        &self,
+        table: &TableVersion,
+        step: &dyn Transformer,
+        into: &Path,
+        fingerprint: &str,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(TableVersion, LeftOut)> {
+        let columns = step.columns(&table.schema)?;
+        let mut writer = PartWriter::create(into, step.output_schema(&table.schema)?, PART_ROWS)?;
+        let mut left_out = LeftOut::default();
+        read_ahead(table, columns, |batches| {
+            // Writing has a thread of its own, so that it overlaps with the next group's work.
+            let (send, receive) = sync_channel::<RecordBatch>(2 * self.pool.current_num_threads());
+            thread::scope(|scope| {
+                let writing = scope.spawn(|| receive.into_iter().try_for_each(|batch| writer.write(&batch)));
+                let working = self.transform_groups(&batches, step, &send, &mut left_out, progress);
+                drop(send);
+                let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                // A failed write is why the sender then found nobody listening.
+                written?;
+                working
+            })
+        })?;
+        let counts = serde_json::to_string(&left_out)
+            .map_err(|e| Error::State { path: into.display().to_string(), why: e.to_string() })?;
+        let metadata =
+            vec![(FINGERPRINT.to_owned(), fingerprint.to_owned()), (LEFT_OUT.to_owned(), counts)];
+        Ok((writer.finish(metadata)?, left_out))
+    }
+}
+
+impl LocalEngine {
+    fn transform_groups(
+        &self,
+        batches: &Receiver<Result<RecordBatch>>,
+        step: &dyn Transformer,
+        send: &SyncSender<RecordBatch>,
+        left_out: &mut LeftOut,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<()> {
+        let mut done = 0;
+        loop {
+            let group: Vec<RecordBatch> =
+                batches.iter().take(2 * self.pool.current_num_threads()).collect::<Result<_>>()?;
+            if group.is_empty() {
+                return Ok(());
+            }
+            let transformed: Vec<_> =
+                self.pool.install(|| group.par_iter().map(|batch| step.transform(batch)).collect());
+            for one in transformed {
+                let one = one?;
+                *left_out += one.left_out;
+                if send.send(one.rows).is_err() {
+                    return Ok(());
+                }
+            }
+            done += group.iter().map(|b| b.num_rows() as u64).sum::<u64>();
+            progress(done);
+        }
+    }
+}
+
+impl Cache {
+    fn start(&mut self, table: (PathBuf, Vec<String>)) {
+        *self = Self { limit: self.limit, table: Some(table), ..Self::default() };
+    }
+
+    /// Keeps a batch, or forgets everything once it is too much.
+    fn keep(&mut self, batch: RecordBatch) {
+        if self.limit == 0 {
+            return;
+        }
+        self.bytes += batch.get_array_memory_size() as u64;
+        if self.bytes > self.limit {
+            *self = Self::default();
+        } else {
+            self.batches.push(batch);
+        }
+    }
+}
+
+/// Scans the table on a thread of its own, a few batches ahead of `work`.
+fn read_ahead<T>(
+    table: &TableVersion,
+    columns: Vec<String>,
+    work: impl FnOnce(Receiver<Result<RecordBatch>>) -> Result<T>,
+) -> Result<T> {
+    let scan = table.scan(Some(&columns), SCAN_ROWS)?;
+    let (send, receive) = sync_channel(4);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for batch in scan {
+                // Nobody listens any more when the work has failed.
+                if send.send(batch.map_err(Error::from)).is_err() {
+                    return;
+                }
+            }
+        });
+        work(receive)
+    })
+}
+
+/// Cuts the stream of batches into runs of exactly `grain` rows (the last may have fewer), wherever files and batches end.
+struct Grains<I> {
+    batches: I,
+    grain: usize,
+    left: VecDeque<RecordBatch>,
+}
+
+impl<I: Iterator<Item = Result<RecordBatch>>> Iterator for Grains<I> {
+    type Item = Result<Vec<RecordBatch>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut rows = 0;
+        let mut taken = Vec::new();
+        while rows < self.grain {
+            let batch = match self.left.pop_front().map(Ok).or_else(|| self.batches.next()) {
+                Some(Ok(batch)) => batch,
+                Some(Err(e)) => return Some(Err(e)),
+                None => break,
+            };
+            let room = self.grain - rows;
+            if batch.num_rows() > room {
+                self.left.push_front(batch.slice(room, batch.num_rows() - room));
+                taken.push(batch.slice(0, room));
+                rows += room;
+            } else {
+                rows += batch.num_rows();
+                taken.push(batch);
+            }
+        }
+        (!taken.is_empty()).then_some(Ok(taken))
+    }
+}

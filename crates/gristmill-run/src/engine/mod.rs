@@ -1,0 +1,45 @@
+//! The engine's contract: fold a pass over a table, map a table to another.
+
+mod local;
+
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use gristmill_data::table::TableVersion;
+use gristmill_learn::pass::Pass;
+use gristmill_learn::step::{LeftOut, Transformer};
+
+use crate::error::Result;
+
+pub use local::LocalEngine;
+
+/// Runs passes and transformers over tables.
+///
+/// # Contract
+/// The result is that of one thread going over the rows in canonical order, to the last bit.
+pub trait Engine: Send + Sync {
+    /// Folds a pass over every row; `progress` hears how many rows are done.
+    ///
+    /// # Errors
+    /// Those of the pass, and of reading the table.
+    fn fold(&self, table: &TableVersion, pass: &dyn Pass, progress: &(dyn Fn(u64) + Sync)) -> Result<RecordBatch>;
+
+    /// Writes the transformed rows to a folder of Parquet files, which appears when it is complete.
+    /// What was left out is in the table's metadata under [`LEFT_OUT`], and `fingerprint` under [`FINGERPRINT`].
+    ///
+    /// # Errors
+    /// Those of the transformer, and of reading and writing the tables.
+    fn map(
+        &self,
+        table: &TableVersion,
+        step: &dyn Transformer,
+        into: &Path,
+        fingerprint: &str,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(TableVersion, LeftOut)>;
+}
+
+/// The metadata key of a mapped table that says what it was made from.
+pub const FINGERPRINT: &str = "gristmill.fingerprint";
+/// The metadata key of a mapped table that says which rows were left out, as JSON.
+pub const LEFT_OUT: &str = "gristmill.left_out";

@@ -1,0 +1,68 @@
+//! What can go wrong in a run.
+
+/// The result of every fallible function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, with the way out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Reading the database or writing the dataset failed.
+    #[error(transparent)]
+    Data(#[from] gristmill_data::Error),
+    /// Fitting, training or the model file failed.
+    #[error(transparent)]
+    Learn(#[from] gristmill_learn::Error),
+    /// Reading or writing a file of the run failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another run works in the same folder.
+    #[error("another run is working in {dir}; wait for it, or give this one its own run.dir")]
+    Locked {
+        /// The run's folder.
+        dir: String,
+    },
+    /// A file that a run left does not read as what it should be.
+    #[error("{path} is not what a run leaves behind: {why}; delete it and run again")]
+    State {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The memory budget is below what the process needs before any row is read.
+    #[error("run.memory = {budget} bytes is less than the {used} bytes in use already; raise it")]
+    Memory {
+        /// The budget.
+        budget: u64,
+        /// Resident bytes now.
+        used: u64,
+    },
+    /// An input or output file of `predict` cannot be used.
+    #[error("{path}: {why}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong, what is expected.
+        why: String,
+    },
+    /// The threads could not be started.
+    #[error("cannot start {threads} threads: {why}")]
+    Threads {
+        /// Threads asked for.
+        threads: usize,
+        /// What the system said.
+        why: String,
+    },
+}
+
+/// Wraps an I/O error with its path.
+pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.display().to_string();
+    move |source| Error::Io { path, source }
+}

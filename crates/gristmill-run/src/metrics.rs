@@ -1,0 +1,121 @@
+//! `metrics.json`: the contract with whatever reads the outcome of a run. `docs/metrics.md` describes it.
+
+use std::collections::BTreeMap;
+
+use gristmill_learn::evaluate::Scores;
+use gristmill_learn::train::SearchPoint;
+use serde::{Deserialize, Serialize};
+
+/// The version of the layout.
+pub const VERSION: u32 = 1;
+
+/// The outcome of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Rows on the way from the query to the features; `read` is `kept` and all the `dropped` together.
+    pub rows: Rows,
+    /// Key-range batches.
+    pub batches: Batches,
+    /// Sparse columns of the features.
+    pub features: u64,
+    /// Classes.
+    pub classes: u64,
+    /// `train`, `validation`, `test`: the scores of the chosen model.
+    pub splits: BTreeMap<String, Scores>,
+    /// What always answering with the largest class of the training rows would score.
+    pub baseline: Baseline,
+    /// Every point of the grid. `score` and `scores` are missing where the grid has only one.
+    pub search: Vec<SearchPoint>,
+    /// The point chosen, and its final fit.
+    pub best: Best,
+    /// The stages, with the times of the runs that finished them.
+    pub stages: Vec<Stage>,
+    /// The largest resident set of the process that finished the run.
+    pub peak_rss_bytes: u64,
+    /// The sum of the stages' seconds.
+    pub seconds: f64,
+}
+
+/// Rows on the way from the query to the features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows {
+    /// Rows the database sent.
+    pub read: u64,
+    /// Rows in the features table.
+    pub kept: u64,
+    /// Rows in neither, by the first reason that held.
+    pub dropped: DroppedRows,
+}
+
+/// Rows dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedRows {
+    /// A null in a column of `clean.require`, or in the label.
+    pub null: u64,
+    /// `clean.filter` was not true.
+    pub filter: u64,
+    /// Equal to another row, where `clean.distinct`.
+    pub duplicate: u64,
+    /// A class with fewer training rows than `label.min_rows`.
+    pub rare_label: u64,
+    /// A category not seen in training, where `unseen = "skip"`.
+    pub unseen: u64,
+}
+
+/// Key-range batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batches {
+    /// Batches read.
+    pub read: u64,
+    /// Batches of which cleaning kept no row.
+    pub empty: u64,
+}
+
+/// The scores of the majority class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// The largest class of the training rows.
+    pub class: String,
+    /// Its scores on the split of each name.
+    #[serde(flatten)]
+    pub splits: BTreeMap<String, BaselineScores>,
+}
+
+/// The scores of the majority class on one split.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BaselineScores {
+    /// Share of the rows that have this class.
+    pub accuracy: f64,
+}
+
+/// The point of the grid that was chosen, and its fit to the whole training split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Regularisation strength.
+    pub reg_param: f64,
+    /// Share of L1.
+    pub elastic_net_param: f64,
+    /// Iteration limit.
+    pub max_iter: u32,
+    /// Mean score over the folds, if there was a search.
+    pub score: Option<f64>,
+    /// Iterations of the final fit.
+    pub iterations: u32,
+    /// Whether it converged before the limit.
+    pub converged: bool,
+    /// Mean loss plus penalty over the training rows.
+    pub objective: f64,
+}
+
+/// A finished stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// `pull`, `fit`, `transform`, `train`, `evaluate`.
+    pub name: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// Rows it went over.
+    pub rows: u64,
+}

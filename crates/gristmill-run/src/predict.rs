@@ -1,0 +1,275 @@
+//! Prediction: the rows of a file with the most likely classes beside them.
+
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Builder, RecordBatch, StringBuilder};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::csv;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use gristmill_data::batch::clean::TextRules;
+use gristmill_data::settings::CleanSettings;
+use gristmill_learn::bundle::Bundle;
+use gristmill_learn::model::LogisticModel;
+use gristmill_learn::step::{LeftOut, Transformed, Transformer};
+use gristmill_learn::transform::Assembler;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result, io};
+
+/// Rows read at a time.
+const BATCH_ROWS: usize = 8192;
+
+/// A model with everything between a raw row and its prediction.
+///
+/// As a transformer it adds, for each of the `top` classes, `prediction` (text) and `probability`, the further ones
+/// numbered: `prediction_2`, … A row with a category that `unseen = "skip"` leaves out gets nulls.
+pub struct Predictor {
+    assembler: Assembler,
+    model: LogisticModel,
+    text: TextRules,
+    numeric: Vec<String>,
+    top: usize,
+}
+
+/// What a prediction wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Predicted {
+    /// Rows read and written.
+    pub rows: u64,
+    /// Rows among them without a prediction.
+    pub skipped: u64,
+}
+
+impl Predictor {
+    /// Reads a bundle, from its file or the folder it is in.
+    ///
+    /// # Errors
+    /// When it is no bundle, or none of this version.
+    pub fn open(model: &Path, top: usize) -> Result<Self> {
+        let bundle = Bundle::read(&bundle_file(model))?;
+        let assembler = Assembler::from_specs(&bundle.steps)?;
+        let numeric = bundle.steps.iter().filter(|step| step.kind == "numeric");
+        let numeric = numeric.filter_map(|step| step.settings.get("column")?.as_str().map(str::to_owned));
+        let clean: CleanSettings =
+            serde_json::from_value(bundle.provenance.settings["clean"].clone()).map_err(|e| {
+                gristmill_learn::Error::Bundle { file: model.display().to_string(), why: e.to_string() }
+            })?;
+        Ok(Self {
+            text: TextRules::of(&clean),
+            numeric: numeric.collect(),
+            top: top.clamp(1, assembler.classes().len()),
+            assembler,
+            model: bundle.model,
+        })
+    }
+
+    /// Predicts every row of `input` into `output`; each is CSV (with a header) or Parquet, by its extension.
+    /// `output` appears when it is complete.
+    ///
+    /// # Errors
+    /// When the input lacks a column that the model reads, or a file cannot be read or written.
+    pub fn predict_file(
+        &self,
+        input: &Path,
+        output: &Path,
+        threads: usize,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Predicted> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .map_err(|e| Error::Threads { threads, why: e.to_string() })?;
+        let output_format = Format::of(output)?;
+        let (schema, mut batches) = Format::of(input)?.open(input)?;
+        let result = self.output_schema(&schema)?;
+        let temporary = output.with_extension("partial");
+        let mut writer = output_format.create(&temporary, result)?;
+        let mut predicted = Predicted::default();
+        loop {
+            let group = batches.by_ref().take(2 * threads).collect::<Result<Vec<_>>>()?;
+            if group.is_empty() {
+                break;
+            }
+            let done: Vec<_> =
+                pool.install(|| group.par_iter().map(|batch| self.transform(batch)).collect());
+            for transformed in done {
+                let Transformed { rows, left_out } = transformed?;
+                predicted.rows += rows.num_rows() as u64;
+                predicted.skipped += left_out.unseen;
+                writer.write(&rows, &temporary)?;
+            }
+            progress(predicted.rows);
+        }
+        writer.finish(&temporary)?;
+        std::fs::rename(&temporary, output).map_err(io(output))?;
+        Ok(predicted)
+    }
+
+    /// The batch with the columns that the encoders read in the types they can read.
+    fn typed(&self, batch: &RecordBatch) -> gristmill_learn::Result<RecordBatch> {
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let schema = batch.schema();
+        let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+            let text = matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+            let wanted = match field.data_type() {
+                _ if text && self.numeric.contains(field.name()) => DataType::Float64,
+                DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+                other => other.clone(),
+            };
+            let column = if wanted == *field.data_type() {
+                Arc::clone(column)
+            } else {
+                cast_with_options(column, &wanted, &strict)?
+            };
+            Ok((Field::new(field.name(), wanted, true), column))
+        });
+        let (fields, columns): (Vec<Field>, Vec<ArrayRef>) =
+            columns.collect::<gristmill_learn::Result<Vec<_>>>()?.into_iter().unzip();
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+}
+
+impl Transformer for Predictor {
+    fn columns(&self, schema: &Schema) -> gristmill_learn::Result<Vec<String>> {
+        self.assembler.check_features(&self.typed(&RecordBatch::new_empty(Arc::new(schema.clone())))?.schema())?;
+        Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
+    }
+
+    fn output_schema(&self, input: &Schema) -> gristmill_learn::Result<SchemaRef> {
+        self.columns(input)?;
+        let mut fields: Vec<Field> = input.fields().iter().map(|f| f.as_ref().clone()).collect();
+        for place in 1..=self.top {
+            let suffix = if place == 1 { String::new() } else { format!("_{place}") };
+            fields.push(Field::new(format!("prediction{suffix}"), DataType::Utf8, true));
+            fields.push(Field::new(format!("probability{suffix}"), DataType::Float64, true));
+        }
+        Ok(Arc::new(Schema::new(fields)))
+    }
+
+    fn transform(&self, batch: &RecordBatch) -> gristmill_learn::Result<Transformed> {
+        let tidy = self.text.tidy(batch, None).map_err(|e| match e {
+            gristmill_data::Error::Arrow(e) => gristmill_learn::Error::Arrow(e),
+            other => gristmill_learn::Error::State { pass: "prediction", why: other.to_string() },
+        })?;
+        let block = self.assembler.encode(&self.typed(&tidy)?)?;
+        let probabilities = self.model.probabilities(&block)?;
+        let classes = self.assembler.classes();
+        let mut labels: Vec<StringBuilder> = (0..self.top).map(|_| StringBuilder::new()).collect();
+        let mut values: Vec<Float64Builder> = (0..self.top).map(|_| Float64Builder::new()).collect();
+        let mut order: Vec<usize> = Vec::with_capacity(classes.len());
+        for (row, p) in probabilities.chunks_exact(classes.len()).enumerate() {
+            let skipped = block.skip.get(row).copied().unwrap_or(false);
+            order.clear();
+            order.extend(0..classes.len());
+            // Stable, so of equally likely classes the more frequent one comes first.
+            order.sort_by(|a, b| p[*b].total_cmp(&p[*a]));
+            for (place, class) in order.iter().take(self.top).enumerate() {
+                labels[place].append_option((!skipped).then(|| classes[*class].as_str()));
+                values[place].append_option((!skipped).then(|| p[*class]));
+            }
+        }
+        let mut columns = batch.columns().to_vec();
+        for (mut labels, mut values) in labels.into_iter().zip(values) {
+            columns.push(Arc::new(labels.finish()));
+            columns.push(Arc::new(values.finish()));
+        }
+        let rows = RecordBatch::try_new(self.output_schema(batch.schema_ref())?, columns)?;
+        let unseen = block.skip.iter().filter(|skip| **skip).count() as u64;
+        Ok(Transformed { rows, left_out: LeftOut { unseen, ..LeftOut::default() } })
+    }
+}
+
+/// The bundle's file, given that or the folder it is in.
+pub fn bundle_file(model: &Path) -> PathBuf {
+    if model.is_dir() { model.join("model.safetensors") } else { model.to_owned() }
+}
+
+/// A file format, by extension.
+#[derive(Clone, Copy)]
+enum Format {
+    Csv,
+    Parquet,
+}
+
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
+
+enum Writer {
+    Csv(Box<csv::Writer<BufWriter<File>>>),
+    Parquet(Box<ArrowWriter<File>>),
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("csv") => Ok(Self::Csv),
+            Some("parquet") => Ok(Self::Parquet),
+            _ => Err(bad(path, &"expected a name that ends in .csv or .parquet")),
+        }
+    }
+
+    fn open(self, path: &Path) -> Result<(SchemaRef, Batches)> {
+        let mut file = File::open(path).map_err(io(path))?;
+        let owned = path.to_owned();
+        match self {
+            Self::Csv => {
+                let format = csv::reader::Format::default().with_header(true);
+                let (header, _) = format.infer_schema(&mut file, Some(0)).map_err(|e| bad(path, &e))?;
+                // Text keeps what the file says; numbers are read where a feature is numeric.
+                let fields: Vec<Field> =
+                    header.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect();
+                let schema = Arc::new(Schema::new(fields));
+                file.seek(SeekFrom::Start(0)).map_err(io(path))?;
+                let reader = csv::ReaderBuilder::new(Arc::clone(&schema)).with_format(format);
+                let reader = reader.with_batch_size(BATCH_ROWS).build(file).map_err(|e| bad(path, &e))?;
+                Ok((schema, Box::new(reader.map(move |batch| batch.map_err(|e| bad(&owned, &e))))))
+            }
+            Self::Parquet => {
+                let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| bad(path, &e))?;
+                let schema = Arc::clone(builder.schema());
+                let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(|e| bad(path, &e))?;
+                Ok((schema, Box::new(reader.map(move |batch| batch.map_err(|e| bad(&owned, &e))))))
+            }
+        }
+    }
+
+    fn create(self, path: &Path, schema: SchemaRef) -> Result<Writer> {
+        let file = File::create(path).map_err(io(path))?;
+        Ok(match self {
+            Self::Csv => Writer::Csv(Box::new(csv::WriterBuilder::new().build(BufWriter::new(file)))),
+            Self::Parquet => {
+                let level = ZstdLevel::try_new(1).map_err(|e| bad(path, &e))?;
+                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+                let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| bad(path, &e))?;
+                Writer::Parquet(Box::new(writer))
+            }
+        })
+    }
+}
+
+impl Writer {
+    fn write(&mut self, rows: &RecordBatch, path: &Path) -> Result<()> {
+        match self {
+            Self::Csv(writer) => writer.write(rows).map_err(|e| bad(path, &e)),
+            Self::Parquet(writer) => writer.write(rows).map_err(|e| bad(path, &e)),
+        }
+    }
+
+    fn finish(self, path: &Path) -> Result<()> {
+        let file = match self {
+            Self::Csv(writer) => writer.into_inner().into_inner().map_err(|e| io(path)(e.into_error()))?,
+            Self::Parquet(writer) => writer.into_inner().map_err(|e| bad(path, &e))?,
+        };
+        file.sync_all().map_err(io(path))
+    }
+}
+
+fn bad(path: &Path, why: &impl ToString) -> Error {
+    Error::File { path: path.display().to_string(), why: why.to_string() }
+}

@@ -1,0 +1,319 @@
+//! A run: the stages in their order, each skipped when its work is finished.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use gristmill_data::batch::ledger::{Ledger, Totals};
+use gristmill_data::batch::pull::Pulled;
+use gristmill_data::source::{Source, connect};
+use gristmill_data::table::TableVersion;
+use gristmill_learn::bundle::{Bundle, Provenance};
+use gristmill_learn::fit::Fitted;
+use gristmill_learn::step::LeftOut;
+use gristmill_learn::train::{Trained, TrainingSize};
+use serde_json::json;
+
+use crate::directory::{Directory, FinishedStage, write_json, write_whole};
+use crate::engine::LocalEngine;
+use crate::error::{Error, Result, io};
+use crate::event::{Event, Observe};
+use crate::memory::peak_rss;
+use crate::metrics::{Batches, Best, DroppedRows, Metrics, Rows, Stage, VERSION};
+use crate::settings::{Pipeline, fingerprint};
+use crate::stage::evaluate::Evaluated;
+use crate::stage::{evaluate, fit, pull, train, transform};
+use crate::summary::summary;
+
+/// How long a connection may take to say good-bye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A pipeline, connected to its database where there is work for one.
+pub struct Session<'a> {
+    pipeline: &'a Pipeline,
+    source: Option<Box<dyn Source>>,
+    schema: SchemaRef,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+/// What a run leaves behind.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What `metrics.json` says.
+    pub metrics: Metrics,
+    /// What `summary.txt` says.
+    pub summary: String,
+    /// The model bundle.
+    pub model: PathBuf,
+}
+
+impl<'a> Session<'a> {
+    /// Connects, unless the dataset is complete already.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, or refuses the query or the key.
+    pub fn open(pipeline: &'a Pipeline) -> Result<Self> {
+        let runtime = runtime()?;
+        let dir = pipeline.run.dir.join("dataset");
+        if let Some(ledger) = runtime.block_on(Ledger::read(&dir))? {
+            let schema = runtime.block_on(TableVersion::open_delta(&dir))?.schema;
+            if pull::complete(&ledger, pipeline, &schema)? {
+                return Ok(Self { pipeline, source: None, schema, runtime: Some(runtime) });
+            }
+        }
+        Self::connected(pipeline, runtime)
+    }
+
+    /// Connects in any case.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn connect(pipeline: &'a Pipeline) -> Result<Self> {
+        Self::connected(pipeline, runtime()?)
+    }
+
+    fn connected(pipeline: &'a Pipeline, runtime: tokio::runtime::Runtime) -> Result<Self> {
+        let source = runtime.block_on(connect(&pipeline.source))?;
+        Ok(Self { pipeline, schema: source.schema(), source: Some(source), runtime: Some(runtime) })
+    }
+
+    /// The columns of the query.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The connected source.
+    pub(crate) fn source(&self) -> Result<&dyn Source> {
+        self.source.as_deref().ok_or_else(|| no_runtime("the session is not connected"))
+    }
+
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        self.pipeline
+    }
+
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        let runtime = self.runtime.as_ref().ok_or_else(|| no_runtime("it was shut down"))?;
+        Ok(runtime.block_on(work))
+    }
+
+    /// Runs every stage whose work is not finished.
+    ///
+    /// # Errors
+    /// Those of the stages. What is finished stays finished; run again to go on.
+    pub fn run(mut self, observe: &dyn Observe) -> Result<Outcome> {
+        let pipeline = self.pipeline;
+        let mut dir = Directory::open(&pipeline.run.dir)?;
+        let engine = LocalEngine::new(pipeline.run.threads)?;
+
+        let pulled = self.pull(&mut dir, observe)?;
+        let dataset = self.block_on(TableVersion::open_delta(&dir.dataset()))??;
+        // The connection has done its work, and its memory counts too.
+        self.disconnect();
+
+        let shaped = fingerprint(json!([pulled.totals.hash, pipeline.shaping_of_features()]));
+        let trained_for = fingerprint(json!([shaped, pipeline.shaping()]));
+        if let (Some(_), Some(outcome)) = (dir.finished("train", &trained_for), finished(&dir)?) {
+            for stage in ["fit", "transform", "train", "evaluate"] {
+                skip(observe, stage, "finished before");
+            }
+            return Ok(outcome);
+        }
+
+        let fitted = run_fit(&engine, pipeline, &mut dir, &dataset, &shaped, observe)?;
+        let (features, left_out) = run_transform(&engine, &mut dir, &dataset, &fitted, &shaped, observe)?;
+        let size = TrainingSize {
+            features: fitted.assembler.width() as usize,
+            classes: fitted.assembler.classes().len(),
+        };
+        let (trained, seconds) = train::run(&engine, pipeline, &features, size, observe)?;
+        let trained_stage = FinishedStage { fingerprint: trained_for, seconds, rows: features.rows };
+        let (evaluated, seconds) =
+            evaluate::run(&engine, &features, &trained, fitted.assembler.classes(), observe)?;
+        let evaluate_stage = Stage { name: "evaluate".to_owned(), seconds, rows: features.rows };
+
+        let rows = rows(&pulled.totals, left_out, features.rows);
+        let best = best(&trained);
+        write_bundle(&dir, pipeline, &pulled.totals, &fitted, &trained, &evaluated, rows, &best)?;
+        let mut stages: Vec<Stage> = Vec::new();
+        for (name, of) in [("pull", &pulled.totals.hash.to_string()), ("fit", &shaped), ("transform", &shaped)] {
+            if let Some(stage) = dir.finished(name, of) {
+                stages.push(Stage { name: name.to_owned(), seconds: stage.seconds, rows: stage.rows });
+            }
+        }
+        stages.push(Stage {
+            name: "train".to_owned(),
+            seconds: trained_stage.seconds,
+            rows: trained_stage.rows,
+        });
+        stages.push(evaluate_stage);
+        let metrics = Metrics {
+            version: VERSION,
+            rows,
+            batches: Batches { read: pulled.totals.batches_read, empty: pulled.totals.batches_empty },
+            features: size.features as u64,
+            classes: size.classes as u64,
+            splits: evaluated.splits,
+            baseline: evaluated.baseline,
+            search: trained.search,
+            best,
+            seconds: stages.iter().map(|s| s.seconds).sum(),
+            stages,
+            peak_rss_bytes: peak_rss(),
+        };
+        let summary = summary(pipeline, &metrics);
+        write_whole(&dir.summary(), summary.as_bytes())?;
+        write_json(&dir.metrics(), &metrics)?;
+        dir.finish("train", trained_stage)?;
+        Ok(Outcome { metrics, summary, model: dir.model() })
+    }
+
+    fn pull(&self, dir: &mut Directory, observe: &dyn Observe) -> Result<Pulled> {
+        let Some(source) = &self.source else {
+            let ledger = self.block_on(Ledger::read(&dir.dataset()))??;
+            let ledger = ledger.ok_or_else(|| Error::State {
+                path: dir.dataset().display().to_string(),
+                why: "it disappeared".to_owned(),
+            })?;
+            skip(observe, "pull", "the dataset is complete");
+            return Ok(Pulled { totals: ledger.record.totals, version: ledger.version, resumed: true });
+        };
+        let (pulled, seconds) =
+            self.block_on(pull::run(source.as_ref(), self.pipeline, &dir.dataset(), observe))??;
+        let fingerprint = pulled.totals.hash.to_string();
+        dir.finish("pull", FinishedStage { fingerprint, seconds, rows: pulled.totals.rows_read })?;
+        Ok(pulled)
+    }
+
+    fn disconnect(&mut self) {
+        self.source = None;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(GOODBYE);
+        }
+    }
+}
+
+fn run_fit(
+    engine: &LocalEngine,
+    pipeline: &Pipeline,
+    dir: &mut Directory,
+    dataset: &TableVersion,
+    shaped: &str,
+    observe: &dyn Observe,
+) -> Result<Fitted> {
+    if dir.finished("fit", shaped).is_some()
+        && let Ok(fitted) = fit::reload(pipeline, &dir.fit())
+    {
+        skip(observe, "fit", "finished before");
+        return Ok(fitted);
+    }
+    let (fitted, seconds) = fit::run(engine, pipeline, dataset, &dir.fit(), observe)?;
+    let fingerprint = shaped.to_owned();
+    dir.finish("fit", FinishedStage { fingerprint, seconds, rows: dataset.rows })?;
+    Ok(fitted)
+}
+
+fn run_transform(
+    engine: &LocalEngine,
+    dir: &mut Directory,
+    dataset: &TableVersion,
+    fitted: &Fitted,
+    shaped: &str,
+    observe: &dyn Observe,
+) -> Result<(TableVersion, LeftOut)> {
+    if dir.finished("transform", shaped).is_some()
+        && let Some(features) = transform::reload(&dir.features(), shaped)
+    {
+        skip(observe, "transform", "finished before");
+        return Ok(features);
+    }
+    let (features, left_out, seconds) =
+        transform::run(engine, dataset, &fitted.assembler, &dir.features(), shaped, observe)?;
+    let fingerprint = shaped.to_owned();
+    dir.finish("transform", FinishedStage { fingerprint, seconds, rows: dataset.rows })?;
+    Ok((features, left_out))
+}
+
+fn skip(observe: &dyn Observe, stage: &'static str, message: &str) {
+    observe.event(Event::StageSkipped { stage, message: message.to_owned() });
+}
+
+/// The outcome that an earlier run wrote, if all of it is there.
+fn finished(dir: &Directory) -> Result<Option<Outcome>> {
+    let (Ok(metrics), Ok(summary)) = (fs::read(dir.metrics()), fs::read_to_string(dir.summary())) else {
+        return Ok(None);
+    };
+    let metrics = serde_json::from_slice(&metrics)
+        .map_err(|e| Error::State { path: dir.metrics().display().to_string(), why: e.to_string() })?;
+    Ok(dir.model().exists().then(|| Outcome { metrics, summary, model: dir.model() }))
+}
+
+fn rows(totals: &Totals, left_out: LeftOut, kept: u64) -> Rows {
+    Rows {
+        read: totals.rows_read,
+        kept,
+        dropped: DroppedRows {
+            null: totals.dropped.null + left_out.null_label,
+            filter: totals.dropped.filter,
+            duplicate: totals.dropped.duplicate,
+            rare_label: left_out.rare_label,
+            unseen: left_out.unseen,
+        },
+    }
+}
+
+fn best(trained: &Trained) -> Best {
+    let point = &trained.search[trained.best];
+    Best {
+        reg_param: point.reg_param,
+        elastic_net_param: point.elastic_net_param,
+        max_iter: point.max_iter,
+        score: point.score,
+        iterations: trained.iterations,
+        converged: trained.converged,
+        objective: trained.objective,
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "one of everything that the model is made of")]
+fn write_bundle(
+    dir: &Directory,
+    pipeline: &Pipeline,
+    totals: &Totals,
+    fitted: &Fitted,
+    trained: &Trained,
+    evaluated: &Evaluated,
+    rows: Rows,
+    best: &Best,
+) -> Result<()> {
+    let path = dir.model();
+    let json = |value: Result<serde_json::Value, serde_json::Error>| {
+        value.map_err(|e| Error::State { path: path.display().to_string(), why: e.to_string() })
+    };
+    let bundle = Bundle {
+        steps: fitted.assembler.specs(),
+        model: trained.model.as_ref().clone(),
+        provenance: Provenance {
+            gristmill: env!("CARGO_PKG_VERSION").to_owned(),
+            settings: pipeline.shaping(),
+            settings_hash: pipeline.shaping_hash(),
+            dataset_hash: totals.hash.to_string(),
+            rows: json(serde_json::to_value(rows))?,
+            best: json(serde_json::to_value(best))?,
+            metrics: json(serde_json::to_value(&evaluated.splits))?,
+        },
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(io(folder))?;
+    }
+    Ok(bundle.write(&path)?)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.map_err(|e| no_runtime(&e.to_string()))
+}
+
+fn no_runtime(why: &str) -> Error {
+    Error::Threads { threads: 2, why: why.to_owned() }
+}

@@ -1,0 +1,78 @@
+//! Fit: vocabularies, moments and classes from the training rows, in one scan.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use gristmill_data::table::TableVersion;
+use gristmill_learn::fit::{FitPipeline, Fitted};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::Teller;
+use crate::engine::Engine;
+use crate::error::{Error, Result, io};
+use crate::event::{Event, Observe};
+use crate::settings::Pipeline;
+
+/// The fit of a pipeline.
+pub(crate) fn estimator(pipeline: &Pipeline) -> FitPipeline {
+    FitPipeline::new(&pipeline.features, &pipeline.label, &pipeline.split, pipeline.folds())
+}
+
+/// Fits in one scan and keeps the state; returns what was fitted with the seconds that took.
+pub(crate) fn run(
+    engine: &dyn Engine,
+    pipeline: &Pipeline,
+    dataset: &TableVersion,
+    state_file: &Path,
+    observe: &dyn Observe,
+) -> Result<(Fitted, f64)> {
+    let teller = Teller::start(observe, "fit", "rows", Some(dataset.rows));
+    let estimator = estimator(pipeline);
+    let state = engine.fold(dataset, &estimator, &|done| teller.progress(done, String::new()))?;
+    let fitted = estimator.fitted(&state)?;
+    write_state(state_file, &state)?;
+    if fitted.rare_classes > 0 {
+        observe.event(Event::Detail(format!(
+            "label `{}`: {} classes with fewer than {} training rows ({} rows)",
+            pipeline.label.column, fitted.rare_classes, pipeline.label.min_rows, fitted.rare_rows
+        )));
+    }
+    let seconds = teller.finish(format!(
+        "{} features, {} classes",
+        fitted.assembler.width(),
+        fitted.assembler.classes().len()
+    ));
+    Ok((fitted, seconds))
+}
+
+/// What an earlier run fitted.
+pub(crate) fn reload(pipeline: &Pipeline, state_file: &Path) -> Result<Fitted> {
+    Ok(estimator(pipeline).fitted(&read_state(state_file)?)?)
+}
+
+fn write_state(path: &Path, state: &RecordBatch) -> Result<()> {
+    let temporary = path.with_extension("partial");
+    let broken = |e: parquet::errors::ParquetError| state_error(path, &e);
+    let file = File::create(&temporary).map_err(io(&temporary))?;
+    let mut writer = ArrowWriter::try_new(file, state.schema(), None).map_err(broken)?;
+    writer.write(state).map_err(broken)?;
+    writer.into_inner().map_err(broken)?.sync_all().map_err(io(&temporary))?;
+    std::fs::rename(&temporary, path).map_err(io(path))
+}
+
+fn read_state(path: &Path) -> Result<RecordBatch> {
+    let file = File::open(path).map_err(io(path))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| builder.build())
+        .map_err(|e| state_error(path, &e))?;
+    let schema = arrow::array::RecordBatchReader::schema(&reader);
+    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| state_error(path, &e))?;
+    concat_batches(&schema, &batches).map_err(|e| state_error(path, &e))
+}
+
+fn state_error(path: &Path, why: &impl ToString) -> Error {
+    Error::State { path: path.display().to_string(), why: why.to_string() }
+}

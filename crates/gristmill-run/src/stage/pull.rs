@@ -1,0 +1,63 @@
+//! Pull: from the database to the complete dataset.
+
+use std::path::Path;
+
+use gristmill_data::batch::ledger::{DatasetIdentity, Ledger};
+use gristmill_data::batch::pull::{Pace, Progress, Pulled, pull};
+use gristmill_data::source::{Source, redact};
+
+use super::Teller;
+use crate::error::Result;
+use crate::event::{Event, Observe};
+use crate::settings::Pipeline;
+
+/// The identity of the dataset that a pipeline makes from columns like these.
+pub(crate) fn identity(pipeline: &Pipeline, schema: &arrow::datatypes::Schema) -> Result<DatasetIdentity> {
+    let source = &pipeline.source;
+    Ok(DatasetIdentity::new(&redact(&source.url), &source.query, &source.key, &pipeline.clean, schema)?)
+}
+
+/// The dataset in `dir`, if it is complete and made by just this pipeline: then no database is needed.
+pub(crate) fn complete(ledger: &Ledger, pipeline: &Pipeline, schema: &arrow::datatypes::Schema) -> Result<bool> {
+    Ok(ledger.record.complete && ledger.identity.difference(&identity(pipeline, schema)?).is_none())
+}
+
+/// Brings the dataset to completion; returns it with the seconds that took.
+pub(crate) async fn run(
+    source: &dyn Source,
+    pipeline: &Pipeline,
+    dir: &Path,
+    observe: &dyn Observe,
+) -> Result<(Pulled, f64)> {
+    let teller = Teller::start(observe, "pull", "rows", source.estimated_rows().await?);
+    let identity = identity(pipeline, &source.schema())?;
+    let mut tell = |progress: Progress<'_>| match progress {
+        Progress::Resumed { totals, other_snapshot } => {
+            observe.event(Event::Detail(format!(
+                "pull: {} batches ({} rows) were committed before",
+                totals.batches_read, totals.rows_read
+            )));
+            if other_snapshot {
+                observe.event(Event::Warning(
+                    "the rest of the dataset comes from a later snapshot of the database than its beginning".to_owned(),
+                ));
+            }
+        }
+        Progress::Batch { batch, totals } => {
+            observe.event(Event::Detail(format!(
+                "batch {}: {} rows read, {} kept",
+                batch.number, batch.rows_read, batch.rows_kept
+            )));
+            teller.progress(totals.rows_read, String::new());
+        }
+        Progress::Committed { version, batches } => {
+            observe.event(Event::Detail(format!("commit {version}: {batches} batches")));
+        }
+    };
+    let pulled = pull(source, identity, dir, Pace::new(pipeline.batch_rows), &mut tell).await?;
+    let seconds = teller.finish(format!(
+        "{} rows read in {} batches, {} kept",
+        pulled.totals.rows_read, pulled.totals.batches_read, pulled.totals.rows_kept
+    ));
+    Ok((pulled, seconds))
+}

@@ -1,0 +1,121 @@
+//! `gristmill inspect`: what is in a model or a dataset, and where it came from.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use gristmill_data::batch::ledger::Ledger;
+use gristmill_data::table::TableVersion;
+use gristmill_learn::bundle::Bundle;
+use gristmill_learn::transform::Assembler;
+use gristmill_run::predict::bundle_file;
+
+use crate::args::InspectArgs;
+use crate::failure::{Failure, classify};
+use crate::printer::{Printer, thousands};
+
+/// Prints what is at a path.
+pub(super) fn run(args: &InspectArgs, printer: &Printer) -> Result<(), Failure> {
+    let path = &args.path;
+    if !path.exists() {
+        return Err(Failure::Input(anyhow!("{} does not exist", path.display())));
+    }
+    let text = if path.join("_delta_log").is_dir() { dataset(path) } else { model(path) }?;
+    printer.data(&text)
+}
+
+fn model(path: &Path) -> Result<String, Failure> {
+    let file = bundle_file(path);
+    let bundle = Bundle::read(&file).map_err(|e| classify(e.into()))?;
+    let assembler = Assembler::from_specs(&bundle.steps).map_err(|e| classify(e.into()))?;
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_model(&mut text, &file, &bundle, &assembler);
+    Ok(text)
+}
+
+fn write_model(out: &mut String, file: &Path, bundle: &Bundle, assembler: &Assembler) -> std::fmt::Result {
+    let from = &bundle.provenance;
+    writeln!(out, "Model     {}", file.display())?;
+    writeln!(
+        out,
+        "Kind      logistic_regression, {} features, {} classes",
+        thousands(bundle.model.features() as u64),
+        bundle.model.classes()
+    )?;
+    writeln!(out, "Written   by gristmill {}", from.gristmill)?;
+    writeln!(out, "Settings  {}", from.settings_hash)?;
+    writeln!(out, "Dataset   {}", from.dataset_hash)?;
+    writeln!(out)?;
+    writeln!(out, "{:<24}  {:<8}  {:>10}", "Feature", "encode", "columns")?;
+    for encoder in assembler.encoders() {
+        let width = thousands(u64::from(encoder.width()));
+        writeln!(out, "{:<24}  {:<8}  {width:>10}", encoder.column(), encoder.spec().kind)?;
+    }
+    writeln!(out)?;
+    let classes = assembler.classes();
+    let shown: Vec<&str> = classes.iter().take(8).map(String::as_str).collect();
+    let more = if classes.len() > shown.len() { ", …" } else { "" };
+    writeln!(out, "Label     {}: {}{more}", assembler.label().column(), shown.join(", "))?;
+    writeln!(out, "Best      {}", from.best)?;
+    writeln!(out, "Rows      {}", from.rows)?;
+    for split in ["train", "validation", "test"] {
+        writeln!(out, "{split:<10}{}", from.metrics[split])?;
+    }
+    Ok(())
+}
+
+fn dataset(path: &Path) -> Result<String, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+        .map_err(Failure::Run)?;
+    let read = async {
+        let ledger = Ledger::read(path).await?;
+        let table = TableVersion::open_delta(path).await?;
+        Ok::<_, gristmill_data::Error>((ledger, table))
+    };
+    let (ledger, table) = runtime.block_on(read).map_err(|e| classify(e.into()))?;
+    let ledger = ledger.ok_or_else(|| {
+        Failure::Input(anyhow!("{} is a Delta table, but gristmill did not write it", path.display()))
+    })?;
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_dataset(&mut text, path, &ledger, &table);
+    Ok(text)
+}
+
+fn write_dataset(out: &mut String, path: &Path, ledger: &Ledger, table: &TableVersion) -> std::fmt::Result {
+    let totals = &ledger.record.totals;
+    writeln!(out, "Dataset   {}", path.display())?;
+    let state = if ledger.record.complete { "complete" } else { "unfinished: run the pipeline again" };
+    writeln!(out, "Version   {}, {state}", table.version)?;
+    writeln!(out, "Source    {}", ledger.identity.source())?;
+    writeln!(out, "Key       {}", ledger.identity.key())?;
+    writeln!(out, "Content   {}", totals.hash)?;
+    writeln!(
+        out,
+        "Rows      {} in {} files; {} read in {} batches, {} of them empty",
+        thousands(table.rows),
+        table.files.len(),
+        thousands(totals.rows_read),
+        thousands(totals.batches_read),
+        totals.batches_empty
+    )?;
+    let dropped = totals.dropped;
+    writeln!(
+        out,
+        "Dropped   {} null, {} filter, {} duplicate",
+        thousands(dropped.null),
+        thousands(dropped.filter),
+        thousands(dropped.duplicate)
+    )?;
+    writeln!(out, "Snapshots {}, the last {}", totals.snapshots, totals.last_snapshot)?;
+    writeln!(out)?;
+    writeln!(out, "{:<24}  Type", "Column")?;
+    for field in table.schema.fields() {
+        writeln!(out, "{:<24}  {}", field.name(), field.data_type())?;
+    }
+    Ok(())
+}

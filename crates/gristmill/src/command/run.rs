@@ -1,0 +1,22 @@
+//! `gristmill run`: all stages of a pipeline.
+
+use gristmill_run::{Outcome, Session};
+
+use super::open;
+use crate::args::RunArgs;
+use crate::failure::Failure;
+use crate::printer::Printer;
+use crate::settings::PipelineFile;
+
+/// Runs a pipeline and prints its summary.
+pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), Failure> {
+    let file = PipelineFile::read(&args.file)?;
+    let outcome = run_file(&file, printer)?;
+    printer.data(&outcome.summary)
+}
+
+/// Runs the pipeline of a file that was read.
+pub(super) fn run_file(file: &PipelineFile, printer: &Printer) -> Result<Outcome, Failure> {
+    let session = open(file, Session::open)?;
+    session.run(printer).map_err(|error| file.failure(error))
+}
