@@ -114,7 +114,10 @@ impl Bundle {
             steps: self
                 .steps
                 .iter()
-                .map(|s| StepHeader { kind: s.kind.clone(), settings: s.settings.clone() })
+                .map(|s| StepHeader {
+                    kind: s.kind.clone(),
+                    settings: s.settings.clone(),
+                })
                 .collect(),
             provenance: self.provenance.clone(),
             checksum: checksum(tensors.iter().map(|(n, t)| (n.as_str(), t.bytes.as_slice()))),
@@ -128,7 +131,9 @@ impl Bundle {
         let temporary = path.with_extension("partial");
         let metadata = HashMap::from([(KEY.to_owned(), header)]);
         safetensors::serialize_to_file(views, Some(metadata), &temporary).map_err(|e| bad(&temporary, e))?;
-        File::open(&temporary).and_then(|f| f.sync_all()).map_err(|e| io(&temporary, e))?;
+        File::open(&temporary)
+            .and_then(|f| f.sync_all())
+            .map_err(|e| io(&temporary, e))?;
         fs::rename(&temporary, path).map_err(|e| io(path, e))
     }
 
@@ -140,7 +145,10 @@ impl Bundle {
         let mut file = File::open(path).map_err(|e| io(path, e))?;
         let length = file.metadata().map_err(|e| io(path, e))?.len();
         if length > MAX_BYTES {
-            return Err(bad(path, format!("it has {length} bytes, more than the limit of {MAX_BYTES}")));
+            return Err(bad(
+                path,
+                format!("it has {length} bytes, more than the limit of {MAX_BYTES}"),
+            ));
         }
         let mut bytes = Vec::with_capacity(length as usize);
         file.read_to_end(&mut bytes).map_err(|e| io(path, e))?;
@@ -154,7 +162,10 @@ impl Bundle {
         let version: Value = serde_json::from_str(header).map_err(|e| bad(path, e))?;
         if version.get("format").and_then(Value::as_u64) != Some(u64::from(FORMAT)) {
             let given = version.get("format").unwrap_or(&Value::Null);
-            return Err(bad(path, format!("its format is version {given}; this build reads version {FORMAT}")));
+            return Err(bad(
+                path,
+                format!("its format is version {given}; this build reads version {FORMAT}"),
+            ));
         }
         let header: Header = serde_json::from_value(version).map_err(|e| bad(path, e))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(path, e))?;
@@ -165,9 +176,17 @@ impl Bundle {
         let model = read_model(&header.model, &tensors).map_err(|why| bad(path, why))?;
         let steps = header.steps.into_iter().enumerate().map(|(i, step)| {
             let arrays = read_arrays(&format!("step{i}."), &tensors).map_err(|why| bad(path, why))?;
-            Ok(StepSpec { kind: step.kind, settings: step.settings, arrays })
+            Ok(StepSpec {
+                kind: step.kind,
+                settings: step.settings,
+                arrays,
+            })
         });
-        Ok(Self { steps: steps.collect::<Result<_>>()?, model, provenance: header.provenance })
+        Ok(Self {
+            steps: steps.collect::<Result<_>>()?,
+            model,
+            provenance: header.provenance,
+        })
     }
 
     fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
@@ -179,9 +198,15 @@ impl Bundle {
             Coefficients::F64(c) => (Dtype::F64, 8, Buffer::from_vec(c)),
         };
         let tensor = |shape, bytes| Tensor { dtype, shape, bytes };
-        let coefficients = tensor(vec![self.model.features(), sets], all.slice_with_length(0, split * size));
+        let coefficients = tensor(
+            vec![self.model.features(), sets],
+            all.slice_with_length(0, split * size),
+        );
         tensors.insert("coefficients".to_owned(), coefficients);
-        tensors.insert("intercepts".to_owned(), tensor(vec![sets], all.slice(split * size)));
+        tensors.insert(
+            "intercepts".to_owned(),
+            tensor(vec![sets], all.slice(split * size)),
+        );
         for (i, step) in self.steps.iter().enumerate() {
             for (name, array) in &step.arrays {
                 add_array(&mut tensors, format!("step{i}.{name}"), array)?;
@@ -193,9 +218,16 @@ impl Bundle {
 
 fn add_array(tensors: &mut BTreeMap<String, Tensor>, name: String, array: &ArrayRef) -> Result<()> {
     fn primitive<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, dtype: Dtype) -> Tensor {
-        Tensor { dtype, shape: vec![array.len()], bytes: array.values().inner().clone() }
+        Tensor {
+            dtype,
+            shape: vec![array.len()],
+            bytes: array.values().inner().clone(),
+        }
     }
-    let unsupported = || Error::State { pass: "bundle", why: format!("{name}: {}", array.data_type()) };
+    let unsupported = || Error::State {
+        pass: "bundle",
+        why: format!("{name}: {}", array.data_type()),
+    };
     if array.null_count() > 0 {
         return Err(unsupported());
     }
@@ -210,9 +242,20 @@ fn add_array(tensors: &mut BTreeMap<String, Tensor>, name: String, array: &Array
             let offsets: Vec<u32> = text.value_offsets().iter().map(|o| (o - first) as u32).collect();
             let length = offsets.last().copied().unwrap_or(0) as usize;
             let bytes = text.values().slice_with_length(first as usize, length);
-            tensors.insert(format!("{name}.bytes"), Tensor { dtype: Dtype::U8, shape: vec![length], bytes });
+            tensors.insert(
+                format!("{name}.bytes"),
+                Tensor {
+                    dtype: Dtype::U8,
+                    shape: vec![length],
+                    bytes,
+                },
+            );
             let shape = vec![offsets.len()];
-            let offsets = Tensor { dtype: Dtype::U32, shape, bytes: Buffer::from_vec(offsets) };
+            let offsets = Tensor {
+                dtype: Dtype::U32,
+                shape,
+                bytes: Buffer::from_vec(offsets),
+            };
             tensors.insert(format!("{name}.offsets"), offsets);
             return Ok(());
         }
@@ -227,9 +270,16 @@ fn read_model(
     tensors: &BTreeMap<String, TensorView<'_>>,
 ) -> std::result::Result<LogisticModel, String> {
     if header.kind != "logistic_regression" {
-        return Err(format!("it is a model of kind `{}`, which this build does not know", header.kind));
+        return Err(format!(
+            "it is a model of kind `{}`, which this build does not know",
+            header.kind
+        ));
     }
-    let tensor = |name: &str| tensors.get(name).ok_or_else(|| format!("tensor `{name}` is missing"));
+    let tensor = |name: &str| {
+        tensors
+            .get(name)
+            .ok_or_else(|| format!("tensor `{name}` is missing"))
+    };
     let (coefficients, intercepts) = (tensor("coefficients")?, tensor("intercepts")?);
     if coefficients.dtype() != intercepts.dtype() {
         return Err("coefficients and intercepts have different types".to_owned());
@@ -261,16 +311,35 @@ fn read_arrays(
         let (name, array): (&str, ArrayRef) = match tensor.dtype() {
             Dtype::U32 if name.ends_with(".offsets") => continue,
             Dtype::U8 => {
-                let name = name.strip_suffix(".bytes").ok_or_else(|| format!("tensor `{full}` is not expected"))?;
+                let name = name
+                    .strip_suffix(".bytes")
+                    .ok_or_else(|| format!("tensor `{full}` is not expected"))?;
                 let offsets = tensors
                     .get(&format!("{prefix}{name}.offsets"))
                     .ok_or_else(|| format!("tensor `{full}` has no offsets"))?;
-                (name, Arc::new(text(tensor.data(), offsets.data()).ok_or_else(|| format!("`{full}` is damaged"))?))
+                (
+                    name,
+                    Arc::new(
+                        text(tensor.data(), offsets.data()).ok_or_else(|| format!("`{full}` is damaged"))?,
+                    ),
+                )
             }
-            Dtype::U32 => (name, Arc::new(UInt32Array::from(numbers::<UInt32Type>(tensor.data())))),
-            Dtype::U64 => (name, Arc::new(UInt64Array::from(numbers::<UInt64Type>(tensor.data())))),
-            Dtype::F32 => (name, Arc::new(Float32Array::from(numbers::<Float32Type>(tensor.data())))),
-            Dtype::F64 => (name, Arc::new(Float64Array::from(numbers::<Float64Type>(tensor.data())))),
+            Dtype::U32 => (
+                name,
+                Arc::new(UInt32Array::from(numbers::<UInt32Type>(tensor.data()))),
+            ),
+            Dtype::U64 => (
+                name,
+                Arc::new(UInt64Array::from(numbers::<UInt64Type>(tensor.data()))),
+            ),
+            Dtype::F32 => (
+                name,
+                Arc::new(Float32Array::from(numbers::<Float32Type>(tensor.data()))),
+            ),
+            Dtype::F64 => (
+                name,
+                Arc::new(Float64Array::from(numbers::<Float64Type>(tensor.data()))),
+            ),
             other => return Err(format!("tensor `{full}` has type {other:?}")),
         };
         arrays.insert(name.to_owned(), array);
@@ -279,10 +348,17 @@ fn read_arrays(
 }
 
 fn text(bytes: &[u8], offsets: &[u8]) -> Option<StringArray> {
-    let offsets: Option<Vec<i32>> =
-        numbers::<UInt32Type>(offsets).into_iter().map(|o| i32::try_from(o).ok()).collect();
+    let offsets: Option<Vec<i32>> = numbers::<UInt32Type>(offsets)
+        .into_iter()
+        .map(|o| i32::try_from(o).ok())
+        .collect();
     let offsets = offsets.filter(|o| o.first() == Some(&0) && o.is_sorted())?;
-    StringArray::try_new(OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from(bytes), None).ok()
+    StringArray::try_new(
+        OffsetBuffer::new(ScalarBuffer::from(offsets)),
+        Buffer::from(bytes),
+        None,
+    )
+    .ok()
 }
 
 /// Copies the bytes into an aligned vector; a remainder shorter than one number is left out.
@@ -305,9 +381,15 @@ fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
 }
 
 fn bad(path: &Path, why: impl ToString) -> Error {
-    Error::Bundle { file: path.display().to_string(), why: why.to_string() }
+    Error::Bundle {
+        file: path.display().to_string(),
+        why: why.to_string(),
+    }
 }
 
 fn io(path: &Path, source: std::io::Error) -> Error {
-    Error::Io { file: path.display().to_string(), source }
+    Error::Io {
+        file: path.display().to_string(),
+        source,
+    }
 }

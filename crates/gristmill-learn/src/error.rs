@@ -96,19 +96,6 @@ pub enum Error {
         /// The threshold in force.
         min_rows: u64,
     },
-    /// A class occurs in fewer entities or rows than there are folds.
-    #[error(
-        "class \"{class}\" has {rows} training rows, fewer than search.folds = {folds}; \
-         raise label.min_rows to at least {folds}, or lower search.folds"
-    )]
-    FewerRowsThanFolds {
-        /// The class.
-        class: String,
-        /// Its training rows.
-        rows: u64,
-        /// The folds asked for.
-        folds: u32,
-    },
     /// A split or fold received no rows.
     #[error("{what} is empty: {why}")]
     EmptySplit {

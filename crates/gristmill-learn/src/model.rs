@@ -34,7 +34,11 @@ pub enum Coefficients {
 
 impl LogisticModel {
     pub(crate) fn new(shape: Shape, classes: usize, weights: Weights) -> Self {
-        Self { shape, classes, weights }
+        Self {
+            shape,
+            classes,
+            weights,
+        }
     }
 
     /// From `(features + 1) × sets` coefficients, feature by feature, the intercepts last.
@@ -52,7 +56,10 @@ impl LogisticModel {
         let shape = Shape { features, sets };
         fn pad<F: Real>(plain: &[F], shape: Shape) -> Arc<Vec<F>> {
             let mut weights = vec![F::default(); shape.len()];
-            for (to, from) in weights.chunks_exact_mut(shape.stride()).zip(plain.chunks_exact(shape.sets)) {
+            for (to, from) in weights
+                .chunks_exact_mut(shape.stride())
+                .zip(plain.chunks_exact(shape.sets))
+            {
                 to[..shape.sets].copy_from_slice(from);
             }
             Arc::new(weights)
@@ -62,13 +69,21 @@ impl LogisticModel {
             Coefficients::F64(c) if c.len() == expected => Weights::F64(pad(c, shape)),
             Coefficients::F32(_) | Coefficients::F64(_) => return None,
         };
-        Some(Self { shape, classes, weights })
+        Some(Self {
+            shape,
+            classes,
+            weights,
+        })
     }
 
     /// The coefficients: `(features + 1) × sets`, feature by feature, the intercepts last.
     pub fn coefficients(&self) -> Coefficients {
         fn strip<F: Real>(weights: &[F], shape: Shape) -> Vec<F> {
-            weights.chunks_exact(shape.stride()).flat_map(|row| &row[..shape.sets]).copied().collect()
+            weights
+                .chunks_exact(shape.stride())
+                .flat_map(|row| &row[..shape.sets])
+                .copied()
+                .collect()
         }
         match &self.weights {
             Weights::F32(w) => Coefficients::F32(strip(w, self.shape)),

@@ -86,7 +86,13 @@ impl Session<'_> {
                 folds => u64::from(folds) * pipeline.model.reg_param.len() as u64,
             };
             let together = (pipeline.run.memory.saturating_sub(base) / model).min(models);
-            Memory { base, model, models, together, budget: pipeline.run.memory }
+            Memory {
+                base,
+                model,
+                models,
+                together,
+                budget: pipeline.run.memory,
+            }
         });
         Ok(Check {
             source: source.describe(),
@@ -103,7 +109,9 @@ impl Session<'_> {
     fn known_size(&self) -> Result<Option<TrainingSize>> {
         let pipeline = self.pipeline();
         let dataset = pipeline.run.dir.join("dataset");
-        let Some(ledger) = self.block_on(Ledger::read(&dataset))?? else { return Ok(None) };
+        let Some(ledger) = self.block_on(Ledger::read(&dataset))?? else {
+            return Ok(None);
+        };
         let shaped = fingerprint(json!([ledger.record.totals.hash, pipeline.shaping_of_features()]));
         let dir = Directory::open(&pipeline.run.dir)?;
         Ok(match dir.finished("fit", &shaped) {

@@ -41,19 +41,30 @@ impl Directory {
         let lock = File::create(&path).map_err(io(&path))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Locked { dir: root.display().to_string() }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Locked {
+                    dir: root.display().to_string(),
+                });
+            }
             Err(TryLockError::Error(e)) => return Err(io(&path)(e)),
         }
         let path = root.join("run.json");
         let finished = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|e| Error::State { path: path.display().to_string(), why: e.to_string() })?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                Finished { version: 1, stages: BTreeMap::new() }
-            }
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| Error::State {
+                path: path.display().to_string(),
+                why: e.to_string(),
+            })?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Finished {
+                version: 1,
+                stages: BTreeMap::new(),
+            },
             Err(e) => return Err(io(&path)(e)),
         };
-        Ok(Self { root: root.to_owned(), finished, _lock: lock })
+        Ok(Self {
+            root: root.to_owned(),
+            finished,
+            _lock: lock,
+        })
     }
 
     /// The Delta table.
@@ -88,7 +99,10 @@ impl Directory {
 
     /// The record of a stage, if it was finished for just this.
     pub(crate) fn finished(&self, stage: &str, fingerprint: &str) -> Option<&FinishedStage> {
-        self.finished.stages.get(stage).filter(|f| f.fingerprint == fingerprint)
+        self.finished
+            .stages
+            .get(stage)
+            .filter(|f| f.fingerprint == fingerprint)
     }
 
     /// Records that a stage is finished.
@@ -102,13 +116,17 @@ impl Directory {
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension("partial");
     fs::write(&temporary, bytes).map_err(io(&temporary))?;
-    File::open(&temporary).and_then(|f| f.sync_all()).map_err(io(&temporary))?;
+    File::open(&temporary)
+        .and_then(|f| f.sync_all())
+        .map_err(io(&temporary))?;
     fs::rename(&temporary, path).map_err(io(path))
 }
 
 /// Writes indented JSON whole or not at all.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|e| Error::State { path: path.display().to_string(), why: e.to_string() })?;
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::State {
+        path: path.display().to_string(),
+        why: e.to_string(),
+    })?;
     write_whole(path, format!("{text}\n").as_bytes())
 }

@@ -57,9 +57,10 @@ impl Predictor {
         let assembler = Assembler::from_specs(&bundle.steps)?;
         let numeric = bundle.steps.iter().filter(|step| step.kind == "numeric");
         let numeric = numeric.filter_map(|step| step.settings.get("column")?.as_str().map(str::to_owned));
-        let clean: CleanSettings =
-            serde_json::from_value(bundle.provenance.settings["clean"].clone()).map_err(|e| {
-                gristmill_learn::Error::Bundle { file: model.display().to_string(), why: e.to_string() }
+        let clean: CleanSettings = serde_json::from_value(bundle.provenance.settings["clean"].clone())
+            .map_err(|e| gristmill_learn::Error::Bundle {
+                file: model.display().to_string(),
+                why: e.to_string(),
             })?;
         Ok(Self {
             text: TextRules::of(&clean),
@@ -85,7 +86,10 @@ impl Predictor {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
-            .map_err(|e| Error::Threads { threads, why: e.to_string() })?;
+            .map_err(|e| Error::Threads {
+                threads,
+                why: e.to_string(),
+            })?;
         let output_format = Format::of(output)?;
         let (schema, mut batches) = Format::of(input)?.open(input)?;
         let result = self.output_schema(&schema)?;
@@ -97,8 +101,7 @@ impl Predictor {
             if group.is_empty() {
                 break;
             }
-            let done: Vec<_> =
-                pool.install(|| group.par_iter().map(|batch| self.transform(batch)).collect());
+            let done: Vec<_> = pool.install(|| group.par_iter().map(|batch| self.transform(batch)).collect());
             for transformed in done {
                 let Transformed { rows, left_out } = transformed?;
                 predicted.rows += rows.num_rows() as u64;
@@ -114,31 +117,47 @@ impl Predictor {
 
     /// The batch with the columns that the encoders read in the types they can read.
     fn typed(&self, batch: &RecordBatch) -> gristmill_learn::Result<RecordBatch> {
-        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let strict = CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        };
         let schema = batch.schema();
-        let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
-            let text = matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-            let wanted = match field.data_type() {
-                _ if text && self.numeric.contains(field.name()) => DataType::Float64,
-                DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-                other => other.clone(),
-            };
-            let column = if wanted == *field.data_type() {
-                Arc::clone(column)
-            } else {
-                cast_with_options(column, &wanted, &strict)?
-            };
-            Ok((Field::new(field.name(), wanted, true), column))
-        });
-        let (fields, columns): (Vec<Field>, Vec<ArrayRef>) =
-            columns.collect::<gristmill_learn::Result<Vec<_>>>()?.into_iter().unzip();
+        let columns = schema
+            .fields()
+            .iter()
+            .zip(batch.columns())
+            .map(|(field, column)| {
+                let text = matches!(
+                    field.data_type(),
+                    DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+                );
+                let wanted = match field.data_type() {
+                    _ if text && self.numeric.contains(field.name()) => DataType::Float64,
+                    DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+                    other => other.clone(),
+                };
+                let column = if wanted == *field.data_type() {
+                    Arc::clone(column)
+                } else {
+                    cast_with_options(column, &wanted, &strict)?
+                };
+                Ok((Field::new(field.name(), wanted, true), column))
+            });
+        let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = columns
+            .collect::<gristmill_learn::Result<Vec<_>>>()?
+            .into_iter()
+            .unzip();
         Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
 }
 
 impl Transformer for Predictor {
     fn columns(&self, schema: &Schema) -> gristmill_learn::Result<Vec<String>> {
-        self.assembler.check_features(&self.typed(&RecordBatch::new_empty(Arc::new(schema.clone())))?.schema())?;
+        self.assembler.check_features(
+            &self
+                .typed(&RecordBatch::new_empty(Arc::new(schema.clone())))?
+                .schema(),
+        )?;
         Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
     }
 
@@ -146,9 +165,17 @@ impl Transformer for Predictor {
         self.columns(input)?;
         let mut fields: Vec<Field> = input.fields().iter().map(|f| f.as_ref().clone()).collect();
         for place in 1..=self.top {
-            let suffix = if place == 1 { String::new() } else { format!("_{place}") };
+            let suffix = if place == 1 {
+                String::new()
+            } else {
+                format!("_{place}")
+            };
             fields.push(Field::new(format!("prediction{suffix}"), DataType::Utf8, true));
-            fields.push(Field::new(format!("probability{suffix}"), DataType::Float64, true));
+            fields.push(Field::new(
+                format!("probability{suffix}"),
+                DataType::Float64,
+                true,
+            ));
         }
         Ok(Arc::new(Schema::new(fields)))
     }
@@ -156,7 +183,10 @@ impl Transformer for Predictor {
     fn transform(&self, batch: &RecordBatch) -> gristmill_learn::Result<Transformed> {
         let tidy = self.text.tidy(batch, None).map_err(|e| match e {
             gristmill_data::Error::Arrow(e) => gristmill_learn::Error::Arrow(e),
-            other => gristmill_learn::Error::State { pass: "prediction", why: other.to_string() },
+            other => gristmill_learn::Error::State {
+                pass: "prediction",
+                why: other.to_string(),
+            },
         })?;
         let block = self.assembler.encode(&self.typed(&tidy)?)?;
         let probabilities = self.model.probabilities(&block)?;
@@ -182,13 +212,23 @@ impl Transformer for Predictor {
         }
         let rows = RecordBatch::try_new(self.output_schema(batch.schema_ref())?, columns)?;
         let unseen = block.skip.iter().filter(|skip| **skip).count() as u64;
-        Ok(Transformed { rows, left_out: LeftOut { unseen, ..LeftOut::default() } })
+        Ok(Transformed {
+            rows,
+            left_out: LeftOut {
+                unseen,
+                ..LeftOut::default()
+            },
+        })
     }
 }
 
 /// The bundle's file, given that or the folder it is in.
 pub fn bundle_file(model: &Path) -> PathBuf {
-    if model.is_dir() { model.join("model.safetensors") } else { model.to_owned() }
+    if model.is_dir() {
+        model.join("model.safetensors")
+    } else {
+        model.to_owned()
+    }
 }
 
 /// A file format, by extension.
@@ -220,21 +260,38 @@ impl Format {
         match self {
             Self::Csv => {
                 let format = csv::reader::Format::default().with_header(true);
-                let (header, _) = format.infer_schema(&mut file, Some(0)).map_err(|e| bad(path, &e))?;
+                let (header, _) = format
+                    .infer_schema(&mut file, Some(0))
+                    .map_err(|e| bad(path, &e))?;
                 // Text keeps what the file says; numbers are read where a feature is numeric.
-                let fields: Vec<Field> =
-                    header.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect();
+                let fields: Vec<Field> = header
+                    .fields()
+                    .iter()
+                    .map(|f| Field::new(f.name(), DataType::Utf8, true))
+                    .collect();
                 let schema = Arc::new(Schema::new(fields));
                 file.seek(SeekFrom::Start(0)).map_err(io(path))?;
                 let reader = csv::ReaderBuilder::new(Arc::clone(&schema)).with_format(format);
-                let reader = reader.with_batch_size(BATCH_ROWS).build(file).map_err(|e| bad(path, &e))?;
-                Ok((schema, Box::new(reader.map(move |batch| batch.map_err(|e| bad(&owned, &e))))))
+                let reader = reader
+                    .with_batch_size(BATCH_ROWS)
+                    .build(file)
+                    .map_err(|e| bad(path, &e))?;
+                Ok((
+                    schema,
+                    Box::new(reader.map(move |batch| batch.map_err(|e| bad(&owned, &e)))),
+                ))
             }
             Self::Parquet => {
                 let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| bad(path, &e))?;
                 let schema = Arc::clone(builder.schema());
-                let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(|e| bad(path, &e))?;
-                Ok((schema, Box::new(reader.map(move |batch| batch.map_err(|e| bad(&owned, &e))))))
+                let reader = builder
+                    .with_batch_size(BATCH_ROWS)
+                    .build()
+                    .map_err(|e| bad(path, &e))?;
+                Ok((
+                    schema,
+                    Box::new(reader.map(move |batch| batch.map_err(|e| bad(&owned, &e)))),
+                ))
             }
         }
     }
@@ -245,8 +302,11 @@ impl Format {
             Self::Csv => Writer::Csv(Box::new(csv::WriterBuilder::new().build(BufWriter::new(file)))),
             Self::Parquet => {
                 let level = ZstdLevel::try_new(1).map_err(|e| bad(path, &e))?;
-                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
-                let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| bad(path, &e))?;
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(level))
+                    .build();
+                let writer =
+                    ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| bad(path, &e))?;
                 Writer::Parquet(Box::new(writer))
             }
         })
@@ -263,7 +323,10 @@ impl Writer {
 
     fn finish(self, path: &Path) -> Result<()> {
         let file = match self {
-            Self::Csv(writer) => writer.into_inner().into_inner().map_err(|e| io(path)(e.into_error()))?,
+            Self::Csv(writer) => writer
+                .into_inner()
+                .into_inner()
+                .map_err(|e| io(path)(e.into_error()))?,
             Self::Parquet(writer) => writer.into_inner().map_err(|e| bad(path, &e))?,
         };
         file.sync_all().map_err(io(path))
@@ -271,5 +334,8 @@ impl Writer {
 }
 
 fn bad(path: &Path, why: &impl ToString) -> Error {
-    Error::File { path: path.display().to_string(), why: why.to_string() }
+    Error::File {
+        path: path.display().to_string(),
+        why: why.to_string(),
+    }
 }

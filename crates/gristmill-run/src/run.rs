@@ -59,7 +59,12 @@ impl<'a> Session<'a> {
         if let Some(ledger) = runtime.block_on(Ledger::read(&dir))? {
             let schema = runtime.block_on(TableVersion::open_delta(&dir))?.schema;
             if pull::complete(&ledger, pipeline, &schema)? {
-                return Ok(Self { pipeline, source: None, schema, runtime: Some(runtime) });
+                return Ok(Self {
+                    pipeline,
+                    source: None,
+                    schema,
+                    runtime: Some(runtime),
+                });
             }
         }
         Self::connected(pipeline, runtime)
@@ -75,7 +80,12 @@ impl<'a> Session<'a> {
 
     fn connected(pipeline: &'a Pipeline, runtime: tokio::runtime::Runtime) -> Result<Self> {
         let source = runtime.block_on(connect(&pipeline.source))?;
-        Ok(Self { pipeline, schema: source.schema(), source: Some(source), runtime: Some(runtime) })
+        Ok(Self {
+            pipeline,
+            schema: source.schema(),
+            source: Some(source),
+            runtime: Some(runtime),
+        })
     }
 
     /// The columns of the query.
@@ -85,7 +95,9 @@ impl<'a> Session<'a> {
 
     /// The connected source.
     pub(crate) fn source(&self) -> Result<&dyn Source> {
-        self.source.as_deref().ok_or_else(|| no_runtime("the session is not connected"))
+        self.source
+            .as_deref()
+            .ok_or_else(|| no_runtime("the session is not connected"))
     }
 
     pub(crate) fn pipeline(&self) -> &Pipeline {
@@ -93,7 +105,10 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> Result<T> {
-        let runtime = self.runtime.as_ref().ok_or_else(|| no_runtime("it was shut down"))?;
+        let runtime = self
+            .runtime
+            .as_ref()
+            .ok_or_else(|| no_runtime("it was shut down"))?;
         Ok(runtime.block_on(work))
     }
 
@@ -127,18 +142,43 @@ impl<'a> Session<'a> {
             classes: fitted.assembler.classes().len(),
         };
         let (trained, seconds) = train::run(&engine, pipeline, &features, size, observe)?;
-        let trained_stage = FinishedStage { fingerprint: trained_for, seconds, rows: features.rows };
+        let trained_stage = FinishedStage {
+            fingerprint: trained_for,
+            seconds,
+            rows: features.rows,
+        };
         let (evaluated, seconds) =
             evaluate::run(&engine, &features, &trained, fitted.assembler.classes(), observe)?;
-        let evaluate_stage = Stage { name: "evaluate".to_owned(), seconds, rows: features.rows };
+        let evaluate_stage = Stage {
+            name: "evaluate".to_owned(),
+            seconds,
+            rows: features.rows,
+        };
 
         let rows = rows(&pulled.totals, left_out, features.rows);
         let best = best(&trained);
-        write_bundle(&dir, pipeline, &pulled.totals, &fitted, &trained, &evaluated, rows, &best)?;
+        write_bundle(
+            &dir,
+            pipeline,
+            &pulled.totals,
+            &fitted,
+            &trained,
+            &evaluated,
+            rows,
+            &best,
+        )?;
         let mut stages: Vec<Stage> = Vec::new();
-        for (name, of) in [("pull", &pulled.totals.hash.to_string()), ("fit", &shaped), ("transform", &shaped)] {
+        for (name, of) in [
+            ("pull", &pulled.totals.hash.to_string()),
+            ("fit", &shaped),
+            ("transform", &shaped),
+        ] {
             if let Some(stage) = dir.finished(name, of) {
-                stages.push(Stage { name: name.to_owned(), seconds: stage.seconds, rows: stage.rows });
+                stages.push(Stage {
+                    name: name.to_owned(),
+                    seconds: stage.seconds,
+                    rows: stage.rows,
+                });
             }
         }
         stages.push(Stage {
@@ -150,7 +190,10 @@ impl<'a> Session<'a> {
         let metrics = Metrics {
             version: VERSION,
             rows,
-            batches: Batches { read: pulled.totals.batches_read, empty: pulled.totals.batches_empty },
+            batches: Batches {
+                read: pulled.totals.batches_read,
+                empty: pulled.totals.batches_empty,
+            },
             features: size.features as u64,
             classes: size.classes as u64,
             splits: evaluated.splits,
@@ -165,7 +208,11 @@ impl<'a> Session<'a> {
         write_whole(&dir.summary(), summary.as_bytes())?;
         write_json(&dir.metrics(), &metrics)?;
         dir.finish("train", trained_stage)?;
-        Ok(Outcome { metrics, summary, model: dir.model() })
+        Ok(Outcome {
+            metrics,
+            summary,
+            model: dir.model(),
+        })
     }
 
     fn pull(&self, dir: &mut Directory, observe: &dyn Observe) -> Result<Pulled> {
@@ -176,12 +223,23 @@ impl<'a> Session<'a> {
                 why: "it disappeared".to_owned(),
             })?;
             skip(observe, "pull", "the dataset is complete");
-            return Ok(Pulled { totals: ledger.record.totals, version: ledger.version, resumed: true });
+            return Ok(Pulled {
+                totals: ledger.record.totals,
+                version: ledger.version,
+                resumed: true,
+            });
         };
         let (pulled, seconds) =
             self.block_on(pull::run(source.as_ref(), self.pipeline, &dir.dataset(), observe))??;
         let fingerprint = pulled.totals.hash.to_string();
-        dir.finish("pull", FinishedStage { fingerprint, seconds, rows: pulled.totals.rows_read })?;
+        dir.finish(
+            "pull",
+            FinishedStage {
+                fingerprint,
+                seconds,
+                rows: pulled.totals.rows_read,
+            },
+        )?;
         Ok(pulled)
     }
 
@@ -209,7 +267,14 @@ fn run_fit(
     }
     let (fitted, seconds) = fit::run(engine, pipeline, dataset, &dir.fit(), observe)?;
     let fingerprint = shaped.to_owned();
-    dir.finish("fit", FinishedStage { fingerprint, seconds, rows: dataset.rows })?;
+    dir.finish(
+        "fit",
+        FinishedStage {
+            fingerprint,
+            seconds,
+            rows: dataset.rows,
+        },
+    )?;
     Ok(fitted)
 }
 
@@ -227,15 +292,31 @@ fn run_transform(
         skip(observe, "transform", "finished before");
         return Ok(features);
     }
-    let (features, left_out, seconds) =
-        transform::run(engine, dataset, &fitted.assembler, &dir.features(), shaped, observe)?;
+    let (features, left_out, seconds) = transform::run(
+        engine,
+        dataset,
+        &fitted.assembler,
+        &dir.features(),
+        shaped,
+        observe,
+    )?;
     let fingerprint = shaped.to_owned();
-    dir.finish("transform", FinishedStage { fingerprint, seconds, rows: dataset.rows })?;
+    dir.finish(
+        "transform",
+        FinishedStage {
+            fingerprint,
+            seconds,
+            rows: dataset.rows,
+        },
+    )?;
     Ok((features, left_out))
 }
 
 fn skip(observe: &dyn Observe, stage: &'static str, message: &str) {
-    observe.event(Event::StageSkipped { stage, message: message.to_owned() });
+    observe.event(Event::StageSkipped {
+        stage,
+        message: message.to_owned(),
+    });
 }
 
 /// The outcome that an earlier run wrote, if all of it is there.
@@ -243,9 +324,15 @@ fn finished(dir: &Directory) -> Result<Option<Outcome>> {
     let (Ok(metrics), Ok(summary)) = (fs::read(dir.metrics()), fs::read_to_string(dir.summary())) else {
         return Ok(None);
     };
-    let metrics = serde_json::from_slice(&metrics)
-        .map_err(|e| Error::State { path: dir.metrics().display().to_string(), why: e.to_string() })?;
-    Ok(dir.model().exists().then(|| Outcome { metrics, summary, model: dir.model() }))
+    let metrics = serde_json::from_slice(&metrics).map_err(|e| Error::State {
+        path: dir.metrics().display().to_string(),
+        why: e.to_string(),
+    })?;
+    Ok(dir.model().exists().then(|| Outcome {
+        metrics,
+        summary,
+        model: dir.model(),
+    }))
 }
 
 fn rows(totals: &Totals, left_out: LeftOut, kept: u64) -> Rows {
@@ -275,7 +362,10 @@ fn best(trained: &Trained) -> Best {
     }
 }
 
-#[allow(clippy::too_many_arguments, reason = "one of everything that the model is made of")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one of everything that the model is made of"
+)]
 fn write_bundle(
     dir: &Directory,
     pipeline: &Pipeline,
@@ -288,7 +378,10 @@ fn write_bundle(
 ) -> Result<()> {
     let path = dir.model();
     let json = |value: Result<serde_json::Value, serde_json::Error>| {
-        value.map_err(|e| Error::State { path: path.display().to_string(), why: e.to_string() })
+        value.map_err(|e| Error::State {
+            path: path.display().to_string(),
+            why: e.to_string(),
+        })
     };
     let bundle = Bundle {
         steps: fitted.assembler.specs(),
@@ -310,10 +403,16 @@ fn write_bundle(
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     built.map_err(|e| no_runtime(&e.to_string()))
 }
 
 fn no_runtime(why: &str) -> Error {
-    Error::Threads { threads: 2, why: why.to_owned() }
+    Error::Threads {
+        threads: 2,
+        why: why.to_owned(),
+    }
 }

@@ -14,7 +14,11 @@ pub(crate) fn summary(pipeline: &Pipeline, metrics: &Metrics) -> String {
 }
 
 fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt::Result {
-    writeln!(out, "Label `{}`: {} classes, {} features", pipeline.label.column, m.classes, m.features)?;
+    writeln!(
+        out,
+        "Label `{}`: {} classes, {} features",
+        pipeline.label.column, m.classes, m.features
+    )?;
     writeln!(out)?;
     writeln!(out, "Rows")?;
     let d = m.rows.dropped;
@@ -27,19 +31,33 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
         ("dropped: unseen category", d.unseen),
         ("kept", m.rows.kept),
     ];
-    for (name, count) in rows.iter().filter(|(name, count)| *count > 0 || !name.starts_with("dropped")) {
+    for (name, count) in rows
+        .iter()
+        .filter(|(name, count)| *count > 0 || !name.starts_with("dropped"))
+    {
         writeln!(out, "  {name:<26}{:>13}", thousands(*count))?;
     }
     if !m.search.is_empty() && m.search.len() > 1 {
         writeln!(out)?;
-        writeln!(out, "Search: {} folds, by {}", pipeline.folds(), metric_name(pipeline))?;
-        writeln!(out, "  {:>10}  {:>8}  {:>8}  {:>8}", "reg_param", "max_iter", "mean", "spread")?;
+        writeln!(
+            out,
+            "Search: {} folds, by {}",
+            pipeline.folds(),
+            metric_name(pipeline)
+        )?;
+        writeln!(
+            out,
+            "  {:>10}  {:>8}  {:>8}  {:>8}",
+            "reg_param", "max_iter", "mean", "spread"
+        )?;
         for point in &m.search {
             let chosen = point.reg_param == m.best.reg_param && point.max_iter == m.best.max_iter;
             let (low, high) = point
                 .scores
                 .iter()
-                .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), s| (l.min(*s), h.max(*s)));
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), s| {
+                    (l.min(*s), h.max(*s))
+                });
             writeln!(
                 out,
                 "  {:>10}  {:>8}  {:>8.4}  {:>8.4}{}",
@@ -72,10 +90,28 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
         }
     }
     writeln!(out)?;
-    let converged = if m.best.converged { "converged" } else { "not converged" };
-    writeln!(out, "The majority class is \"{}\". The model: {} iterations, {converged}.", m.baseline.class, m.best.iterations)?;
-    let stages: Vec<String> = m.stages.iter().map(|s| format!("{} {:.1} s", s.name, s.seconds)).collect();
-    writeln!(out, "{:.1} s ({}); peak memory {} MB", m.seconds, stages.join(", "), m.peak_rss_bytes / 1_000_000)
+    let converged = if m.best.converged {
+        "converged"
+    } else {
+        "not converged"
+    };
+    writeln!(
+        out,
+        "The majority class is \"{}\". The model: {} iterations, {converged}.",
+        m.baseline.class, m.best.iterations
+    )?;
+    let stages: Vec<String> = m
+        .stages
+        .iter()
+        .map(|s| format!("{} {:.1} s", s.name, s.seconds))
+        .collect();
+    writeln!(
+        out,
+        "{:.1} s ({}); peak memory {} MB",
+        m.seconds,
+        stages.join(", "),
+        m.peak_rss_bytes / 1_000_000
+    )
 }
 
 fn metric_name(pipeline: &Pipeline) -> &'static str {

@@ -54,7 +54,11 @@ impl Metric {
 impl Confusion {
     /// No rows yet, of `classes` classes.
     pub fn new(classes: usize) -> Self {
-        Self { classes, counts: vec![0; classes * classes], log_loss: 0.0 }
+        Self {
+            classes,
+            counts: vec![0; classes * classes],
+            log_loss: 0.0,
+        }
     }
 
     /// From counts (true class by predicted class) and the sum of the log losses.
@@ -64,9 +68,16 @@ impl Confusion {
     pub fn from_parts(counts: Vec<u64>, log_loss: f64) -> Result<Self> {
         let classes = counts.len().isqrt();
         if classes * classes != counts.len() {
-            return Err(Error::State { pass: "confusion", why: format!("{} counts are no square", counts.len()) });
+            return Err(Error::State {
+                pass: "confusion",
+                why: format!("{} counts are no square", counts.len()),
+            });
         }
-        Ok(Self { classes, counts, log_loss })
+        Ok(Self {
+            classes,
+            counts,
+            log_loss,
+        })
     }
 
     /// The counts: true class by predicted class.
@@ -96,7 +107,10 @@ impl Confusion {
                 why: format!("{} classes, not {}", other.classes, self.classes),
             });
         }
-        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
+        self.counts
+            .iter_mut()
+            .zip(&other.counts)
+            .for_each(|(a, b)| *a += b);
         self.log_loss += other.log_loss;
         Ok(())
     }
@@ -108,7 +122,10 @@ impl Confusion {
 
     /// Rows of each true class.
     pub fn class_rows(&self) -> Vec<u64> {
-        self.counts.chunks_exact(self.classes.max(1)).map(|row| row.iter().sum()).collect()
+        self.counts
+            .chunks_exact(self.classes.max(1))
+            .map(|row| row.iter().sum())
+            .collect()
     }
 
     /// The scores; all 0 without rows.
@@ -117,7 +134,13 @@ impl Confusion {
         let truth = self.class_rows();
         let rows: u64 = truth.iter().sum();
         if rows == 0 {
-            return Scores { rows: 0, accuracy: 0.0, f1: 0.0, macro_f1: 0.0, log_loss: 0.0 };
+            return Scores {
+                rows: 0,
+                accuracy: 0.0,
+                f1: 0.0,
+                macro_f1: 0.0,
+                log_loss: 0.0,
+            };
         }
         let (mut right, mut weighted, mut plain, mut seen) = (0, 0.0, 0.0, 0_u64);
         for (class, truth) in truth.iter().enumerate() {

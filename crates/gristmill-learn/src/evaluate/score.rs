@@ -32,16 +32,25 @@ impl ScorePass {
     /// # Errors
     /// When the state is not of this pass.
     pub fn confusions(state: &RecordBatch) -> Result<Vec<Confusion>> {
-        let broken = |why: &str| Error::State { pass: "score", why: why.to_owned() };
-        let counts = state.column_by_name("confusion").and_then(|c| c.as_list_opt::<i64>());
-        let losses = state.column_by_name("log_loss").and_then(|c| c.as_primitive_opt::<Float64Type>());
+        let broken = |why: &str| Error::State {
+            pass: "score",
+            why: why.to_owned(),
+        };
+        let counts = state
+            .column_by_name("confusion")
+            .and_then(|c| c.as_list_opt::<i64>());
+        let losses = state
+            .column_by_name("log_loss")
+            .and_then(|c| c.as_primitive_opt::<Float64Type>());
         let (Some(counts), Some(losses)) = (counts, losses) else {
             return Err(broken("no column `confusion` or `log_loss`"));
         };
         (0..state.num_rows())
             .map(|split| {
                 let counts = counts.value(split);
-                let counts = counts.as_primitive_opt::<UInt64Type>().ok_or_else(|| broken("counts"))?;
+                let counts = counts
+                    .as_primitive_opt::<UInt64Type>()
+                    .ok_or_else(|| broken("counts"))?;
                 Confusion::from_parts(counts.values().to_vec(), losses.value(split))
             })
             .collect()
@@ -104,9 +113,15 @@ impl Accumulate for Score {
     fn merge(&mut self, state: &RecordBatch) -> Result<()> {
         let theirs = ScorePass::confusions(state)?;
         if theirs.len() != self.splits.len() {
-            return Err(Error::State { pass: "score", why: format!("{} splits", theirs.len()) });
+            return Err(Error::State {
+                pass: "score",
+                why: format!("{} splits", theirs.len()),
+            });
         }
-        self.splits.iter_mut().zip(&theirs).try_for_each(|(mine, theirs)| mine.merge(theirs))
+        self.splits
+            .iter_mut()
+            .zip(&theirs)
+            .try_for_each(|(mine, theirs)| mine.merge(theirs))
     }
 
     fn state(&mut self) -> Result<RecordBatch> {

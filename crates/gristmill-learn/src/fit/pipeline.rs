@@ -38,6 +38,8 @@ pub struct Fitted {
     pub rare_classes: u64,
     /// Their training rows.
     pub rare_rows: u64,
+    /// The rarest class, if it has fewer training rows than there are folds: some fold must do without it.
+    pub fewer_rows_than_folds: Option<(String, u64)>,
 }
 
 impl FitPipeline {
@@ -68,13 +70,17 @@ impl FitPipeline {
         let Rows { rows, null_label } = Rows::from_state(rows)?;
         self.check_training(rows, null_label)?;
         let indexer = LabelIndexer::fitted(&self.label, label)?;
-        self.check_folds(&indexer)?;
         let rare: Vec<u64> = Counts::from_state(label)?
             .values
             .into_iter()
             .map(|(_, rows)| rows)
             .filter(|rows| *rows < self.label.min_rows)
             .collect();
+        let folds = u64::from(self.splitter.folds());
+        let rarest = indexer.classes().iter().zip(indexer.rows()).next_back();
+        let fewer_rows_than_folds = rarest
+            .filter(|(_, rows)| **rows < folds)
+            .map(|(class, rows)| (class.clone(), *rows));
         let encoders: Result<_> = self
             .features
             .iter()
@@ -87,6 +93,7 @@ impl FitPipeline {
             null_label,
             rare_classes: rare.len() as u64,
             rare_rows: rare.iter().sum(),
+            fewer_rows_than_folds,
         })
     }
 
@@ -110,19 +117,6 @@ impl FitPipeline {
             });
         }
         Ok(())
-    }
-
-    fn check_folds(&self, label: &LabelIndexer) -> Result<()> {
-        let folds = self.splitter.folds();
-        // The last class is the rarest.
-        match label.classes().iter().zip(label.rows()).next_back() {
-            Some((class, rows)) if *rows < u64::from(folds) => Err(Error::FewerRowsThanFolds {
-                class: class.clone(),
-                rows: *rows,
-                folds,
-            }),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -33,7 +33,11 @@ pub(crate) struct Shape {
 impl Shape {
     /// Elements from one feature's coefficients to the next's.
     pub(crate) fn stride(self) -> usize {
-        if self.sets == 1 { 1 } else { self.sets.next_multiple_of(PAD) }
+        if self.sets == 1 {
+            1
+        } else {
+            self.sets.next_multiple_of(PAD)
+        }
     }
 
     /// Elements of the matrix, intercepts and padding included.
@@ -54,7 +58,11 @@ pub(crate) struct Block<F> {
 
 impl<F: Real> Block<F> {
     pub(crate) fn new() -> Self {
-        Self { residuals: Vec::new(), losses: Vec::new(), rows: Vec::new() }
+        Self {
+            residuals: Vec::new(),
+            losses: Vec::new(),
+            rows: Vec::new(),
+        }
     }
 
     /// Bytes held for a shape.
@@ -149,26 +157,29 @@ impl<F: Real> Block<F> {
             }
         }
         let width = shape.features.div_ceil(FEATURE_RANGES).max(1);
-        features.par_chunks_mut(width * stride).enumerate().for_each(|(range, gradient)| {
-            let from = (range * width) as u32;
-            let to = from + (gradient.len() / stride) as u32;
-            Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for (residual, r) in self.residuals.chunks_exact(stride).zip(&self.rows) {
-                        let (indices, values) = rows.row(*r as usize);
-                        let start = indices.partition_point(|i| *i < from);
-                        for (index, value) in indices[start..].iter().zip(&values[start..]) {
-                            if *index >= to {
-                                break;
+        features
+            .par_chunks_mut(width * stride)
+            .enumerate()
+            .for_each(|(range, gradient)| {
+                let from = (range * width) as u32;
+                let to = from + (gradient.len() / stride) as u32;
+                Arch::new().dispatch(
+                    #[inline(always)]
+                    || {
+                        for (residual, r) in self.residuals.chunks_exact(stride).zip(&self.rows) {
+                            let (indices, values) = rows.row(*r as usize);
+                            let start = indices.partition_point(|i| *i < from);
+                            for (index, value) in indices[start..].iter().zip(&values[start..]) {
+                                if *index >= to {
+                                    break;
+                                }
+                                let at = (*index - from) as usize * stride;
+                                add_scaled(F::from_f32(*value), residual, &mut gradient[at..at + stride]);
                             }
-                            let at = (*index - from) as usize * stride;
-                            add_scaled(F::from_f32(*value), residual, &mut gradient[at..at + stride]);
                         }
-                    }
-                },
-            );
-        });
+                    },
+                );
+            });
     }
 }
 
@@ -267,7 +278,11 @@ fn sigmoid_residual<F: Real>(margins: &mut [F], label: i32) -> f64 {
     let toward = if label == 1 { m } else { -m };
     let e = (-toward.abs()).exp_of_negative();
     margins[0] = F::from_f64(sigmoid(m) - f64::from(label));
-    if toward >= 0.0 { e.ln_1p() } else { e.ln_1p() - toward }
+    if toward >= 0.0 {
+        e.ln_1p()
+    } else {
+        e.ln_1p() - toward
+    }
 }
 
 #[cfg(test)]
@@ -344,7 +359,11 @@ mod tests {
                     up[at] += 1e-6;
                     down[at] -= 1e-6;
                     let slope = (loss(rows, &up, shape) - loss(rows, &down, shape)) / 2e-6;
-                    assert!((slope - gradient[at]).abs() < 1e-7, "{j} {k}: {slope} {}", gradient[at]);
+                    assert!(
+                        (slope - gradient[at]).abs() < 1e-7,
+                        "{j} {k}: {slope} {}",
+                        gradient[at]
+                    );
                 }
             }
         }

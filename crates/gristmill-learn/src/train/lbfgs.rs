@@ -182,7 +182,11 @@ impl<F: Real> Lbfgs<F> {
             if self.history.len() == self.memory {
                 self.history.pop_front();
             }
-            self.history.push_back(Correction { s, y, rho: 1.0 / curvature });
+            self.history.push_back(Correction {
+                s,
+                y,
+                rho: 1.0 / curvature,
+            });
         }
     }
 
@@ -220,7 +224,11 @@ impl<F: Real> Lbfgs<F> {
         }
         scale(-1.0, d);
         let slope = dot(&self.gradient, d);
-        let first = if self.history.is_empty() { 1.0 / norm(d).max(f64::MIN_POSITIVE) } else { 1.0 };
+        let first = if self.history.is_empty() {
+            1.0 / norm(d).max(f64::MIN_POSITIVE)
+        } else {
+            1.0
+        };
         self.search = LineSearch::new(self.value, slope, first);
     }
 }
@@ -252,19 +260,37 @@ struct LineSearch {
 
 impl LineSearch {
     fn new(value: f64, slope: f64, step: f64) -> Self {
-        let start = Point { step: 0.0, value, slope };
-        Self { start, low: start, high: None, step, trials: 0 }
+        let start = Point {
+            step: 0.0,
+            value,
+            slope,
+        };
+        Self {
+            start,
+            low: start,
+            high: None,
+            step,
+            trials: 0,
+        }
     }
 
     fn tell(&mut self, value: f64, slope: f64) -> Verdict {
         self.trials += 1;
-        let trial = Point { step: self.step, value, slope };
+        let trial = Point {
+            step: self.step,
+            value,
+            slope,
+        };
         if self.start.slope >= 0.0 || !self.start.slope.is_finite() {
             return Verdict::GiveUp;
         }
         if !value.is_finite() || !slope.is_finite() {
             // Overflow far out: come back.
-            self.high = Some(Point { step: self.step, value: f64::INFINITY, slope: f64::INFINITY });
+            self.high = Some(Point {
+                step: self.step,
+                value: f64::INFINITY,
+                slope: f64::INFINITY,
+            });
             self.step = 0.5 * (self.low.step + self.step);
             return self.next();
         }
@@ -285,7 +311,11 @@ impl LineSearch {
                 self.zoom(self.low, trial)
             }
             Some(high) => {
-                let high = if slope * (high.step - self.low.step) >= 0.0 { self.low } else { high };
+                let high = if slope * (high.step - self.low.step) >= 0.0 {
+                    self.low
+                } else {
+                    high
+                };
                 self.zoom(trial, high)
             }
         }
@@ -299,7 +329,9 @@ impl LineSearch {
     }
 
     fn next(&self) -> Verdict {
-        let width = self.high.map_or(f64::INFINITY, |h| (h.step - self.low.step).abs());
+        let width = self
+            .high
+            .map_or(f64::INFINITY, |h| (h.step - self.low.step).abs());
         if self.trials >= MAX_TRIALS || width <= 1e-12 * self.step.abs() || self.step <= 0.0 {
             Verdict::GiveUp
         } else {
@@ -310,7 +342,11 @@ impl LineSearch {
 
 /// The minimiser of the cubic through both points (Nocedal & Wright, equation 3.59), kept off the ends of the interval.
 fn interpolate(a: Point, b: Point) -> f64 {
-    let (left, right) = if a.step < b.step { (a.step, b.step) } else { (b.step, a.step) };
+    let (left, right) = if a.step < b.step {
+        (a.step, b.step)
+    } else {
+        (b.step, a.step)
+    };
     let middle = 0.5 * (left + right);
     if !b.value.is_finite() || !b.slope.is_finite() {
         return middle;
@@ -323,7 +359,11 @@ fn interpolate(a: Point, b: Point) -> f64 {
     let d2 = (b.step - a.step).signum() * square.sqrt();
     let step = b.step - (b.step - a.step) * (b.slope + d2 - d1) / (b.slope - a.slope + 2.0 * d2);
     let margin = 0.1 * (right - left);
-    if step.is_finite() { step.clamp(left + margin, right - margin) } else { middle }
+    if step.is_finite() {
+        step.clamp(left + margin, right - margin)
+    } else {
+        middle
+    }
 }
 
 #[cfg(test)]
@@ -368,15 +408,28 @@ mod tests {
     #[test]
     fn rosenbrock_is_minimised() {
         let (x, _, iterations, _) = minimise(rosenbrock, vec![-1.2, 1.0, -1.2, 1.0, 0.0, 3.0], 1e-14, 500);
-        assert!(x.iter().all(|v| (v - 1.0).abs() < 1e-5), "{x:?} after {iterations}");
+        assert!(
+            x.iter().all(|v| (v - 1.0).abs() < 1e-5),
+            "{x:?} after {iterations}"
+        );
         assert!(iterations < 120, "{iterations}");
     }
 
     #[test]
     fn a_badly_scaled_quadratic_is_minimised() {
         let f = |x: &[f64]| {
-            let value = x.iter().enumerate().map(|(i, v)| 10f64.powi(i as i32) * (v - 3.0).powi(2)).sum();
-            (value, x.iter().enumerate().map(|(i, v)| 2.0 * 10f64.powi(i as i32) * (v - 3.0)).collect())
+            let value = x
+                .iter()
+                .enumerate()
+                .map(|(i, v)| 10f64.powi(i as i32) * (v - 3.0).powi(2))
+                .sum();
+            (
+                value,
+                x.iter()
+                    .enumerate()
+                    .map(|(i, v)| 2.0 * 10f64.powi(i as i32) * (v - 3.0))
+                    .collect(),
+            )
         };
         let (x, _, _, _) = minimise(f, vec![0.0; 6], 1e-15, 500);
         assert!(x.iter().all(|v| (v - 3.0).abs() < 1e-5), "{x:?}");

@@ -148,13 +148,16 @@ impl<F: Real> Fit<F> {
         self.optimiser.trial(&mut weights);
         let stride = self.shape.stride();
         let features = &mut weights[..self.shape.features * stride];
-        features.par_chunks_mut(CHUNK_FEATURES * stride).enumerate().for_each(|(chunk, weights)| {
-            let deviations = &self.subset.deviation[chunk * CHUNK_FEATURES..];
-            for (w, deviation) in weights.chunks_exact_mut(stride).zip(deviations) {
-                let inverse = F::from_f64(inverse(*deviation));
-                w.iter_mut().for_each(|w| *w = w.mul(inverse));
-            }
-        });
+        features
+            .par_chunks_mut(CHUNK_FEATURES * stride)
+            .enumerate()
+            .for_each(|(chunk, weights)| {
+                let deviations = &self.subset.deviation[chunk * CHUNK_FEATURES..];
+                for (w, deviation) in weights.chunks_exact_mut(stride).zip(deviations) {
+                    let inverse = F::from_f64(inverse(*deviation));
+                    w.iter_mut().for_each(|w| *w = w.mul(inverse));
+                }
+            });
         Arc::new(weights)
     }
 
@@ -164,7 +167,11 @@ impl<F: Real> Fit<F> {
         let (features, intercepts) = gradient.split_at_mut(self.shape.features * stride);
         let over = F::from_f64(over_n);
         for g in intercepts {
-            *g = if self.fit_intercept { g.mul(over) } else { F::default() };
+            *g = if self.fit_intercept {
+                g.mul(over)
+            } else {
+                F::default()
+            };
         }
         let penalties: Vec<f64> = features
             .par_chunks_mut(CHUNK_FEATURES * stride)
@@ -175,7 +182,9 @@ impl<F: Real> Fit<F> {
                 let deviations = &self.subset.deviation[from..];
                 Arch::new().dispatch(|| {
                     let mut penalty = 0.0;
-                    let rows = gradient.chunks_exact_mut(stride).zip(weights.chunks_exact(stride));
+                    let rows = gradient
+                        .chunks_exact_mut(stride)
+                        .zip(weights.chunks_exact(stride));
                     for ((gradient, weights), deviation) in rows.zip(deviations) {
                         penalty += self.finish_feature(gradient, weights, *deviation, over_n);
                     }
@@ -197,7 +206,11 @@ impl<F: Real> Fit<F> {
             *g = w.mul_add(pull, g.mul(to_scaled));
             squares += w.to_f64() * w.to_f64();
         }
-        let unit = if self.standardization { deviation * deviation } else { 1.0 };
+        let unit = if self.standardization {
+            deviation * deviation
+        } else {
+            1.0
+        };
         0.5 * self.reg_param * squares * unit
     }
 }

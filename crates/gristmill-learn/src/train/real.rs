@@ -40,7 +40,12 @@ macro_rules! arrow_conversions {
             let typed = array.as_any().downcast_ref::<$array>()?.clone();
             drop(array);
             let (_, values, _) = typed.into_parts();
-            Some(values.into_inner().into_vec::<Self>().unwrap_or_else(|shared| shared.typed_data::<Self>().to_vec()))
+            Some(
+                values
+                    .into_inner()
+                    .into_vec::<Self>()
+                    .unwrap_or_else(|shared| shared.typed_data::<Self>().to_vec()),
+            )
         }
     };
 }
@@ -167,11 +172,17 @@ mod tests {
             let x = -f64::from(i) * 0.0035;
             let exact = x.exp();
             let got = Real::exp_of_negative(x);
-            assert!((got - exact).abs() <= 2.0 * f64::EPSILON * exact, "exp({x}) = {got}, not {exact}");
+            assert!(
+                (got - exact).abs() <= 2.0 * f64::EPSILON * exact,
+                "exp({x}) = {got}, not {exact}"
+            );
             let x = -(i as f32) * 0.0004;
             let exact = f64::from(x).exp();
             let got = f64::from(Real::exp_of_negative(x));
-            assert!((got - exact).abs() <= 2.0 * f64::from(f32::EPSILON) * exact, "exp({x}) = {got}, not {exact}");
+            assert!(
+                (got - exact).abs() <= 2.0 * f64::from(f32::EPSILON) * exact,
+                "exp({x}) = {got}, not {exact}"
+            );
         }
         assert_eq!(Real::exp_of_negative(0.0_f32), 1.0);
         assert_eq!(Real::exp_of_negative(0.0_f64), 1.0);

@@ -29,10 +29,15 @@ impl<'a> Rows<'a> {
     /// Views a batch of the features table.
     pub(crate) fn of(batch: &'a RecordBatch) -> Result<Self> {
         let schema = batch.schema_ref();
-        let column =
-            |name: &str| batch.column_by_name(name).ok_or_else(|| Error::missing_column(name, schema));
+        let column = |name: &str| {
+            batch
+                .column_by_name(name)
+                .ok_or_else(|| Error::missing_column(name, schema))
+        };
         let list = |name: &'static str| -> Result<&'a ListArray> {
-            column(name)?.as_list_opt().ok_or_else(|| wrong(schema, name, "a list"))
+            column(name)?
+                .as_list_opt()
+                .ok_or_else(|| wrong(schema, name, "a list"))
         };
         let (indices, values) = (list("indices")?, list("values")?);
         let index_values = indices
@@ -62,7 +67,11 @@ impl<'a> Rows<'a> {
         };
         // Slicing keeps both lists in step, but a foreign file might not.
         let shift = values.value_offsets()[0] - rows.offsets[0];
-        let aligned = rows.offsets.iter().zip(values.value_offsets()).all(|(i, v)| i + shift == *v);
+        let aligned = rows
+            .offsets
+            .iter()
+            .zip(values.value_offsets())
+            .all(|(i, v)| i + shift == *v);
         if !aligned {
             return Err(wrong(schema, "values", "lists as long as those of `indices`"));
         }
@@ -71,7 +80,10 @@ impl<'a> Rows<'a> {
         if from < first {
             return Err(wrong(schema, "values", "lists as long as those of `indices`"));
         }
-        Ok(Self { values: &value_values.values()[from - first..to], ..rows })
+        Ok(Self {
+            values: &value_values.values()[from - first..to],
+            ..rows
+        })
     }
 
     /// The number of rows.
@@ -90,12 +102,21 @@ impl<'a> Rows<'a> {
 /// Checks that the columns of a features table are there.
 pub(crate) fn check(schema: &Schema) -> Result<Vec<String>> {
     for name in COLUMNS {
-        schema.field_with_name(name).map_err(|_| Error::missing_column(name, schema))?;
+        schema
+            .field_with_name(name)
+            .map_err(|_| Error::missing_column(name, schema))?;
     }
     Ok(COLUMNS.iter().map(|c| (*c).to_owned()).collect())
 }
 
 fn wrong(schema: &Schema, column: &str, expected: &'static str) -> Error {
-    let given = schema.field_with_name(column).map_or(DataType::Null, |f| f.data_type().clone());
-    Error::ColumnType { column: column.to_owned(), step: "training", expected, given: given.to_string() }
+    let given = schema
+        .field_with_name(column)
+        .map_or(DataType::Null, |f| f.data_type().clone());
+    Error::ColumnType {
+        column: column.to_owned(),
+        step: "training",
+        expected,
+        given: given.to_string(),
+    }
 }

@@ -112,7 +112,8 @@ impl<F: Real> Running<F> {
         let fold = |r: usize| usize::from(rows.fold[r]) % folds;
         match self.job.task {
             Task::Gradient { held_out } => {
-                self.block.select(range, |r| rows.split[r] == TRAIN && Some(fold(r)) != held_out);
+                self.block
+                    .select(range, |r| rows.split[r] == TRAIN && Some(fold(r)) != held_out);
                 self.block.residuals(rows, &self.job.weights, shape);
                 // Row by row, so that the cut into blocks changes nothing.
                 for loss in self.block.losses() {
@@ -121,7 +122,8 @@ impl<F: Real> Running<F> {
                 self.block.add_gradient(rows, &mut self.gradient, shape);
             }
             Task::Score { fold: scored } => {
-                self.block.select(range, |r| rows.split[r] == TRAIN && fold(r) == scored);
+                self.block
+                    .select(range, |r| rows.split[r] == TRAIN && fold(r) == scored);
                 self.block.probabilities(rows, &self.job.weights, shape);
                 let probabilities = self.block.values().chunks_exact(shape.stride());
                 for (p, r) in probabilities.zip(self.block.selected()) {
@@ -143,7 +145,9 @@ impl<F: Real> Accumulate for Scan<F> {
             let to = (from + BLOCK_ROWS).min(rows.len());
             match self.running.as_mut_slice() {
                 [one] => one.update(rows, from..to, shape, folds),
-                many => many.par_iter_mut().for_each(|job| job.update(rows, from..to, shape, folds)),
+                many => many
+                    .par_iter_mut()
+                    .for_each(|job| job.update(rows, from..to, shape, folds)),
             }
             from = to;
         }
@@ -153,7 +157,11 @@ impl<F: Real> Accumulate for Scan<F> {
     fn merge(&mut self, state: &RecordBatch) -> Result<()> {
         let answers = answers::<F>(state.clone())?;
         if answers.len() != self.running.len() {
-            return Err(broken(format!("{} jobs, not {}", answers.len(), self.running.len())));
+            return Err(broken(format!(
+                "{} jobs, not {}",
+                answers.len(),
+                self.running.len()
+            )));
         }
         for (mine, theirs) in self.running.iter_mut().zip(answers) {
             if mine.gradient.len() != theirs.gradient.len() {
@@ -179,9 +187,15 @@ impl<F: Real> Accumulate for Scan<F> {
                 Arc::new(Float64Array::from(vec![log_loss])),
             ];
             let names = ["loss", "gradient", "confusion", "log_loss"];
-            let fields: Fields =
-                names.iter().zip(&arrays).map(|(n, a)| Field::new(*n, a.data_type().clone(), false)).collect();
-            Ok((format!("job{i}"), Arc::new(StructArray::try_new(fields, arrays, None)?) as ArrayRef))
+            let fields: Fields = names
+                .iter()
+                .zip(&arrays)
+                .map(|(n, a)| Field::new(*n, a.data_type().clone(), false))
+                .collect();
+            Ok((
+                format!("job{i}"),
+                Arc::new(StructArray::try_new(fields, arrays, None)?) as ArrayRef,
+            ))
         });
         Ok(RecordBatch::try_from_iter(columns.collect::<Result<Vec<_>>>()?)?)
     }
@@ -203,7 +217,9 @@ pub(crate) fn answers<F: Real>(state: RecordBatch) -> Result<Vec<Answer<F>>> {
 fn answer<F: Real>(column: ArrayRef) -> Result<Answer<F>> {
     let number = |a: &ArrayRef| a.as_primitive_opt::<Float64Type>().map(|a| a.value(0));
     let list = |a: &ArrayRef| a.as_list_opt::<i64>().map(|l| Arc::clone(l.values()));
-    let job = column.as_struct_opt().ok_or_else(|| broken("not a job".to_owned()))?;
+    let job = column
+        .as_struct_opt()
+        .ok_or_else(|| broken("not a job".to_owned()))?;
     let [loss, gradient, confusion, log_loss] = job.columns() else {
         return Err(broken("not the columns of a job".to_owned()));
     };
@@ -232,5 +248,8 @@ fn one_list(values: ArrayRef) -> Result<ArrayRef> {
 }
 
 fn broken(why: String) -> Error {
-    Error::State { pass: "logistic regression scan", why }
+    Error::State {
+        pass: "logistic regression scan",
+        why,
+    }
 }

@@ -53,16 +53,27 @@ impl TrainingSize {
             Family::Binomial => true,
             Family::Multinomial => false,
         };
-        Shape { features: self.features, sets: if binomial { 1 } else { self.classes } }
+        Shape {
+            features: self.features,
+            sets: if binomial { 1 } else { self.classes },
+        }
     }
 
     /// Bytes that the fit of one model takes at most.
     pub fn bytes_per_model(self, settings: &LogisticSettings) -> u64 {
         let shape = self.shape(settings.family);
         let (element, vectors, block) = if shape.len() <= F64_ELEMENTS {
-            (size_of::<f64>(), Fit::<f64>::vectors(settings.history), Block::<f64>::bytes(shape))
+            (
+                size_of::<f64>(),
+                Fit::<f64>::vectors(settings.history),
+                Block::<f64>::bytes(shape),
+            )
         } else {
-            (size_of::<f32>(), Fit::<f32>::vectors(settings.history), Block::<f32>::bytes(shape))
+            (
+                size_of::<f32>(),
+                Fit::<f32>::vectors(settings.history),
+                Block::<f32>::bytes(shape),
+            )
         };
         (shape.len() * element * vectors + block + self.features * size_of::<f64>()) as u64
     }
@@ -97,14 +108,29 @@ pub fn logistic_search(
             ),
             needed: each + size.summary_bytes(search.folds),
             available: memory,
-            way_out: "raise run.memory, lower model.history, or have fewer features (bits, min_count)".to_owned(),
+            way_out: "raise run.memory, lower model.history, or have fewer features (bits, min_count)"
+                .to_owned(),
         });
     }
     let shape = size.shape(settings.family);
     Ok(if shape.len() <= F64_ELEMENTS {
-        Box::new(LogisticSearch::<f64>::new(settings, search, size, shape, together, Weights::F64))
+        Box::new(LogisticSearch::<f64>::new(
+            settings,
+            search,
+            size,
+            shape,
+            together,
+            Weights::F64,
+        ))
     } else {
-        Box::new(LogisticSearch::<f32>::new(settings, search, size, shape, together, Weights::F32))
+        Box::new(LogisticSearch::<f32>::new(
+            settings,
+            search,
+            size,
+            shape,
+            together,
+            Weights::F32,
+        ))
     })
 }
 
@@ -179,12 +205,20 @@ impl<F: Real> LogisticSearch<F> {
                 }
             }
         }
-        let folds = if points.len() > 1 { search.folds.max(2) as usize } else { 1 };
+        let folds = if points.len() > 1 {
+            search.folds.max(2) as usize
+        } else {
+            1
+        };
         Self {
             settings: settings.clone(),
             metric: search.metric,
             shape,
-            summary_pass: SummaryPass { folds, classes: size.classes, features: size.features },
+            summary_pass: SummaryPass {
+                folds,
+                classes: size.classes,
+                features: size.features,
+            },
             summary: None,
             subsets: Vec::new(),
             together,
@@ -209,8 +243,9 @@ impl<F: Real> LogisticSearch<F> {
             if summary.fold_rows(fold) == 0 {
                 return Err(Error::EmptySplit {
                     what: format!("fold {fold} of {folds}"),
-                    why: "no entity of the training split falls into it; lower search.folds or read more rows"
-                        .to_owned(),
+                    why:
+                        "no entity of the training split falls into it; lower search.folds or read more rows"
+                            .to_owned(),
                 });
             }
             self.subsets.push(Arc::new(summary.subset(Some(fold))));
@@ -229,7 +264,10 @@ impl<F: Real> LogisticSearch<F> {
 
     fn start_refit(&mut self, best: usize) -> Result<()> {
         let Some(summary) = self.summary.take() else {
-            return Err(Error::State { pass: "features summary", why: "missing".to_owned() });
+            return Err(Error::State {
+                pass: "features summary",
+                why: "missing".to_owned(),
+            });
         };
         let subset = summary.subset(None);
         if subset.rows == 0 {
@@ -241,8 +279,19 @@ impl<F: Real> LogisticSearch<F> {
         self.subsets = vec![Arc::new(subset)];
         let point = &self.points[best];
         let subset = Arc::clone(&self.subsets[0]);
-        let fit = Fit::new(subset, self.shape, point.reg_param, point.max_iter, &self.settings);
-        self.running.push(Running { candidate: None, fit, due: Vec::new(), ahead: Vec::new() });
+        let fit = Fit::new(
+            subset,
+            self.shape,
+            point.reg_param,
+            point.max_iter,
+            &self.settings,
+        );
+        self.running.push(Running {
+            candidate: None,
+            fit,
+            due: Vec::new(),
+            ahead: Vec::new(),
+        });
         self.phase = Phase::Refit { best };
         Ok(())
     }
@@ -250,12 +299,21 @@ impl<F: Real> LogisticSearch<F> {
     fn start_waiting(&mut self) {
         let longest = self.settings.max_iter.iter().copied().max().unwrap_or(0);
         while self.running.len() < self.together {
-            let Some(candidate) = self.waiting.pop() else { break };
+            let Some(candidate) = self.waiting.pop() else {
+                break;
+            };
             let reg_param = self.settings.reg_param[candidate.reg];
             let subset = Arc::clone(&self.subsets[candidate.fold]);
             let fit = Fit::new(subset, self.shape, reg_param, longest, &self.settings);
-            let ahead = (0..self.points.len()).filter(|p| self.points[*p].reg_param == reg_param).collect();
-            self.running.push(Running { candidate: Some(candidate), fit, due: Vec::new(), ahead });
+            let ahead = (0..self.points.len())
+                .filter(|p| self.points[*p].reg_param == reg_param)
+                .collect();
+            self.running.push(Running {
+                candidate: Some(candidate),
+                fit,
+                due: Vec::new(),
+                ahead,
+            });
         }
     }
 
@@ -268,17 +326,28 @@ impl<F: Real> LogisticSearch<F> {
             let held_out = running.candidate.map(|c| c.fold);
             if let (false, Some(fold)) = (running.due.is_empty(), held_out) {
                 let weights = Arc::clone(running.fit.accepted());
-                jobs.push(Job { weights, task: Task::Score { fold } });
+                jobs.push(Job {
+                    weights,
+                    task: Task::Score { fold },
+                });
                 self.asked.push((i, Question::Score));
             }
             if running.fit.stopped().is_none() {
                 let weights = Arc::clone(running.fit.weights());
-                jobs.push(Job { weights, task: Task::Gradient { held_out } });
+                jobs.push(Job {
+                    weights,
+                    task: Task::Gradient { held_out },
+                });
                 self.asked.push((i, Question::Gradient));
             }
         }
         let (classes, folds) = (self.summary_pass.classes, self.summary_pass.folds);
-        (!jobs.is_empty()).then_some(ScanPass { shape: self.shape, classes, folds, jobs })
+        (!jobs.is_empty()).then_some(ScanPass {
+            shape: self.shape,
+            classes,
+            folds,
+            jobs,
+        })
     }
 
     fn take(&mut self, answers: Vec<Answer<F>>) -> Result<()> {
@@ -318,7 +387,8 @@ impl<F: Real> LogisticSearch<F> {
             }
         }
         if self.phase == Phase::Search {
-            self.running.retain(|r| r.fit.stopped().is_none() || !r.due.is_empty());
+            self.running
+                .retain(|r| r.fit.stopped().is_none() || !r.due.is_empty());
         }
         Ok(())
     }
@@ -329,7 +399,10 @@ impl<F: Real> LogisticSearch<F> {
             let point = &mut self.points[i];
             let score = point.scores.iter().sum::<f64>() / point.scores.len() as f64;
             point.score = Some(score);
-            if self.metric.better(score, self.points[best].score.unwrap_or(score)) {
+            if self
+                .metric
+                .better(score, self.points[best].score.unwrap_or(score))
+            {
                 best = i;
             }
         }
@@ -338,7 +411,10 @@ impl<F: Real> LogisticSearch<F> {
 
     fn done(&mut self, best: usize) -> Result<Next> {
         let Some(last) = self.running.pop() else {
-            return Err(Error::State { pass: "logistic regression scan", why: "no model".to_owned() });
+            return Err(Error::State {
+                pass: "logistic regression scan",
+                why: "no model".to_owned(),
+            });
         };
         let class_rows = self.subsets[0].counts.clone();
         let (iterations, objective) = (last.fit.iteration(), last.fit.objective());
@@ -391,7 +467,10 @@ impl<F: Real> Trainer for LogisticSearch<F> {
                 Phase::Refit { .. } => "refit",
             },
             running: active().count() + self.waiting.len(),
-            objective: active().map(|r| r.fit.objective()).filter(|o| o.is_finite()).reduce(f64::min),
+            objective: active()
+                .map(|r| r.fit.objective())
+                .filter(|o| o.is_finite())
+                .reduce(f64::min),
             iteration: self.running.iter().map(|r| r.fit.iteration()).max().unwrap_or(0),
         }
     }

@@ -58,7 +58,10 @@ impl Summary {
             sum: vec![0.0; pass.features],
             squares: vec![0.0; pass.features],
         };
-        Self { pass, folds: vec![fold; pass.folds] }
+        Self {
+            pass,
+            folds: vec![fold; pass.folds],
+        }
     }
 
     /// Reads a state back.
@@ -73,7 +76,12 @@ impl Summary {
         let mut counts = vec![0_u64; self.pass.classes];
         let mut sum = vec![0.0; self.pass.features];
         let mut squares = vec![0.0; self.pass.features];
-        for (_, fold) in self.folds.iter().enumerate().filter(|(f, _)| Some(*f) != held_out) {
+        for (_, fold) in self
+            .folds
+            .iter()
+            .enumerate()
+            .filter(|(f, _)| Some(*f) != held_out)
+        {
             counts.iter_mut().zip(&fold.counts).for_each(|(a, b)| *a += b);
             sum.iter_mut().zip(&fold.sum).for_each(|(a, b)| *a += b);
             squares.iter_mut().zip(&fold.squares).for_each(|(a, b)| *a += b);
@@ -86,10 +94,18 @@ impl Summary {
             .map(|(s, q)| {
                 let m2 = q - s * s / n;
                 // A constant column's rounding noise is not a spread.
-                if rows < 2 || m2 <= 1e-12 * q { 0.0 } else { (m2 / (n - 1.0)).sqrt() }
+                if rows < 2 || m2 <= 1e-12 * q {
+                    0.0
+                } else {
+                    (m2 / (n - 1.0)).sqrt()
+                }
             })
             .collect();
-        Subset { rows, counts, deviation }
+        Subset {
+            rows,
+            counts,
+            deviation,
+        }
     }
 
     /// Training rows of one fold.
@@ -135,13 +151,23 @@ impl Accumulate for Summary {
         };
         let (counts, sums, squares) = (column("counts")?, column("sum")?, column("squares")?);
         if state.num_rows() != self.folds.len() {
-            return Err(broken(format!("{} folds, not {}", state.num_rows(), self.folds.len())));
+            return Err(broken(format!(
+                "{} folds, not {}",
+                state.num_rows(),
+                self.folds.len()
+            )));
         }
         for (f, fold) in self.folds.iter_mut().enumerate() {
             let (c, s, q) = (counts.value(f), sums.value(f), squares.value(f));
-            let c = c.as_primitive_opt::<UInt64Type>().ok_or_else(|| broken("counts".to_owned()))?;
-            let s = s.as_primitive_opt::<Float64Type>().ok_or_else(|| broken("sum".to_owned()))?;
-            let q = q.as_primitive_opt::<Float64Type>().ok_or_else(|| broken("squares".to_owned()))?;
+            let c = c
+                .as_primitive_opt::<UInt64Type>()
+                .ok_or_else(|| broken("counts".to_owned()))?;
+            let s = s
+                .as_primitive_opt::<Float64Type>()
+                .ok_or_else(|| broken("sum".to_owned()))?;
+            let q = q
+                .as_primitive_opt::<Float64Type>()
+                .ok_or_else(|| broken("squares".to_owned()))?;
             if c.len() != fold.counts.len() || s.len() != fold.sum.len() || q.len() != fold.squares.len() {
                 return Err(broken("another number of classes or features".to_owned()));
             }
@@ -159,14 +185,23 @@ impl Accumulate for Summary {
             Ok(Arc::new(ListArray::try_new(field, offsets, values, None)?))
         };
         let floats = |of: fn(&Fold) -> &Vec<f64>| -> ArrayRef {
-            Arc::new(Float64Array::from_iter_values(self.folds.iter().flat_map(|f| of(f).iter().copied())))
+            Arc::new(Float64Array::from_iter_values(
+                self.folds.iter().flat_map(|f| of(f).iter().copied()),
+            ))
         };
-        let counts: ArrayRef =
-            Arc::new(UInt64Array::from_iter_values(self.folds.iter().flat_map(|f| f.counts.iter().copied())));
+        let counts: ArrayRef = Arc::new(UInt64Array::from_iter_values(
+            self.folds.iter().flat_map(|f| f.counts.iter().copied()),
+        ));
         Ok(RecordBatch::try_from_iter([
             ("counts", lists(DataType::UInt64, self.pass.classes, counts)?),
-            ("sum", lists(DataType::Float64, self.pass.features, floats(|f| &f.sum))?),
-            ("squares", lists(DataType::Float64, self.pass.features, floats(|f| &f.squares))?),
+            (
+                "sum",
+                lists(DataType::Float64, self.pass.features, floats(|f| &f.sum))?,
+            ),
+            (
+                "squares",
+                lists(DataType::Float64, self.pass.features, floats(|f| &f.squares))?,
+            ),
         ])?)
     }
 
@@ -176,5 +211,8 @@ impl Accumulate for Summary {
 }
 
 fn broken(why: String) -> Error {
-    Error::State { pass: "features summary", why }
+    Error::State {
+        pass: "features summary",
+        why,
+    }
 }

@@ -299,6 +299,18 @@ fn labels_are_in_sparks_order_and_rare_ones_dropped_or_other() {
 }
 
 #[test]
+fn a_class_with_fewer_rows_than_folds_is_named() {
+    let rows = artists();
+    let fewer = |folds| {
+        fit_all(&features(), &label(1, Rare::Drop), folds, &rows)
+            .unwrap()
+            .fewer_rows_than_folds
+    };
+    assert!(matches!(fewer(9), Some((_, rows)) if rows < 9));
+    assert_eq!(fewer(2), None);
+}
+
+#[test]
 fn labels_that_cannot_be_learnt_are_refused() {
     let rows = artists();
     let all_null = error_of(&label(1, Rare::Drop), &with_nulls(&rows, "label"));
@@ -315,13 +327,6 @@ fn labels_that_cannot_be_learnt_are_refused() {
     assert!(none.starts_with("label `label` has no class"), "{none}");
     let one_other = error_of(&label(1000, Rare::Other), &rows);
     assert!(matches!(one_other, Error::TooFewClasses { .. }), "{one_other}");
-    let folds = fit_all(&features(), &label(1, Rare::Drop), 9, &rows)
-        .err()
-        .unwrap();
-    assert!(
-        matches!(folds, Error::FewerRowsThanFolds { folds: 9, rows, .. } if rows < 9),
-        "{folds}"
-    );
     let empty = error_of(&label(1, Rare::Drop), &rows.slice(0, 0));
     assert!(matches!(empty, Error::EmptySplit { .. }), "{empty}");
     let untyped = with_column(&rows, "label", Arc::new(arrow::array::NullArray::new(400)));

@@ -46,14 +46,23 @@ impl LocalEngine {
             .num_threads(threads)
             .thread_name(|i| format!("gristmill-{i}"))
             .build()
-            .map_err(|e| Error::Threads { threads, why: e.to_string() })?;
-        Ok(Self { pool, cache: Mutex::default() })
+            .map_err(|e| Error::Threads {
+                threads,
+                why: e.to_string(),
+            })?;
+        Ok(Self {
+            pool,
+            cache: Mutex::default(),
+        })
     }
 
     /// Lets the engine keep up to `bytes` of decoded rows between scans of one table. 0 keeps none.
     pub fn set_cache(&self, bytes: u64) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        *cache = Cache { limit: bytes, ..Cache::default() };
+        *cache = Cache {
+            limit: bytes,
+            ..Cache::default()
+        };
     }
 
     fn fold_whole(
@@ -102,10 +111,16 @@ impl LocalEngine {
         let mut total = pass.start();
         let mut done = 0;
         read_ahead(table, columns, |batches| {
-            let mut grains = Grains { batches: batches.iter(), grain, left: VecDeque::new() };
+            let mut grains = Grains {
+                batches: batches.iter(),
+                grain,
+                left: VecDeque::new(),
+            };
             loop {
-                let group: Vec<Vec<RecordBatch>> =
-                    grains.by_ref().take(self.pool.current_num_threads()).collect::<Result<_>>()?;
+                let group: Vec<Vec<RecordBatch>> = grains
+                    .by_ref()
+                    .take(self.pool.current_num_threads())
+                    .collect::<Result<_>>()?;
                 if group.is_empty() {
                     return Ok(());
                 }
@@ -159,16 +174,22 @@ impl Engine for LocalEngine {
                 let writing = scope.spawn(|| receive.into_iter().try_for_each(|batch| writer.write(&batch)));
                 let working = self.transform_groups(&batches, step, &send, &mut left_out, progress);
                 drop(send);
-                let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                let written = writing
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 // A failed write is why the sender then found nobody listening.
                 written?;
                 working
             })
         })?;
-        let counts = serde_json::to_string(&left_out)
-            .map_err(|e| Error::State { path: into.display().to_string(), why: e.to_string() })?;
-        let metadata =
-            vec![(FINGERPRINT.to_owned(), fingerprint.to_owned()), (LEFT_OUT.to_owned(), counts)];
+        let counts = serde_json::to_string(&left_out).map_err(|e| Error::State {
+            path: into.display().to_string(),
+            why: e.to_string(),
+        })?;
+        let metadata = vec![
+            (FINGERPRINT.to_owned(), fingerprint.to_owned()),
+            (LEFT_OUT.to_owned(), counts),
+        ];
         Ok((writer.finish(metadata)?, left_out))
     }
 }
@@ -184,13 +205,16 @@ impl LocalEngine {
     ) -> Result<()> {
         let mut done = 0;
         loop {
-            let group: Vec<RecordBatch> =
-                batches.iter().take(2 * self.pool.current_num_threads()).collect::<Result<_>>()?;
+            let group: Vec<RecordBatch> = batches
+                .iter()
+                .take(2 * self.pool.current_num_threads())
+                .collect::<Result<_>>()?;
             if group.is_empty() {
                 return Ok(());
             }
-            let transformed: Vec<_> =
-                self.pool.install(|| group.par_iter().map(|batch| step.transform(batch)).collect());
+            let transformed: Vec<_> = self
+                .pool
+                .install(|| group.par_iter().map(|batch| step.transform(batch)).collect());
             for one in transformed {
                 let one = one?;
                 *left_out += one.left_out;
@@ -206,7 +230,11 @@ impl LocalEngine {
 
 impl Cache {
     fn start(&mut self, table: (PathBuf, Vec<String>)) {
-        *self = Self { limit: self.limit, table: Some(table), ..Self::default() };
+        *self = Self {
+            limit: self.limit,
+            table: Some(table),
+            ..Self::default()
+        };
     }
 
     /// Keeps a batch, or forgets everything once it is too much.

@@ -22,7 +22,12 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     /// Those of the pass, and of reading the table.
-    fn fold(&self, table: &TableVersion, pass: &dyn Pass, progress: &(dyn Fn(u64) + Sync)) -> Result<RecordBatch>;
+    fn fold(
+        &self,
+        table: &TableVersion,
+        pass: &dyn Pass,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<RecordBatch>;
 
     /// Writes the transformed rows to a folder of Parquet files, which appears when it is complete.
     /// What was left out is in the table's metadata under [`LEFT_OUT`], and `fingerprint` under [`FINGERPRINT`].

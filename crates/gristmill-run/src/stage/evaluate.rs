@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gristmill_data::table::TableVersion;
-use gristmill_learn::evaluate::{Scores, ScorePass};
+use gristmill_learn::evaluate::{ScorePass, Scores};
 use gristmill_learn::split::SPLIT_NAMES;
 use gristmill_learn::train::Trained;
 
@@ -36,13 +36,21 @@ pub(crate) fn run(
     let confusions = ScorePass::confusions(&state)?;
     // Of equally large classes the first, as the vocabulary orders them.
     let largest = trained.class_rows.iter().max().copied().unwrap_or(0);
-    let majority = trained.class_rows.iter().position(|rows| *rows == largest).unwrap_or(0);
+    let majority = trained
+        .class_rows
+        .iter()
+        .position(|rows| *rows == largest)
+        .unwrap_or(0);
     let mut splits = BTreeMap::new();
     let mut baseline = BTreeMap::new();
     for (name, confusion) in SPLIT_NAMES.iter().zip(&confusions) {
         let scores = confusion.scores();
         let right = confusion.class_rows().get(majority).copied().unwrap_or(0);
-        let accuracy = if scores.rows == 0 { 0.0 } else { right as f64 / scores.rows as f64 };
+        let accuracy = if scores.rows == 0 {
+            0.0
+        } else {
+            right as f64 / scores.rows as f64
+        };
         baseline.insert((*name).to_owned(), BaselineScores { accuracy });
         splits.insert((*name).to_owned(), scores);
     }
@@ -50,5 +58,14 @@ pub(crate) fn run(
     let plain = baseline.get("test").map_or(0.0, |s| s.accuracy);
     let seconds = teller.finish(format!("test accuracy {accuracy:.4}, majority class {plain:.4}"));
     let class = classes.get(majority).cloned().unwrap_or_default();
-    Ok((Evaluated { splits, baseline: Baseline { class, splits: baseline } }, seconds))
+    Ok((
+        Evaluated {
+            splits,
+            baseline: Baseline {
+                class,
+                splits: baseline,
+            },
+        },
+        seconds,
+    ))
 }

@@ -18,7 +18,12 @@ use crate::settings::Pipeline;
 
 /// The fit of a pipeline.
 pub(crate) fn estimator(pipeline: &Pipeline) -> FitPipeline {
-    FitPipeline::new(&pipeline.features, &pipeline.label, &pipeline.split, pipeline.folds())
+    FitPipeline::new(
+        &pipeline.features,
+        &pipeline.label,
+        &pipeline.split,
+        pipeline.folds(),
+    )
 }
 
 /// Fits in one scan and keeps the state; returns what was fitted with the seconds that took.
@@ -40,6 +45,13 @@ pub(crate) fn run(
             pipeline.label.column, fitted.rare_classes, pipeline.label.min_rows, fitted.rare_rows
         )));
     }
+    if let Some((class, rows)) = &fitted.fewer_rows_than_folds {
+        let folds = pipeline.folds();
+        observe.event(Event::Warning(format!(
+            "class \"{class}\" has {rows} training rows, fewer than search.folds = {folds}, so some folds do without it; \
+             set label.min_rows to {folds} or more to leave such classes out"
+        )));
+    }
     let seconds = teller.finish(format!(
         "{} features, {} classes",
         fitted.assembler.width(),
@@ -59,7 +71,11 @@ fn write_state(path: &Path, state: &RecordBatch) -> Result<()> {
     let file = File::create(&temporary).map_err(io(&temporary))?;
     let mut writer = ArrowWriter::try_new(file, state.schema(), None).map_err(broken)?;
     writer.write(state).map_err(broken)?;
-    writer.into_inner().map_err(broken)?.sync_all().map_err(io(&temporary))?;
+    writer
+        .into_inner()
+        .map_err(broken)?
+        .sync_all()
+        .map_err(io(&temporary))?;
     std::fs::rename(&temporary, path).map_err(io(path))
 }
 
@@ -69,10 +85,15 @@ fn read_state(path: &Path) -> Result<RecordBatch> {
         .and_then(|builder| builder.build())
         .map_err(|e| state_error(path, &e))?;
     let schema = arrow::array::RecordBatchReader::schema(&reader);
-    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| state_error(path, &e))?;
+    let batches = reader
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| state_error(path, &e))?;
     concat_batches(&schema, &batches).map_err(|e| state_error(path, &e))
 }
 
 fn state_error(path: &Path, why: &impl ToString) -> Error {
-    Error::State { path: path.display().to_string(), why: why.to_string() }
+    Error::State {
+        path: path.display().to_string(),
+        why: why.to_string(),
+    }
 }

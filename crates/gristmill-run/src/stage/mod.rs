@@ -26,18 +26,30 @@ impl<'a> Teller<'a> {
         total: Option<u64>,
     ) -> Self {
         observe.event(Event::StageStarted { stage, unit, total });
-        Self { observe, stage, started: Instant::now() }
+        Self {
+            observe,
+            stage,
+            started: Instant::now(),
+        }
     }
 
     /// So many units are done.
     pub(crate) fn progress(&self, done: u64, message: String) {
-        self.observe.event(Event::Progress { stage: self.stage, done, message });
+        self.observe.event(Event::Progress {
+            stage: self.stage,
+            done,
+            message,
+        });
     }
 
     /// The stage ends; returns its seconds.
     pub(crate) fn finish(self, message: String) -> f64 {
         let seconds = self.started.elapsed().as_secs_f64();
-        self.observe.event(Event::StageFinished { stage: self.stage, seconds, message });
+        self.observe.event(Event::StageFinished {
+            stage: self.stage,
+            seconds,
+            message,
+        });
         seconds
     }
 }

@@ -14,11 +14,21 @@ use crate::settings::Pipeline;
 /// The identity of the dataset that a pipeline makes from columns like these.
 pub(crate) fn identity(pipeline: &Pipeline, schema: &arrow::datatypes::Schema) -> Result<DatasetIdentity> {
     let source = &pipeline.source;
-    Ok(DatasetIdentity::new(&redact(&source.url), &source.query, &source.key, &pipeline.clean, schema)?)
+    Ok(DatasetIdentity::new(
+        &redact(&source.url),
+        &source.query,
+        &source.key,
+        &pipeline.clean,
+        schema,
+    )?)
 }
 
 /// The dataset in `dir`, if it is complete and made by just this pipeline: then no database is needed.
-pub(crate) fn complete(ledger: &Ledger, pipeline: &Pipeline, schema: &arrow::datatypes::Schema) -> Result<bool> {
+pub(crate) fn complete(
+    ledger: &Ledger,
+    pipeline: &Pipeline,
+    schema: &arrow::datatypes::Schema,
+) -> Result<bool> {
     Ok(ledger.record.complete && ledger.identity.difference(&identity(pipeline, schema)?).is_none())
 }
 
@@ -32,14 +42,18 @@ pub(crate) async fn run(
     let teller = Teller::start(observe, "pull", "rows", source.estimated_rows().await?);
     let identity = identity(pipeline, &source.schema())?;
     let mut tell = |progress: Progress<'_>| match progress {
-        Progress::Resumed { totals, other_snapshot } => {
+        Progress::Resumed {
+            totals,
+            other_snapshot,
+        } => {
             observe.event(Event::Detail(format!(
                 "pull: {} batches ({} rows) were committed before",
                 totals.batches_read, totals.rows_read
             )));
             if other_snapshot {
                 observe.event(Event::Warning(
-                    "the rest of the dataset comes from a later snapshot of the database than its beginning".to_owned(),
+                    "the rest of the dataset comes from a later snapshot of the database than its beginning"
+                        .to_owned(),
                 ));
             }
         }

@@ -31,9 +31,15 @@ impl Plan {
         let left = budget.saturating_sub(used + MARGIN);
         let rows = decoded_bytes(features)?;
         Ok(if left >= one_model + rows {
-            Self { models: left - rows, cache: rows }
+            Self {
+                models: left - rows,
+                cache: rows,
+            }
         } else {
-            Self { models: left, cache: 0 }
+            Self {
+                models: left,
+                cache: 0,
+            }
         })
     }
 }
@@ -55,7 +61,9 @@ pub(crate) fn run(
     let plan = Plan::new(budget, used, size.bytes_per_model(&pipeline.model), features)?;
     engine.set_cache(plan.cache);
     if plan.cache == 0 {
-        observe.event(Event::Detail("train: the features do not fit in memory and are streamed".to_owned()));
+        observe.event(Event::Detail(
+            "train: the features do not fit in memory and are streamed".to_owned(),
+        ));
     }
     let mut trainer = logistic_search(&pipeline.model, &pipeline.search, size, plan.models)?;
     let mut answer = None;
@@ -84,8 +92,14 @@ pub(crate) fn run(
 }
 
 fn describe(status: &Status) -> String {
-    let objective = status.objective.map(|o| format!(", objective {o:.6}")).unwrap_or_default();
-    format!("{}: {} running, iteration {}{objective}", status.phase, status.running, status.iteration)
+    let objective = status
+        .objective
+        .map(|o| format!(", objective {o:.6}"))
+        .unwrap_or_default();
+    format!(
+        "{}: {} running, iteration {}{objective}",
+        status.phase, status.running, status.iteration
+    )
 }
 
 /// Bytes of the features when decoded: 8 an entry, and the columns of one value a row.
@@ -98,7 +112,10 @@ fn decoded_bytes(features: &TableVersion) -> Result<u64> {
             why: e.to_string(),
         })?;
         for group in reader.metadata().row_groups() {
-            let column = group.columns().iter().find(|c| c.column_path().parts()[0] == "indices");
+            let column = group
+                .columns()
+                .iter()
+                .find(|c| c.column_path().parts()[0] == "indices");
             entries += column.map_or(0, |c| c.num_values().max(0) as u64);
         }
     }
