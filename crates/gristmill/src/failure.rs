@@ -45,16 +45,22 @@ pub fn classify(error: Error) -> Failure {
     use gristmill_data::Error as Data;
     use gristmill_learn::Error as Learn;
     let input = match &error {
-        Error::Data(e) => {
-            !matches!(e, Data::Connect { .. } | Data::Io { .. } | Data::Delta(_) | Data::Parquet(_) | Data::Arrow(_))
-        }
-        Error::Learn(e) => {
-            !matches!(e, Learn::Diverged { .. } | Learn::State { .. } | Learn::Io { .. } | Learn::Arrow(_))
-        }
+        Error::Data(e) => !matches!(
+            e,
+            Data::Connect { .. } | Data::Io { .. } | Data::Delta(_) | Data::Parquet(_) | Data::Arrow(_)
+        ),
+        Error::Learn(e) => !matches!(
+            e,
+            Learn::Diverged { .. } | Learn::State { .. } | Learn::Io { .. } | Learn::Arrow(_)
+        ),
         Error::Memory { .. } | Error::File { .. } => true,
         _ => false,
     };
-    if input { Failure::Input(error.into()) } else { Failure::Run(error.into()) }
+    if input {
+        Failure::Input(error.into())
+    } else {
+        Failure::Run(error.into())
+    }
 }
 
 impl PipelineFile {
@@ -81,11 +87,11 @@ impl PipelineFile {
             | E::NotFinite { column, .. }
             | E::NothingToImpute { column, .. } => {
                 let feature = self.pipeline.features.iter().position(|f| f.column() == column);
-                feature.map_or("label.column".to_owned(), |index| format!("feature[{index}].column"))
+                feature.map_or("label.column".to_owned(), |index| {
+                    format!("feature[{index}].column")
+                })
             }
-            E::LabelAllNull { .. } | E::TooFewClasses { .. } | E::FewerRowsThanFolds { .. } => {
-                "label.column".to_owned()
-            }
+            E::LabelAllNull { .. } | E::TooFewClasses { .. } => "label.column".to_owned(),
             E::Budget { .. } => "run.memory".to_owned(),
             _ => return None,
         };

@@ -38,17 +38,32 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
 fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result {
     writeln!(out, "Source  {}", check.source)?;
     writeln!(out)?;
-    let width = check.columns.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).max(6);
+    let width = check
+        .columns
+        .iter()
+        .map(|c| c.name.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(6);
     writeln!(out, "{:<width$}  {:<24}  Here", "Column", "In the database")?;
     for column in &check.columns {
-        writeln!(out, "{:<width$}  {:<24}  {}", column.name, column.database_type, column.arrow_type)?;
+        writeln!(
+            out,
+            "{:<width$}  {:<24}  {}",
+            column.name, column.database_type, column.arrow_type
+        )?;
     }
     writeln!(out)?;
     match check.estimated_rows {
         Some(rows) => {
             let batches = rows.div_ceil(batch_rows.max(1));
             writeln!(out, "Rows     about {}", thousands(rows))?;
-            writeln!(out, "Batches  about {}, of {} rows each", thousands(batches), thousands(batch_rows))?;
+            writeln!(
+                out,
+                "Batches  about {}, of {} rows each",
+                thousands(batches),
+                thousands(batch_rows)
+            )?;
         }
         None => writeln!(out, "Batches  of {} rows each", thousands(batch_rows))?,
     }

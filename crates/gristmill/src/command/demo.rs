@@ -18,7 +18,9 @@ const SEED: u64 = 42;
 /// Writes the database where it is not there yet, then runs the pipeline.
 pub(super) fn run(args: &DemoArgs, printer: &Printer) -> Result<(), Failure> {
     let dir = &args.dir;
-    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display())).map_err(Failure::Run)?;
+    fs::create_dir_all(dir)
+        .with_context(|| format!("cannot create {}", dir.display()))
+        .map_err(Failure::Run)?;
     // The size is in the name, so that another size is another database and another run.
     let database = dir.join(format!("musicbrainz-{}.db", args.rows));
     let pipeline = dir.join(format!("pipeline-{}.toml", args.rows));
@@ -43,7 +45,11 @@ fn generate(database: &Path, rows: u64, printer: &Printer) -> Result<(), Failure
         printer.note(&format!("{} is there already", database.display()));
         return Ok(());
     }
-    printer.note(&format!("Inventing {} artists in {}", thousands(rows), database.display()));
+    printer.note(&format!(
+        "Inventing {} artists in {}",
+        thousands(rows),
+        database.display()
+    ));
     let summary = demo::generate(database, rows, SEED, &mut |_| {}).map_err(Failure::Run)?;
     printer.note(&summary.to_string());
     Ok(())

@@ -20,7 +20,11 @@ pub(super) fn run(args: &InspectArgs, printer: &Printer) -> Result<(), Failure> 
     if !path.exists() {
         return Err(Failure::Input(anyhow!("{} does not exist", path.display())));
     }
-    let text = if path.join("_delta_log").is_dir() { dataset(path) } else { model(path) }?;
+    let text = if path.join("_delta_log").is_dir() {
+        dataset(path)
+    } else {
+        model(path)
+    }?;
     printer.data(&text)
 }
 
@@ -50,13 +54,23 @@ fn write_model(out: &mut String, file: &Path, bundle: &Bundle, assembler: &Assem
     writeln!(out, "{:<24}  {:<8}  {:>10}", "Feature", "encode", "columns")?;
     for encoder in assembler.encoders() {
         let width = thousands(u64::from(encoder.width()));
-        writeln!(out, "{:<24}  {:<8}  {width:>10}", encoder.column(), encoder.spec().kind)?;
+        writeln!(
+            out,
+            "{:<24}  {:<8}  {width:>10}",
+            encoder.column(),
+            encoder.spec().kind
+        )?;
     }
     writeln!(out)?;
     let classes = assembler.classes();
     let shown: Vec<&str> = classes.iter().take(8).map(String::as_str).collect();
     let more = if classes.len() > shown.len() { ", …" } else { "" };
-    writeln!(out, "Label     {}: {}{more}", assembler.label().column(), shown.join(", "))?;
+    writeln!(
+        out,
+        "Label     {}: {}{more}",
+        assembler.label().column(),
+        shown.join(", ")
+    )?;
     writeln!(out, "Best      {}", from.best)?;
     writeln!(out, "Rows      {}", from.rows)?;
     for split in ["train", "validation", "test"] {
@@ -78,7 +92,10 @@ fn dataset(path: &Path) -> Result<String, Failure> {
     };
     let (ledger, table) = runtime.block_on(read).map_err(|e| classify(e.into()))?;
     let ledger = ledger.ok_or_else(|| {
-        Failure::Input(anyhow!("{} is a Delta table, but gristmill did not write it", path.display()))
+        Failure::Input(anyhow!(
+            "{} is a Delta table, but gristmill did not write it",
+            path.display()
+        ))
     })?;
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -89,7 +106,11 @@ fn dataset(path: &Path) -> Result<String, Failure> {
 fn write_dataset(out: &mut String, path: &Path, ledger: &Ledger, table: &TableVersion) -> std::fmt::Result {
     let totals = &ledger.record.totals;
     writeln!(out, "Dataset   {}", path.display())?;
-    let state = if ledger.record.complete { "complete" } else { "unfinished: run the pipeline again" };
+    let state = if ledger.record.complete {
+        "complete"
+    } else {
+        "unfinished: run the pipeline again"
+    };
     writeln!(out, "Version   {}, {state}", table.version)?;
     writeln!(out, "Source    {}", ledger.identity.source())?;
     writeln!(out, "Key       {}", ledger.identity.key())?;
@@ -111,7 +132,11 @@ fn write_dataset(out: &mut String, path: &Path, ledger: &Ledger, table: &TableVe
         thousands(dropped.filter),
         thousands(dropped.duplicate)
     )?;
-    writeln!(out, "Snapshots {}, the last {}", totals.snapshots, totals.last_snapshot)?;
+    writeln!(
+        out,
+        "Snapshots {}, the last {}",
+        totals.snapshots, totals.last_snapshot
+    )?;
     writeln!(out)?;
     writeln!(out, "{:<24}  Type", "Column")?;
     for field in table.schema.fields() {

@@ -32,5 +32,9 @@ fn open<'a>(
 ) -> Result<Session<'a>, Failure> {
     let session = open(&file.pipeline).map_err(|error| file.failure(error))?;
     let problems = file.check_columns(session.schema());
-    if problems.is_empty() { Ok(session) } else { Err(problems.into()) }
+    if problems.is_empty() {
+        Ok(session)
+    } else {
+        Err(problems.into())
+    }
 }

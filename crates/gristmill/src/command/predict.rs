@@ -10,11 +10,20 @@ use crate::printer::{Printer, thousands};
 pub(super) fn run(args: &PredictArgs, printer: &Printer) -> Result<(), Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let predictor = Predictor::open(&args.model, args.top as usize).map_err(classify)?;
-    let predicted = predictor.predict_file(&args.input, &args.output, threads, &mut |_| {}).map_err(classify)?;
+    let predicted = predictor
+        .predict_file(&args.input, &args.output, threads, &mut |_| {})
+        .map_err(classify)?;
     let skipped = match predicted.skipped {
         0 => String::new(),
-        n => format!(", {} of them without a prediction (unseen = \"skip\")", thousands(n)),
+        n => format!(
+            ", {} of them without a prediction (unseen = \"skip\")",
+            thousands(n)
+        ),
     };
-    printer.note(&format!("{} rows written to {}{skipped}", thousands(predicted.rows), args.output.display()));
+    printer.note(&format!(
+        "{} rows written to {}{skipped}",
+        thousands(predicted.rows),
+        args.output.display()
+    ));
     Ok(())
 }
