@@ -137,7 +137,7 @@ fn any_keys_on_sqlite() {
         .unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn text_keys_of_a_collation_on_sqlite() {
     let database = TempSqlite::new(
         "CREATE TABLE t (k TEXT COLLATE NOCASE); \
@@ -211,7 +211,7 @@ fn any_keys_on_postgres() {
         .unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_ordered_type_on_postgres() {
     let server = TempPostgres::shared();
     server.execute(
@@ -304,7 +304,7 @@ async fn every_ordered_type_on_postgres() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn one_key_may_have_more_rows_than_a_batch() {
     let server = TempPostgres::shared();
     let query =
