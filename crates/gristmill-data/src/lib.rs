@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod error;
 pub mod failpoint;
+mod filled;
 pub mod settings;
 pub mod source;
 pub mod table;

@@ -4,13 +4,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::filled::Filled;
+
 /// `[source]`.
 #[derive(Clone, PartialEq)]
 pub struct SourceSettings {
     /// `sqlite:path.db` or `postgres://user:password@host:port/database?sslmode=…`. May hold a password.
     pub url: String,
     /// Any single SELECT of the database's dialect.
-    pub query: String,
+    pub query: Filled,
     /// The column of the query whose ranges are the batches.
     pub key: String,
 }
@@ -35,7 +37,7 @@ pub struct CleanSettings {
     /// Rows with a null in one of these columns are dropped, and counted. Default none.
     pub require: Vec<String>,
     /// A DataFusion SQL predicate; rows where it is not true are dropped, and counted. Default none.
-    pub filter: Option<String>,
+    pub filter: Option<Filled>,
     /// Keeps equal rows once. Default false.
     pub distinct: bool,
 }

@@ -95,7 +95,7 @@ fn each_setting_does_its_part() {
         dropped: (u64, u64, u64),
     }
     let filter = |sql: &str| CleanSettings {
-        filter: Some(sql.to_owned()),
+        filter: Some(sql.into()),
         ..nothing()
     };
     let cases = [
@@ -277,7 +277,7 @@ fn wrong_settings_are_refused_with_the_way_out() {
         ("max(id) = 1", vec!["clean.filter: "]),
     ] {
         let message = refusal(&CleanSettings {
-            filter: Some(filter.to_owned()),
+            filter: Some(filter.into()),
             ..nothing()
         });
         for part in parts {

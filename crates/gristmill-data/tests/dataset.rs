@@ -54,7 +54,7 @@ impl Case {
         let dir = tempfile::tempdir().unwrap();
         let source = SourceSettings {
             url: format!("sqlite:{}", dir.path().join("source.db").display()),
-            query: query.to_owned(),
+            query: query.into(),
             key: key.to_owned(),
         };
         let clean = CleanSettings {
@@ -219,7 +219,7 @@ fn totals_files(batches: &[BatchRecord]) -> u64 {
 #[tokio::test]
 async fn batches_of_which_nothing_is_kept_are_counted_and_have_no_file() {
     let mut case = Case::artists();
-    case.clean.filter = Some("id > 0".to_owned());
+    case.clean.filter = Some("id > 0".into());
     let pulled = case.pull("dataset", 5, EVERY_BATCH).await.unwrap();
     let batches = batches(&case.dataset("dataset"));
     let empty: Vec<_> = batches.iter().filter(|batch| batch.rows_kept == 0).collect();
@@ -334,7 +334,7 @@ async fn a_changed_pipeline_is_refused_with_the_difference() {
             .replace(case.dir.path().to_str().unwrap(), "DIR"),
         other => panic!("{other:?}"),
     };
-    case.clean.filter = Some("rank = 1".to_owned());
+    case.clean.filter = Some("rank = 1".into());
     case.clean.require = vec!["name".to_owned()];
     assert_eq!(
         message(&case).await,
@@ -342,7 +342,7 @@ async fn a_changed_pipeline_is_refused_with_the_difference() {
          now `rank = 1`; choose another run.dir for the new pipeline, or delete the folder to start anew"
     );
     (case.clean.filter, case.clean.require) = (None, vec![]);
-    case.source.query = "SELECT id, name, rank, CAST(score AS TEXT) AS score, noted FROM artist".to_owned();
+    case.source.query = "SELECT id, name, rank, CAST(score AS TEXT) AS score, noted FROM artist".into();
     let said = message(&case).await;
     for part in [
         "source.query: then `SELECT id, name, rank, score",
@@ -357,7 +357,7 @@ async fn a_changed_pipeline_is_refused_with_the_difference() {
 fn the_difference_of_long_queries_is_shown_where_it_is() {
     let identity = |query: &str| {
         let schema = Schema::new(vec![Field::new("id", DataType::Int64, true)]);
-        DatasetIdentity::new("sqlite:a.db", query, "id", &Case::with("", "").clean, &schema).unwrap()
+        DatasetIdentity::new("sqlite:a.db", &query.into(), "id", &Case::with("", "").clean, &schema).unwrap()
     };
     let start = format!("SELECT id FROM {} WHERE", vec!["table"; 60].join(", "));
     let then = identity(&format!("{start} a = 1"));
@@ -379,15 +379,15 @@ fn the_difference_of_long_queries_is_shown_where_it_is() {
 #[tokio::test]
 async fn nothing_to_keep_is_an_error_and_leaves_no_dataset() {
     let mut case = Case::artists();
-    case.source.query += " WHERE id = 12345678";
+    case.source.query = format!("{} WHERE id = 12345678", &*case.source.query).into();
     let error = case.pull("dataset", 10, EVERY_BATCH).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "source.query returned no rows; run it in the database's own client to see why"
     );
-    case.source.query = "SELECT id, name FROM artist".to_owned();
+    case.source.query = "SELECT id, name FROM artist".into();
     case.clean.require = vec!["name".to_owned()];
-    case.clean.filter = Some("id > 1000000".to_owned());
+    case.clean.filter = Some("id > 1000000".into());
     let error = case.pull("dataset", 10, EVERY_BATCH).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -457,7 +457,7 @@ async fn commits_of_other_tools_are_stepped_over() {
 async fn a_dataset_has_one_writer() {
     let case = Case::artists();
     let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)]));
-    let identity = DatasetIdentity::new("", "", "id", &case.clean, &schema).unwrap();
+    let identity = DatasetIdentity::new("", &"".into(), "id", &case.clean, &schema).unwrap();
     let (first, _) = Appender::open(&case.dataset("dataset"), identity, schema)
         .await
         .unwrap();
@@ -574,7 +574,7 @@ async fn every_type_survives_the_table() {
     for kind in kinds {
         let dir = tempfile::tempdir().unwrap();
         let schema = Arc::new(Schema::new(vec![Field::new("column", kind.clone(), true)]));
-        let identity = DatasetIdentity::new("", "", "column", &Case::with("", "").clean, &schema).unwrap();
+        let identity = DatasetIdentity::new("", &"".into(), "column", &Case::with("", "").clean, &schema).unwrap();
         let (mut appender, _) = Appender::open(dir.path(), identity, schema.clone())
             .await
             .unwrap();

@@ -587,8 +587,8 @@ async fn postgres_rows_come_from_one_snapshot_by_the_index() {
     );
     let scans = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'indexed'";
     let before = server.execute(scans);
-    let mut expected = 20_000;
-    for key in ["id", "name"] {
+    // Two rows more, one less, by the time the second source looks.
+    for (key, expected) in [("id", 20_000), ("name", 20_001)] {
         let source = source(&server.url(), "SELECT * FROM indexed", key).await;
         let name = source.snapshot();
         let mut planner = gristmill_data::batch::Planner::new(source.as_ref(), 500, None, 0);
@@ -600,8 +600,6 @@ async fn postgres_rows_come_from_one_snapshot_by_the_index() {
             rows += read(source.as_ref(), &range).await.unwrap().len();
         }
         assert_eq!(rows, expected);
-        // Two rows more, one less, by the time the next source looks.
-        expected += 1;
         assert_eq!(source.snapshot(), name);
         let later = support::source(&server.url(), "SELECT * FROM indexed", key).await;
         assert_ne!(later.snapshot(), name);

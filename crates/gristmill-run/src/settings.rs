@@ -34,7 +34,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// The settings that shape the model, its JSON keys sorted: not where the rows come from, how they are cut into
-    /// batches, or what the run may use. The query is in it as it is sent, the environment's values filled in.
+    /// batches, or what the run may use. Where the query and the filter have variables, these are in it by digest only.
     pub fn shaping(&self) -> Value {
         let mut shaping = json!({
             "key": self.source.key,

@@ -60,6 +60,7 @@ fn query(name: &str) -> String {
         .pipeline
         .source
         .query
+        .to_string()
 }
 
 fn server() -> TempPostgres {

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::batch::clean::Dropped;
 use crate::batch::hash::ContentHash;
 use crate::error::{Error, Result};
-use crate::settings::CleanSettings;
+use crate::settings::{CleanSettings, Filled};
 use crate::source::Bounds;
 use crate::table::{delta_schema, io, log_path, table_url, to_kernel};
 
@@ -25,7 +25,7 @@ pub(crate) const RECORD: &str = "gristmill";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatasetIdentity {
     source: String,
-    query: String,
+    query: Filled,
     key: String,
     clean: CleanSettings,
     columns: Vec<Column>,
@@ -104,12 +104,12 @@ pub struct Ledger {
 
 impl DatasetIdentity {
     /// The identity of the dataset of a query: `source` is the URL, redacted; `schema` the columns of the query.
-    pub fn new(source: &str, query: &str, key: &str, clean: &CleanSettings, schema: &Schema) -> Result<Self> {
+    pub fn new(source: &str, query: &Filled, key: &str, clean: &CleanSettings, schema: &Schema) -> Result<Self> {
         let columns = delta_schema(schema)?;
         let table = to_kernel(&columns)?;
         Ok(Self {
             source: source.to_owned(),
-            query: query.to_owned(),
+            query: query.clone(),
             key: key.to_owned(),
             clean: clean.clone(),
             columns: table
@@ -140,7 +140,8 @@ impl DatasetIdentity {
             }
         };
         compare("source.url", self.source.clone(), now.source.clone());
-        compare("source.query", self.query.clone(), now.query.clone());
+        let (then_query, now_query) = written(Some(&self.query), Some(&now.query));
+        compare("source.query", then_query, now_query);
         compare("source.key", self.key.clone(), now.key.clone());
         let (old, new) = (&self.clean, &now.clean);
         compare("clean.trim", old.trim.to_string(), new.trim.to_string());
@@ -150,11 +151,8 @@ impl DatasetIdentity {
             new.empty_as_null.to_string(),
         );
         compare("clean.require", old.require.join(", "), new.require.join(", "));
-        compare(
-            "clean.filter",
-            old.filter.clone().unwrap_or_default(),
-            new.filter.clone().unwrap_or_default(),
-        );
+        let (then_filter, now_filter) = written(old.filter.as_ref(), new.filter.as_ref());
+        compare("clean.filter", then_filter, now_filter);
         compare(
             "clean.distinct",
             old.distinct.to_string(),
@@ -294,6 +292,16 @@ fn list(columns: &[Column]) -> String {
         .map(|column| format!("{} {}", column.name, column.r#type))
         .collect();
     columns.join(", ")
+}
+
+/// Both texts as written, told apart where only the value of a variable differs.
+fn written(then: Option<&Filled>, now: Option<&Filled>) -> (String, String) {
+    let text = |filled: Option<&Filled>| filled.map(|f| f.written().to_owned()).unwrap_or_default();
+    let (before, mut after) = (text(then), text(now));
+    if before == after && then != now {
+        after.push_str(" (with another value of a variable)");
+    }
+    (before, after)
 }
 
 /// `text` on one line, cut down to what is around its first difference from `other`.

@@ -18,7 +18,7 @@ pub type Rows = Vec<Vec<String>>;
 pub fn settings(url: &str, query: &str, key: &str) -> SourceSettings {
     SourceSettings {
         url: url.to_owned(),
-        query: query.to_owned(),
+        query: query.into(),
         key: key.to_owned(),
     }
 }

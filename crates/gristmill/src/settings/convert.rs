@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use gristmill_data::settings::Filled;
 use toml::de::DeValue;
 
 use super::reader::{Reader, Value, given};
@@ -38,6 +39,12 @@ impl<'t> Reader<'t> {
         };
         self.problems.push(problem);
         None
+    }
+
+    /// A text that is stored as it is written, for it may hold a secret when its variables are filled in.
+    pub(super) fn filled(&mut self, name: &str, value: Value<'t>) -> Option<Filled> {
+        let text = self.text(name, value)?;
+        Some(Filled::new(value.get_ref().as_str().unwrap_or_default(), text))
     }
 
     /// `true` or `false`.

@@ -73,7 +73,7 @@ fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> SourceSettings {
             "url = \"sqlite:data.db\" or \"postgres://user@host/db\"",
             Reader::text,
         ),
-        query: r.require(&s, "query", "query = \"SELECT … FROM …\"", Reader::text),
+        query: r.require(&s, "query", "query = \"SELECT … FROM …\"", Reader::filled),
         key: r.require(
             &s,
             "key",
@@ -101,7 +101,7 @@ fn clean<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> CleanSettings {
                 r.list(name, v, "a list of columns", Reader::text)
             })
             .unwrap_or_default(),
-        filter: r.get(&s, "filter", Reader::text),
+        filter: r.get(&s, "filter", Reader::filled),
         distinct: r.get(&s, "distinct", Reader::boolean).unwrap_or(false),
     }
 }
