@@ -205,7 +205,7 @@ fn predicate(sql: &str, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
     if kind != DataType::Boolean {
         return Err(Error::Clean {
             setting: "filter",
-            why: format!("`{sql}` is of type {kind}; expected a predicate, such as country <> 'unknown'"),
+            why: format!("it is of type {kind}; expected a predicate, such as country <> 'unknown'"),
         });
     }
     context.create_physical_expr(expr, &columns).map_err(refused)

@@ -104,7 +104,13 @@ pub struct Ledger {
 
 impl DatasetIdentity {
     /// The identity of the dataset of a query: `source` is the URL, redacted; `schema` the columns of the query.
-    pub fn new(source: &str, query: &Filled, key: &str, clean: &CleanSettings, schema: &Schema) -> Result<Self> {
+    pub fn new(
+        source: &str,
+        query: &Filled,
+        key: &str,
+        clean: &CleanSettings,
+        schema: &Schema,
+    ) -> Result<Self> {
         let columns = delta_schema(schema)?;
         let table = to_kernel(&columns)?;
         Ok(Self {
@@ -312,14 +318,14 @@ fn excerpt(text: &str, other: &str) -> String {
         return "none".to_owned();
     }
     let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let (mut text, mut other_line) = (line(text), line(other));
-    if text == other_line {
+    let (text, other) = match (line(text), line(other)) {
         // Nothing but white space differs.
-        (text, other_line) = (format!("{text:?}"), format!("{other:?}"));
-    }
+        (one, same) if one == same => (format!("{text:?}"), format!("{other:?}")),
+        lines => lines,
+    };
     let same = text
         .chars()
-        .zip(other_line.chars())
+        .zip(other.chars())
         .take_while(|(a, b)| a == b)
         .count();
     let start = same.saturating_sub(BEFORE);

@@ -8,8 +8,9 @@ mod write;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use deltalake_core::DeltaTableError;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use url::Url;
@@ -136,7 +137,7 @@ impl TableVersion {
         Ok(Self {
             dir: dir.to_owned(),
             version: 0,
-            schema: last.schema().clone(),
+            schema: without_metadata(last.schema()),
             rows: files.iter().map(|file| file.rows).sum(),
             files,
             metadata: metadata
@@ -145,6 +146,10 @@ impl TableVersion {
                 .collect(),
         })
     }
+}
+
+fn without_metadata(schema: &Schema) -> SchemaRef {
+    Arc::new(Schema::new(schema.fields().clone()))
 }
 
 /// The folder as the Delta library wants it. The folder must be there.

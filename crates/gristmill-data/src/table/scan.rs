@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
@@ -19,9 +21,13 @@ impl TableVersion {
         columns: Option<&[String]>,
         batch_rows: usize,
     ) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
-        let columns = columns.map(|names| self.positions(names)).transpose()?;
+        let columns = match columns {
+            Some(names) => self.positions(names)?,
+            None => (0..self.schema.fields().len()).collect(),
+        };
         Ok(Scan {
             files: self.files.clone().into_iter(),
+            schema: Arc::new(self.schema.project(&columns)?),
             columns,
             batch_rows: batch_rows.max(1),
             file: None,
@@ -52,7 +58,8 @@ impl TableVersion {
 
 struct Scan {
     files: std::vec::IntoIter<DataFile>,
-    columns: Option<Vec<usize>>,
+    schema: SchemaRef,
+    columns: Vec<usize>,
     batch_rows: usize,
     file: Option<(PathBuf, ParquetRecordBatchReader)>,
 }
@@ -91,8 +98,7 @@ impl Scan {
             why,
         };
         let opened = File::open(&file.path).map_err(io(&file.path))?;
-        let mut builder =
-            ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|e| broken(e.to_string()))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|e| broken(e.to_string()))?;
         let rows = builder.metadata().file_metadata().num_rows() as u64;
         if rows != file.rows {
             return Err(broken(format!(
@@ -100,28 +106,29 @@ impl Scan {
                 file.rows
             )));
         }
-        if let Some(columns) = &self.columns {
-            let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
-            builder = builder.with_projection(mask);
-        }
+        let mask = ProjectionMask::roots(builder.parquet_schema(), self.columns.iter().copied());
         builder
+            .with_projection(mask)
             .with_batch_size(self.batch_rows)
             .build()
             .map_err(|e| broken(e.to_string()))
     }
 
-    /// Parquet gives columns in the order of the file.
+    /// Puts the columns, which Parquet gives in the order of the file, into the order asked for.
     fn arranged(&self, batch: RecordBatch) -> Result<RecordBatch> {
-        let Some(columns) = &self.columns else {
-            return Ok(batch);
-        };
-        let mut read = columns.clone();
+        let mut read = self.columns.clone();
         read.sort_unstable();
         read.dedup();
-        let order: Vec<usize> = columns
+        let order = self
+            .columns
             .iter()
-            .filter_map(|column| read.binary_search(column).ok())
-            .collect();
-        Ok(batch.project(&order)?)
+            .filter_map(|column| read.binary_search(column).ok());
+        let columns = order.map(|position| batch.column(position).clone()).collect();
+        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            columns,
+            &rows,
+        )?)
     }
 }

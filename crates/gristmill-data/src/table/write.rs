@@ -12,7 +12,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::error::{Error, Result};
-use crate::table::{DataFile, TableVersion};
+use crate::table::{DataFile, TableVersion, without_metadata};
 
 /// At most so many rows are in one row group, so that a reader of one needs little memory.
 const ROW_GROUP_ROWS: usize = 131_072;
@@ -89,7 +89,7 @@ impl PartWriter {
             rows: self.files.iter().map(|file| file.rows).sum(),
             dir: self.dir,
             version: 0,
-            schema: self.schema,
+            schema: without_metadata(&self.schema),
             files: self.files,
             metadata: BTreeMap::from_iter(metadata),
         })
