@@ -79,7 +79,10 @@ mod tests {
         let filled = Filled::new("decrypt(x, '${KEY}')", "decrypt(x, 'hunter2')");
         assert_eq!(&*filled, "decrypt(x, 'hunter2')");
         let stored = serde_json::to_string(&filled).unwrap();
-        assert!(!stored.contains("hunter2") && !format!("{filled:?}").contains("hunter2"), "{stored}");
+        assert!(
+            !stored.contains("hunter2") && !format!("{filled:?}").contains("hunter2"),
+            "{stored}"
+        );
         let read: Filled = serde_json::from_str(&stored).unwrap();
         assert_eq!(read, filled);
         assert_ne!(read, Filled::new("decrypt(x, '${KEY}')", "decrypt(x, 'other')"));

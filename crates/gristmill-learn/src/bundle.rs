@@ -140,9 +140,9 @@ impl Bundle {
     /// Reads a bundle.
     ///
     /// # Errors
-    /// `Bundle` when the file is no bundle, cut short, damaged, or of another format version; `Io` when it cannot be read.
+    /// `Bundle` when the file cannot be read, is no bundle, cut short, damaged, or of another format version.
     pub fn read(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(|e| io(path, e))?;
+        let mut file = File::open(path).map_err(|e| bad(path, e))?;
         let length = file.metadata().map_err(|e| io(path, e))?.len();
         if length > MAX_BYTES {
             return Err(bad(
@@ -151,7 +151,7 @@ impl Bundle {
             ));
         }
         let mut bytes = Vec::with_capacity(length as usize);
-        file.read_to_end(&mut bytes).map_err(|e| io(path, e))?;
+        file.read_to_end(&mut bytes).map_err(|e| bad(path, e))?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes)
             .map_err(|e| bad(path, format!("{e}; it is cut short, or not a model at all")))?;
         let header = metadata

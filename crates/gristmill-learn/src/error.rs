@@ -31,7 +31,7 @@ pub enum Error {
     },
     /// A category that training never saw, where the pipeline says `unseen = "error"`.
     #[error(
-        "column `{column}`: the category {value} was not seen in training; \
+        "column `{column}` holds {value}, which is no category of the training rows; \
          set unseen = \"keep\" (its own slot) or \"skip\" (leave the row out) for this feature"
     )]
     UnseenCategory {

@@ -63,6 +63,7 @@ impl Session<'_> {
     /// # Errors
     /// When the database fails, or the session is not connected.
     pub fn check(&self) -> Result<Check> {
+        self.check_types()?;
         let pipeline = self.pipeline();
         let source = self.source()?;
         let (estimated_rows, ranges, more_ranges) = self.block_on(async {
@@ -79,7 +80,7 @@ impl Session<'_> {
         })??;
         let size = self.known_size()?;
         let memory = size.map(|size| {
-            let base = rss() + train::MARGIN + size.summary_bytes(pipeline.folds());
+            let base = rss() + train::MARGIN + size.summary_bytes(pipeline.search.folds);
             let model = size.bytes_per_model(&pipeline.model);
             let models = match pipeline.folds() {
                 1 => 1,
@@ -113,7 +114,7 @@ impl Session<'_> {
             return Ok(None);
         };
         let shaped = fingerprint(json!([ledger.record.totals.hash, pipeline.shaping_of_features()]));
-        let dir = Directory::open(&pipeline.run.dir)?;
+        let dir = Directory::read(&pipeline.run.dir)?;
         Ok(match dir.finished("fit", &shaped) {
             Some(_) => fit::reload(pipeline, &dir.fit()).ok().map(|fitted| TrainingSize {
                 features: fitted.assembler.width() as usize,

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, io};
 
-/// A run's folder, locked for this process.
+/// A run's folder, locked for this process unless it is only read.
 pub(crate) struct Directory {
     root: PathBuf,
     finished: Finished,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// `run.json`: the stages that are finished, and what for.
@@ -34,7 +34,7 @@ pub(crate) struct FinishedStage {
 }
 
 impl Directory {
-    /// Opens or creates the folder.
+    /// Opens or creates the folder, and keeps other runs out.
     pub(crate) fn open(root: &Path) -> Result<Self> {
         fs::create_dir_all(root).map_err(io(root))?;
         let path = root.join(".lock");
@@ -48,6 +48,14 @@ impl Directory {
             }
             Err(TryLockError::Error(e)) => return Err(io(&path)(e)),
         }
+        Ok(Self {
+            _lock: Some(lock),
+            ..Self::read(root)?
+        })
+    }
+
+    /// Reads what is finished in the folder, where a run may be working.
+    pub(crate) fn read(root: &Path) -> Result<Self> {
         let path = root.join("run.json");
         let finished = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| Error::State {
@@ -63,7 +71,7 @@ impl Directory {
         Ok(Self {
             root: root.to_owned(),
             finished,
-            _lock: lock,
+            _lock: None,
         })
     }
 

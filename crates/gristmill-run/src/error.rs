@@ -35,13 +35,17 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
-    /// The memory budget is below what the process needs before any row is read.
-    #[error("run.memory = {budget} bytes is less than the {used} bytes in use already; raise it")]
+    /// The memory budget is too small.
+    #[error(
+        "run.memory = {} MB cannot hold the training, which needs {} MB at least; \
+         raise it, lower model.history, or have fewer features (bits, min_count)",
+        .budget / 1_000_000, .needed.div_ceil(1_000_000)
+    )]
     Memory {
         /// The budget.
         budget: u64,
-        /// Resident bytes now.
-        used: u64,
+        /// What the process holds, and what it still needs.
+        needed: u64,
     },
     /// An input or output file of `predict` cannot be used.
     #[error("{path}: {why}")]

@@ -5,8 +5,8 @@ use std::io::{BufWriter, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Builder, RecordBatch, StringBuilder};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Builder, RecordBatch, StringBuilder};
+use arrow::compute::cast;
 use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use gristmill_data::batch::clean::TextRules;
@@ -92,12 +92,54 @@ impl Predictor {
             })?;
         let output_format = Format::of(output)?;
         let (schema, mut batches) = Format::of(input)?.open(input)?;
-        let result = self.output_schema(&schema)?;
+        let result = self.output_schema(&schema).map_err(|e| bad(input, &e))?;
+        if let Some(twice) = result
+            .fields()
+            .iter()
+            .skip(schema.fields().len())
+            .find(|f| schema.index_of(f.name()).is_ok())
+        {
+            let why = format!(
+                "it has a column `{}` already, which the prediction would be; rename it",
+                twice.name()
+            );
+            return Err(bad(input, &why));
+        }
+        if output
+            .parent()
+            .is_some_and(|folder| folder != Path::new("") && !folder.is_dir())
+        {
+            return Err(bad(output, &"the folder to write it in does not exist"));
+        }
         let temporary = output.with_extension("partial");
-        let mut writer = output_format.create(&temporary, result)?;
+        let writer = output_format.create(&temporary, result)?;
+        let predicted = self.write(&mut batches, writer, &temporary, &pool, progress);
+        match &predicted {
+            Ok(_) => std::fs::rename(&temporary, output).map_err(io(output))?,
+            // The first error is the one to tell.
+            Err(_) => drop(std::fs::remove_file(&temporary)),
+        }
+        predicted.map_err(|error| match error {
+            Error::Learn(why) => bad(input, &why),
+            other => other,
+        })
+    }
+
+    /// Writes the predictions of every row to `path`.
+    fn write(
+        &self,
+        batches: &mut Batches,
+        mut writer: Writer,
+        path: &Path,
+        pool: &rayon::ThreadPool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Predicted> {
         let mut predicted = Predicted::default();
         loop {
-            let group = batches.by_ref().take(2 * threads).collect::<Result<Vec<_>>>()?;
+            let group = batches
+                .by_ref()
+                .take(2 * pool.current_num_threads())
+                .collect::<Result<Vec<_>>>()?;
             if group.is_empty() {
                 break;
             }
@@ -106,21 +148,16 @@ impl Predictor {
                 let Transformed { rows, left_out } = transformed?;
                 predicted.rows += rows.num_rows() as u64;
                 predicted.skipped += left_out.unseen;
-                writer.write(&rows, &temporary)?;
+                writer.write(&rows, path)?;
             }
             progress(predicted.rows);
         }
-        writer.finish(&temporary)?;
-        std::fs::rename(&temporary, output).map_err(io(output))?;
+        writer.finish(path)?;
         Ok(predicted)
     }
 
     /// The batch with the columns that the encoders read in the types they can read.
     fn typed(&self, batch: &RecordBatch) -> gristmill_learn::Result<RecordBatch> {
-        let strict = CastOptions {
-            safe: false,
-            ..CastOptions::default()
-        };
         let schema = batch.schema();
         let columns = schema
             .fields()
@@ -136,12 +173,17 @@ impl Predictor {
                     DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
                     other => other.clone(),
                 };
-                let column = if wanted == *field.data_type() {
-                    Arc::clone(column)
-                } else {
-                    cast_with_options(column, &wanted, &strict)?
-                };
-                Ok((Field::new(field.name(), wanted, true), column))
+                let typed = cast(column, &wanted)?;
+                if let Some(row) = (0..typed.len()).find(|row| typed.is_null(*row) && column.is_valid(*row)) {
+                    let text = cast(&column.slice(row, 1), &DataType::Utf8)?;
+                    return Err(gristmill_learn::Error::ColumnType {
+                        column: field.name().clone(),
+                        step: "numeric",
+                        expected: "numbers",
+                        given: format!("text, such as {:?}", text.as_string::<i32>().value(0)),
+                    });
+                }
+                Ok((Field::new(field.name(), wanted, true), typed))
             });
         let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = columns
             .collect::<gristmill_learn::Result<Vec<_>>>()?
@@ -255,7 +297,7 @@ impl Format {
     }
 
     fn open(self, path: &Path) -> Result<(SchemaRef, Batches)> {
-        let mut file = File::open(path).map_err(io(path))?;
+        let mut file = File::open(path).map_err(|e| bad(path, &e))?;
         let owned = path.to_owned();
         match self {
             Self::Csv => {

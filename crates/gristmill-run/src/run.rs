@@ -8,9 +8,10 @@ use arrow::datatypes::{Schema, SchemaRef};
 use gristmill_data::batch::ledger::{Ledger, Totals};
 use gristmill_data::batch::pull::Pulled;
 use gristmill_data::source::{Source, connect};
-use gristmill_data::table::TableVersion;
+use gristmill_data::table::{TableVersion, delta_schema};
 use gristmill_learn::bundle::{Bundle, Provenance};
 use gristmill_learn::fit::Fitted;
+use gristmill_learn::pass::Pass;
 use gristmill_learn::step::LeftOut;
 use gristmill_learn::train::{Trained, TrainingSize};
 use serde_json::json;
@@ -19,7 +20,7 @@ use crate::directory::{Directory, FinishedStage, write_json, write_whole};
 use crate::engine::LocalEngine;
 use crate::error::{Error, Result, io};
 use crate::event::{Event, Observe};
-use crate::memory::peak_rss;
+use crate::memory::{peak_rss, rss};
 use crate::metrics::{Batches, Best, DroppedRows, Metrics, Rows, Stage, VERSION};
 use crate::settings::{Pipeline, fingerprint};
 use crate::stage::evaluate::Evaluated;
@@ -112,12 +113,23 @@ impl<'a> Session<'a> {
         Ok(runtime.block_on(work))
     }
 
+    /// Refuses columns whose types the features, the label or the split cannot read, before any row is read.
+    pub(crate) fn check_types(&self) -> Result<()> {
+        fit::estimator(self.pipeline).columns(&*delta_schema(&self.schema)?)?;
+        Ok(())
+    }
+
     /// Runs every stage whose work is not finished.
     ///
     /// # Errors
     /// Those of the stages. What is finished stays finished; run again to go on.
     pub fn run(mut self, observe: &dyn Observe) -> Result<Outcome> {
         let pipeline = self.pipeline;
+        self.check_types()?;
+        let (budget, needed) = (pipeline.run.memory, rss() + train::MARGIN);
+        if self.source.is_some() && needed > budget {
+            return Err(Error::Memory { budget, needed });
+        }
         let mut dir = Directory::open(&pipeline.run.dir)?;
         let engine = LocalEngine::new(pipeline.run.threads)?;
 

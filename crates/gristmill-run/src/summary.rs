@@ -17,7 +17,9 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
     writeln!(
         out,
         "Label `{}`: {} classes, {} features",
-        pipeline.label.column, m.classes, m.features
+        pipeline.label.column,
+        m.classes,
+        thousands(m.features)
     )?;
     writeln!(out)?;
     writeln!(out, "Rows")?;
@@ -103,11 +105,11 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
     let stages: Vec<String> = m
         .stages
         .iter()
-        .map(|s| format!("{} {:.1} s", s.name, s.seconds))
+        .map(|s| format!("{} {:.1}", s.name, s.seconds))
         .collect();
     writeln!(
         out,
-        "{:.1} s ({}); peak memory {} MB",
+        "Seconds: {:.1} ({}).\nPeak memory: {} MB.",
         m.seconds,
         stages.join(", "),
         m.peak_rss_bytes / 1_000_000
@@ -125,7 +127,7 @@ fn metric_name(pipeline: &Pipeline) -> &'static str {
 }
 
 /// `1234567` as `1,234,567`.
-fn thousands(n: u64) -> String {
+pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {

@@ -1,5 +1,6 @@
 //! How a command can fail, and the exit code that says so.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use gristmill_run::Error;
@@ -63,6 +64,15 @@ pub fn classify(error: Error) -> Failure {
     }
 }
 
+/// The file that could not be read or written.
+fn file_of(error: &Error) -> Option<&str> {
+    match error {
+        Error::Io { path, .. } | Error::Data(gristmill_data::Error::Io { path, .. }) => Some(path),
+        Error::Learn(gristmill_learn::Error::Io { file, .. }) => Some(file),
+        _ => None,
+    }
+}
+
 impl PipelineFile {
     /// The failure of a session: a problem at its line where it is about one.
     pub fn failure(&self, error: Error) -> Failure {
@@ -72,8 +82,14 @@ impl PipelineFile {
             Error::Memory { .. } => Some(self.problem("run.memory", error.to_string(), "")),
             _ => None,
         };
+        let in_run_dir =
+            file_of(&error).is_some_and(|file| Path::new(file).starts_with(&self.pipeline.run.dir));
         match (problem, classify(error)) {
             (Some(problem), Failure::Input(_)) => problem.into(),
+            (_, Failure::Run(error)) if in_run_dir => Failure::Run(error.context(format!(
+                "cannot work in run.dir = {}; see to its permissions and its space, or set another",
+                self.pipeline.run.dir.display()
+            ))),
             (_, failure) => failure,
         }
     }

@@ -4,11 +4,11 @@
 //! feature's classes are contiguous. Every sum runs over the rows in their order, so that neither blocks nor threads
 //! change a bit: rows are independent in the forward pass, and in the backward pass a thread owns a range of features.
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::real::Real;
 use super::rows::Rows;
+use super::simd::vectorised;
 
 /// Rows whose probabilities are held at a time; at 176 classes of `f32` they fill about a third of a 2 MiB cache.
 pub(crate) const BLOCK_ROWS: usize = 1024;
@@ -93,27 +93,40 @@ impl<F: Real> Block<F> {
 
     /// Probability minus one-hot label, and loss, of every chosen row.
     pub(crate) fn residuals(&mut self, rows: Rows<'_>, weights: &[F], shape: Shape) {
-        self.forward(rows, weights, shape, |margins, label, loss| {
-            *loss = if shape.sets == 1 {
-                sigmoid_residual(margins, label)
-            } else {
-                let at_label = margins[label as usize].to_f64();
-                let log_sum = softmax(margins, shape.sets);
-                margins[label as usize] = margins[label as usize].sub(F::from_f64(1.0));
-                log_sum - at_label
-            };
-        });
+        self.forward(
+            rows,
+            weights,
+            shape,
+            // Inlined here and below, to be compiled for the instruction set of the caller.
+            #[inline(always)]
+            |margins, label, loss| {
+                *loss = if shape.sets == 1 {
+                    sigmoid_residual(margins, label)
+                } else {
+                    let at_label = margins[label as usize].to_f64();
+                    let log_sum = softmax(margins, shape.sets);
+                    margins[label as usize] = margins[label as usize].sub(F::from_f64(1.0));
+                    log_sum - at_label
+                };
+            },
+        );
     }
 
     /// The probabilities of every chosen row. With one set: of the second class.
     pub(crate) fn probabilities(&mut self, rows: Rows<'_>, weights: &[F], shape: Shape) {
-        self.forward(rows, weights, shape, |margins, _, _| {
-            if shape.sets == 1 {
-                margins[0] = sigmoid(margins[0]);
-            } else {
-                softmax(margins, shape.sets);
-            }
-        });
+        self.forward(
+            rows,
+            weights,
+            shape,
+            #[inline(always)]
+            |margins, _, _| {
+                if shape.sets == 1 {
+                    margins[0] = sigmoid(margins[0]);
+                } else {
+                    softmax(margins, shape.sets);
+                }
+            },
+        );
     }
 
     fn forward(
@@ -133,10 +146,14 @@ impl<F: Real> Block<F> {
             .zip(self.losses.par_chunks_mut(FORWARD_ROWS))
             .zip(self.rows.par_chunks(FORWARD_ROWS))
             .for_each(|((margins, losses), chosen)| {
-                Arch::new().dispatch(
+                vectorised(
                     #[inline(always)]
                     || {
-                        for ((m, loss), r) in margins.chunks_exact_mut(stride).zip(losses).zip(chosen) {
+                        for ((m, loss), r) in margins
+                            .chunks_exact_mut(stride)
+                            .zip(losses.iter_mut())
+                            .zip(chosen)
+                        {
                             let r = *r as usize;
                             let (indices, values) = rows.row(r);
                             margins_of(indices, values, weights, stride, m);
@@ -163,7 +180,7 @@ impl<F: Real> Block<F> {
             .for_each(|(range, gradient)| {
                 let from = (range * width) as u32;
                 let to = from + (gradient.len() / stride) as u32;
-                Arch::new().dispatch(
+                vectorised(
                     #[inline(always)]
                     || {
                         for (residual, r) in self.residuals.chunks_exact(stride).zip(&self.rows) {
@@ -186,9 +203,8 @@ impl<F: Real> Block<F> {
 /// `margins = intercepts + values * weights[indices]`, tile by tile so that the sums stay in registers.
 #[inline(always)]
 fn margins_of<F: Real>(indices: &[u32], values: &[f32], weights: &[F], stride: usize, margins: &mut [F]) {
-    let intercepts = &weights[weights.len() - stride..];
     if stride == 1 {
-        let mut sum = intercepts[0];
+        let mut sum = weights[weights.len() - 1];
         for (index, value) in indices.iter().zip(values) {
             sum = weights[*index as usize].mul_add(F::from_f32(*value), sum);
         }
@@ -196,13 +212,15 @@ fn margins_of<F: Real>(indices: &[u32], values: &[f32], weights: &[F], stride: u
         return;
     }
     let mut at = 0;
-    while at + TILE <= stride {
-        tile::<F, TILE>(indices, values, weights, stride, at, intercepts, margins);
-        at += TILE;
-    }
     while at < stride {
-        tile::<F, PAD>(indices, values, weights, stride, at, intercepts, margins);
-        at += PAD;
+        // As many classes at once as fit the registers: the entries are read again for each tile.
+        match stride - at {
+            8 => tile::<F, 8>(indices, values, weights, stride, at, margins),
+            16 => tile::<F, 16>(indices, values, weights, stride, at, margins),
+            24 => tile::<F, 24>(indices, values, weights, stride, at, margins),
+            _ => tile::<F, TILE>(indices, values, weights, stride, at, margins),
+        }
+        at += TILE;
     }
 }
 
@@ -213,9 +231,9 @@ fn tile<F: Real, const N: usize>(
     weights: &[F],
     stride: usize,
     at: usize,
-    intercepts: &[F],
     margins: &mut [F],
 ) {
+    let intercepts = &weights[weights.len() - stride..];
     let mut sums = [F::default(); N];
     sums.copy_from_slice(&intercepts[at..at + N]);
     for (index, value) in indices.iter().zip(values) {

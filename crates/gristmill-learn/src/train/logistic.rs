@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::kernel::Shape;
 use super::lbfgs::{Lbfgs, Step, Stop};
 use super::real::Real;
+use super::simd::vectorised;
 use super::summary::Subset;
 use crate::settings::LogisticSettings;
 
@@ -180,16 +180,19 @@ impl<F: Real> Fit<F> {
                 let from = chunk * CHUNK_FEATURES;
                 let weights = &self.weights[from * stride..];
                 let deviations = &self.subset.deviation[from..];
-                Arch::new().dispatch(|| {
-                    let mut penalty = 0.0;
-                    let rows = gradient
-                        .chunks_exact_mut(stride)
-                        .zip(weights.chunks_exact(stride));
-                    for ((gradient, weights), deviation) in rows.zip(deviations) {
-                        penalty += self.finish_feature(gradient, weights, *deviation, over_n);
-                    }
-                    penalty
-                })
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        let mut penalty = 0.0;
+                        let rows = gradient
+                            .chunks_exact_mut(stride)
+                            .zip(weights.chunks_exact(stride));
+                        for ((gradient, weights), deviation) in rows.zip(deviations) {
+                            penalty += self.finish_feature(gradient, weights, *deviation, over_n);
+                        }
+                        penalty
+                    },
+                )
             })
             .collect();
         penalties.iter().sum()

@@ -7,6 +7,7 @@ pub(crate) mod real;
 pub(crate) mod rows;
 pub(crate) mod scan;
 pub mod search;
+pub(crate) mod simd;
 pub(crate) mod summary;
 pub mod trainer;
 pub(crate) mod vector;

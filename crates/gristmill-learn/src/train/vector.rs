@@ -1,9 +1,9 @@
 //! Vector arithmetic over long slices, on every thread of the pool, with one fixed order of reduction.
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::real::Real;
+use super::simd::vectorised;
 
 /// Elements per chunk. Sums are taken within chunks and then over chunks in order, so that the number of threads
 /// changes nothing.
@@ -14,7 +14,12 @@ const LANES: usize = 8;
 
 /// The inner product, accumulated in `f64`.
 pub(crate) fn dot<F: Real>(a: &[F], b: &[F]) -> f64 {
-    let partial = |(a, b): (&[F], &[F])| Arch::new().dispatch(|| dot_chunk(a, b));
+    let partial = |(a, b): (&[F], &[F])| {
+        vectorised(
+            #[inline(always)]
+            || dot_chunk(a, b),
+        )
+    };
     if a.len() <= CHUNK {
         return partial((a, b));
     }
@@ -51,22 +56,26 @@ pub(crate) fn norm<F: Real>(a: &[F]) -> f64 {
 /// `y += alpha * x`.
 pub(crate) fn axpy<F: Real>(alpha: f64, x: &[F], y: &mut [F]) {
     let alpha = F::from_f64(alpha);
-    for_chunks(y, x, |y, x| {
-        for (y, x) in y.iter_mut().zip(x) {
-            *y = x.mul_add(alpha, *y);
-        }
-    });
+    for_chunks(
+        y,
+        x,
+        #[inline(always)]
+        |y, x| {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = x.mul_add(alpha, *y);
+            }
+        },
+    );
 }
 
 /// `y = alpha * y`.
 pub(crate) fn scale<F: Real>(alpha: f64, y: &mut [F]) {
     let alpha = F::from_f64(alpha);
     y.par_chunks_mut(CHUNK).for_each(|y| {
-        Arch::new().dispatch(|| {
-            for y in y.iter_mut() {
-                *y = y.mul(alpha);
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || y.iter_mut().for_each(|y| *y = y.mul(alpha)),
+        );
     });
 }
 
@@ -74,7 +83,12 @@ pub(crate) fn scale<F: Real>(alpha: f64, y: &mut [F]) {
 pub(crate) fn for_chunks<F: Real>(y: &mut [F], x: &[F], work: impl Fn(&mut [F], &[F]) + Sync + Copy) {
     y.par_chunks_mut(CHUNK)
         .zip(x.par_chunks(CHUNK))
-        .for_each(|(y, x)| Arch::new().dispatch(|| work(y, x)));
+        .for_each(|(y, x)| {
+            vectorised(
+                #[inline(always)]
+                || work(y, x),
+            );
+        });
 }
 
 #[cfg(test)]

@@ -56,6 +56,11 @@ impl LocalEngine {
         })
     }
 
+    /// Runs `work` on the engine's threads.
+    pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.pool.install(work)
+    }
+
     /// Lets the engine keep up to `bytes` of decoded rows between scans of one table. 0 keeps none.
     pub fn set_cache(&self, bytes: u64) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, io};
 use crate::event::{Event, Observe};
 use crate::settings::Pipeline;
+use crate::summary::thousands;
 
 /// The fit of a pipeline.
 pub(crate) fn estimator(pipeline: &Pipeline) -> FitPipeline {
@@ -54,7 +55,7 @@ pub(crate) fn run(
     }
     let seconds = teller.finish(format!(
         "{} features, {} classes",
-        fitted.assembler.width(),
+        thousands(u64::from(fitted.assembler.width())),
         fitted.assembler.classes().len()
     ));
     Ok((fitted, seconds))

@@ -10,6 +10,7 @@ use super::Teller;
 use crate::error::Result;
 use crate::event::{Event, Observe};
 use crate::settings::Pipeline;
+use crate::summary::thousands;
 
 /// The identity of the dataset that a pipeline makes from columns like these.
 pub(crate) fn identity(pipeline: &Pipeline, schema: &arrow::datatypes::Schema) -> Result<DatasetIdentity> {
@@ -70,8 +71,15 @@ pub(crate) async fn run(
     };
     let pulled = pull(source, identity, dir, Pace::new(pipeline.batch_rows), &mut tell).await?;
     let seconds = teller.finish(format!(
-        "{} rows read in {} batches, {} kept",
-        pulled.totals.rows_read, pulled.totals.batches_read, pulled.totals.rows_kept
+        "{} rows read in {} {}, {} kept",
+        thousands(pulled.totals.rows_read),
+        thousands(pulled.totals.batches_read),
+        if pulled.totals.batches_read == 1 {
+            "batch"
+        } else {
+            "batches"
+        },
+        thousands(pulled.totals.rows_kept)
     ));
     Ok((pulled, seconds))
 }

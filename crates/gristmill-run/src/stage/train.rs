@@ -55,10 +55,12 @@ pub(crate) fn run(
     let teller = Teller::start(observe, "train", "scans", None);
     let budget = pipeline.run.memory;
     let used = rss();
-    if used >= budget {
-        return Err(Error::Memory { budget, used });
+    let one_model = size.bytes_per_model(&pipeline.model) + size.summary_bytes(pipeline.search.folds);
+    let needed = used + MARGIN + one_model;
+    if needed > budget {
+        return Err(Error::Memory { budget, needed });
     }
-    let plan = Plan::new(budget, used, size.bytes_per_model(&pipeline.model), features)?;
+    let plan = Plan::new(budget, used, one_model, features)?;
     engine.set_cache(plan.cache);
     if plan.cache == 0 {
         observe.event(Event::Detail(
@@ -68,7 +70,7 @@ pub(crate) fn run(
     let mut trainer = logistic_search(&pipeline.model, &pipeline.search, size, plan.models)?;
     let mut answer = None;
     let trained = loop {
-        match trainer.next(answer.take())? {
+        match engine.install(|| trainer.next(answer.take()))? {
             Next::Scan(pass) => answer = Some(engine.fold(features, pass.as_ref(), &|_| {})?),
             Next::Done(trained) => break trained,
         }

@@ -10,6 +10,7 @@ use super::Teller;
 use crate::engine::{Engine, FINGERPRINT, LEFT_OUT};
 use crate::error::Result;
 use crate::event::Observe;
+use crate::summary::thousands;
 
 /// Writes the features; returns them with what was left out and the seconds that took.
 pub(crate) fn run(
@@ -23,7 +24,7 @@ pub(crate) fn run(
     let teller = Teller::start(observe, "transform", "rows", Some(dataset.rows));
     let progress = |done| teller.progress(done, String::new());
     let (features, left_out) = engine.map(dataset, assembler, into, fingerprint, &progress)?;
-    let seconds = teller.finish(format!("{} rows of features", features.rows));
+    let seconds = teller.finish(format!("{} rows of features", thousands(features.rows)));
     Ok((features, left_out, seconds))
 }
 

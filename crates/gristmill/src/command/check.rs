@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use gristmill_run::Session;
 use gristmill_run::check::Check;
+use gristmill_run::{Error, Session};
 
 use super::open;
 use crate::args::CheckArgs;
@@ -22,14 +22,8 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
     printer.data(&text)?;
     match check.memory {
         Some(memory) if !memory.holds() => {
-            let needed = memory.base + memory.model;
-            let message = format!(
-                "run.memory = {} cannot hold the training, which needs {} at least",
-                bytes(memory.budget),
-                bytes(needed)
-            );
-            let help = "raise it, lower model.history, or have fewer features (bits, min_count)";
-            Err(file.problem("run.memory", message, help).into())
+            let (budget, needed) = (memory.budget, memory.base + memory.model);
+            Err(file.failure(Error::Memory { budget, needed }))
         }
         _ => Ok(()),
     }

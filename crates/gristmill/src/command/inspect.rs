@@ -1,16 +1,22 @@
 //! `gristmill inspect`: what is in a model or a dataset, and where it came from.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use gristmill_data::batch::ledger::Ledger;
 use gristmill_data::table::TableVersion;
-use gristmill_learn::bundle::Bundle;
+use gristmill_learn::bundle::{Bundle, Provenance};
+use gristmill_learn::evaluate::Scores;
+use gristmill_learn::split::SPLIT_NAMES;
 use gristmill_learn::transform::Assembler;
+use gristmill_run::metrics::{Best, Rows};
 use gristmill_run::predict::bundle_file;
+use serde::Deserialize;
 
 use crate::args::InspectArgs;
+use crate::diagnose::{WIDTH, wrap};
 use crate::failure::{Failure, classify};
 use crate::printer::{Printer, thousands};
 
@@ -22,6 +28,11 @@ pub(super) fn run(args: &InspectArgs, printer: &Printer) -> Result<(), Failure> 
     }
     let text = if path.join("_delta_log").is_dir() {
         dataset(path)
+    } else if path.is_dir() && !bundle_file(path).exists() {
+        return Err(Failure::Input(anyhow!(
+            "{} holds neither a model nor a dataset; a run writes them to the folders model and dataset in its own",
+            path.display()
+        )));
     } else {
         model(path)
     }?;
@@ -32,13 +43,43 @@ fn model(path: &Path) -> Result<String, Failure> {
     let file = bundle_file(path);
     let bundle = Bundle::read(&file).map_err(|e| classify(e.into()))?;
     let assembler = Assembler::from_specs(&bundle.steps).map_err(|e| classify(e.into()))?;
+    let scored = Scored::of(&bundle.provenance).map_err(|error| {
+        let why = format!("its provenance does not read as this version's: {error}");
+        Failure::Input(anyhow!(
+            "{} is not a readable gristmill model: {why}",
+            file.display()
+        ))
+    })?;
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = write_model(&mut text, &file, &bundle, &assembler);
+    let _ = write_model(&mut text, &file, &bundle, &assembler, &scored);
     Ok(text)
 }
 
-fn write_model(out: &mut String, file: &Path, bundle: &Bundle, assembler: &Assembler) -> std::fmt::Result {
+/// The parts of a model's provenance that are [`gristmill_run::metrics`].
+struct Scored {
+    rows: Rows,
+    best: Best,
+    splits: BTreeMap<String, Scores>,
+}
+
+impl Scored {
+    fn of(from: &Provenance) -> serde_json::Result<Self> {
+        Ok(Self {
+            rows: Rows::deserialize(&from.rows)?,
+            best: Best::deserialize(&from.best)?,
+            splits: BTreeMap::deserialize(&from.metrics)?,
+        })
+    }
+}
+
+fn write_model(
+    out: &mut String,
+    file: &Path,
+    bundle: &Bundle,
+    assembler: &Assembler,
+    scored: &Scored,
+) -> std::fmt::Result {
     let from = &bundle.provenance;
     writeln!(out, "Model     {}", file.display())?;
     writeln!(
@@ -65,16 +106,47 @@ fn write_model(out: &mut String, file: &Path, bundle: &Bundle, assembler: &Assem
     let classes = assembler.classes();
     let shown: Vec<&str> = classes.iter().take(8).map(String::as_str).collect();
     let more = if classes.len() > shown.len() { ", …" } else { "" };
+    let label = format!("{}: {}{more}", assembler.label().column(), shown.join(", "));
+    let label = wrap(&label, WIDTH - 10).replace('\n', "\n          ");
+    writeln!(out, "Label     {label}")?;
     writeln!(
         out,
-        "Label     {}: {}{more}",
-        assembler.label().column(),
-        shown.join(", ")
+        "Best      reg_param {}, max_iter {}: {} iterations, {}, objective {:.6}",
+        scored.best.reg_param,
+        scored.best.max_iter,
+        scored.best.iterations,
+        if scored.best.converged {
+            "converged"
+        } else {
+            "not converged"
+        },
+        scored.best.objective
     )?;
-    writeln!(out, "Best      {}", from.best)?;
-    writeln!(out, "Rows      {}", from.rows)?;
-    for split in ["train", "validation", "test"] {
-        writeln!(out, "{split:<10}{}", from.metrics[split])?;
+    writeln!(
+        out,
+        "Rows      {} of the {} read",
+        thousands(scored.rows.kept),
+        thousands(scored.rows.read)
+    )?;
+    writeln!(out)?;
+    writeln!(
+        out,
+        "{:<12}{:>10}{:>10}{:>10}{:>10}{:>10}",
+        "Split", "rows", "accuracy", "f1", "macro f1", "log loss"
+    )?;
+    for (name, s) in SPLIT_NAMES
+        .iter()
+        .filter_map(|name| Some((name, scored.splits.get(*name)?)))
+    {
+        writeln!(
+            out,
+            "{name:<12}{:>10}{:>10.4}{:>10.4}{:>10.4}{:>10.4}",
+            thousands(s.rows),
+            s.accuracy,
+            s.f1,
+            s.macro_f1,
+            s.log_loss
+        )?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ mod rows;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
@@ -111,6 +111,16 @@ impl Sqlite {
         format!("q.{}", quoted(&self.columns[self.key].name))
     }
 
+    /// Under some collations texts that differ are equal; their bytes then tell which comes first, so that equal rows
+    /// are neighbours.
+    fn key_order(&self) -> String {
+        let key = self.key_column();
+        match self.columns[self.key].kind.arrow_type() {
+            DataType::Utf8 => format!("{key}, {key} COLLATE BINARY"),
+            _ => key,
+        }
+    }
+
     /// Asks for one value.
     async fn ask(&self, sql: String, parameters: Vec<Value>) -> Result<Option<Value>> {
         let connection = self.connection.clone().lock_owned().await;
@@ -204,7 +214,10 @@ impl Source for Sqlite {
                 ),
             };
             let columns: Vec<String> = self.columns.iter().map(SqliteColumn::selected).collect();
-            let sql = self.select(&columns.join(", "), &format!("WHERE {condition} ORDER BY {key}"));
+            let sql = self.select(
+                &columns.join(", "),
+                &format!("WHERE {condition} ORDER BY {}", self.key_order()),
+            );
             let (columns, schema, key) = (self.columns.clone(), self.schema(), self.key);
             let connection = self.connection.clone().lock_owned().await;
             let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
