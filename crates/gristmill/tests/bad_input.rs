@@ -366,7 +366,7 @@ fn a_budget_too_small() {
     assert!(!place.path("run").exists());
     // Found when the features are known: by the run, and then by the check.
     let sql = format!(
-        "{} UPDATE artist SET country = 'country ' || (id % 60), name = printf('%d %d', id * id * 7919, id * id * id * 31);",
+        "{} UPDATE artist SET country = 'country ' || (id % 90), name = printf('%d %d', id * id * 7919, id * id * id * 31);",
         table(3_000)
     );
     let many = [

@@ -78,7 +78,7 @@ fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result 
     writeln!(out, "Classes  {}", thousands(size.classes as u64))?;
     writeln!(
         out,
-        "Memory   {} a model, {} beside it, of {}: {}",
+        "Memory   {} a model, {} beside it, of {}:\n         {}",
         bytes(memory.model),
         bytes(memory.base),
         bytes(memory.budget),

@@ -111,7 +111,7 @@ fn write_model(
     writeln!(out, "Label     {label}")?;
     writeln!(
         out,
-        "Best      reg_param {}, max_iter {}: {} iterations, {}, objective {:.6}",
+        "Best      reg_param {}, max_iter {}: {} iterations, {}",
         scored.best.reg_param,
         scored.best.max_iter,
         scored.best.iterations,
@@ -119,8 +119,7 @@ fn write_model(
             "converged"
         } else {
             "not converged"
-        },
-        scored.best.objective
+        }
     )?;
     writeln!(
         out,
