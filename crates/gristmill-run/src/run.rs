@@ -235,6 +235,20 @@ impl<'a> Session<'a> {
                 why: "it disappeared".to_owned(),
             })?;
             skip(observe, "pull", "the dataset is complete");
+            let totals = &ledger.record.totals;
+            let fingerprint = totals.hash.to_string();
+            if dir.finished("pull", &fingerprint).is_none() {
+                // The run that completed it was killed before it could note the time.
+                let rows = totals.rows_read;
+                dir.finish(
+                    "pull",
+                    FinishedStage {
+                        fingerprint,
+                        seconds: 0.0,
+                        rows,
+                    },
+                )?;
+            }
             return Ok(Pulled {
                 totals: ledger.record.totals,
                 version: ledger.version,

@@ -45,6 +45,11 @@ fn assert_undisturbed(place: &Place, case: &str) {
     assert_eq!(totals, expected, "{case}");
     let ids: Vec<i64> = (1..=ROWS as i64).filter(|id| !(33..=40).contains(id)).collect();
     assert_eq!(place.ids("run"), ids, "{case}");
+    assert_eq!(
+        place.metrics("run")["stages"].as_array().unwrap().len(),
+        5,
+        "{case}"
+    );
     assert!(
         place.model("run") == UNDISTURBED.model("run"),
         "{case}: another model"
