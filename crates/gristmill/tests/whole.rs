@@ -255,12 +255,13 @@ fn predict(place: &Place) {
     for batch in &labelled {
         let names = ["prediction", "prediction_2", "prediction_3"].map(|name| batch[name].as_string::<i32>());
         let p = ["probability", "probability_2", "probability_3"]
-            .map(|name| batch[name].as_primitive::<Float64Type>().values());
+            .map(|name| batch[name].as_primitive::<Float64Type>());
         for row in 0..batch.num_rows() {
-            assert!(p[0][row] >= p[1][row] && p[1][row] >= p[2][row] && p[2][row] >= 0.0);
-            assert!(p[0][row] + p[1][row] + p[2][row] <= 1.0 + 1e-12);
-            assert!(names[0].value(row) != names[1].value(row) && names[1].value(row) != names[2].value(row));
-            right += usize::from(names[0].value(row) == batch["country"].as_string::<i32>().value(row));
+            let p = p.map(|place| place.value(row));
+            assert!(p[0] >= p[1] && p[1] >= p[2] && p[2] >= 0.0 && p.iter().sum::<f64>() <= 1.0 + 1e-12);
+            let names = names.map(|place| place.value(row));
+            assert!(names[0] != names[1] && names[1] != names[2] && names[0] != names[2]);
+            right += usize::from(names[0] == batch["country"].as_string::<i32>().value(row));
         }
         read += batch.num_rows();
     }

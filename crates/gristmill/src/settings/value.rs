@@ -63,7 +63,7 @@ pub(super) fn nearest<'c>(given: &str, candidates: impl IntoIterator<Item = &'c 
     let mut best: Option<(f64, &str)> = None;
     for candidate in candidates {
         let score = strsim::normalized_damerau_levenshtein(&given, &plain(candidate));
-        if score >= 0.5 && best.is_none_or(|(most, _)| score > most) {
+        if score > 0.5 && best.is_none_or(|(most, _)| score > most) {
             best = Some((score, candidate));
         }
     }
