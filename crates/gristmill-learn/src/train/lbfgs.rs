@@ -1,19 +1,18 @@
-//! Limited-memory BFGS with a strong-Wolfe line search, as a state machine that asks for function values.
+//! Limited-memory BFGS, as a state machine that asks for function values.
 //!
-//! Algorithms 7.4, 7.5, 3.5 and 3.6 of Nocedal & Wright, "Numerical Optimization" (2006). The convergence tests are
-//! those of Breeze's `FirstOrderMinimizer`, which Spark ML uses: the function value within `tol`, relative to the
-//! first value, of the largest of the last 20; or the gradient's norm within `tol` of the function value.
+//! Algorithms 7.4 and 7.5 of Nocedal & Wright, "Numerical Optimization" (2006). The two-loop recursion runs on inner
+//! products instead of vectors, as in Chen et al., "Large-scale L-BFGS using MapReduce" (2014): memory is then read about
+//! twice an iteration and not four times. The convergence tests are those of Breeze's `FirstOrderMinimizer`, which Spark
+//! ML uses: the function value within `tol`, relative to the first value, of the largest of the last 20; or the
+//! gradient's norm within `tol` of the function value.
 
 use std::collections::VecDeque;
 
+use super::gram::Gram;
+use super::line_search::{LineSearch, Verdict};
 use super::real::Real;
-use super::vector::{axpy, dot, norm, scale};
+use super::vector::{axpy, combine, dot, products};
 
-/// Sufficient decrease and curvature of the strong Wolfe conditions.
-const C1: f64 = 1e-4;
-const C2: f64 = 0.9;
-/// Function evaluations that one line search may spend.
-const MAX_TRIALS: u32 = 30;
 /// Function values looked back at for convergence.
 const VALUE_MEMORY: usize = 20;
 
@@ -50,6 +49,9 @@ pub(crate) struct Lbfgs<F> {
     first_value: f64,
     values: VecDeque<f64>,
     history: VecDeque<Correction<F>>,
+    gram: Gram,
+    /// The direction in terms of the corrections and the gradient.
+    weights: Vec<f64>,
     memory: usize,
     tol: f64,
     max_iter: u32,
@@ -62,7 +64,6 @@ pub(crate) struct Lbfgs<F> {
 struct Correction<F> {
     s: Vec<F>,
     y: Vec<F>,
-    rho: f64,
 }
 
 impl<F: Real> Lbfgs<F> {
@@ -77,6 +78,8 @@ impl<F: Real> Lbfgs<F> {
             first_value: f64::NAN,
             values: VecDeque::with_capacity(VALUE_MEMORY),
             history: VecDeque::with_capacity(memory),
+            gram: Gram::default(),
+            weights: Vec::new(),
             memory,
             tol,
             max_iter,
@@ -123,13 +126,14 @@ impl<F: Real> Lbfgs<F> {
     }
 
     /// Takes the function's value and gradient at the trial.
-    pub(crate) fn tell(&mut self, value: f64, mut gradient: Vec<F>) -> Step {
+    pub(crate) fn tell(&mut self, value: f64, gradient: Vec<F>) -> Step {
         if !self.started {
             self.started = true;
             self.value = value;
             self.first_value = value;
             self.values.push_back(value);
             self.gradient = gradient;
+            self.gram = Gram::new(dot(&self.gradient, &self.gradient));
             if let Some(stop) = self.converged() {
                 return Step::Stopped(stop);
             }
@@ -142,24 +146,13 @@ impl<F: Real> Lbfgs<F> {
             Verdict::GiveUp if !self.history.is_empty() => {
                 // The quadratic model has gone wrong: forget it and try steepest descent once.
                 self.history.clear();
+                self.gram = Gram::new(self.gram.gradient_square());
                 self.new_direction();
                 Step::Trial
             }
             Verdict::GiveUp => Step::Stopped(Stop::NoProgress),
             Verdict::Accept => {
-                let step = self.search.step;
-                axpy(step, &self.direction, &mut self.x);
-                std::mem::swap(&mut self.gradient, &mut gradient);
-                let (new, old) = (&self.gradient, gradient);
-                let mut y = old;
-                super::vector::for_chunks(&mut y, new, |y, g| {
-                    for (y, g) in y.iter_mut().zip(g) {
-                        *y = g.sub(*y);
-                    }
-                });
-                let mut s = std::mem::take(&mut self.direction);
-                scale(step, &mut s);
-                self.remember(s, y);
+                self.accept(gradient);
                 self.value = value;
                 self.values.push_back(value);
                 if self.values.len() > VALUE_MEMORY {
@@ -175,19 +168,30 @@ impl<F: Real> Lbfgs<F> {
         }
     }
 
-    fn remember(&mut self, s: Vec<F>, y: Vec<F>) {
-        let curvature = dot(&s, &y);
-        // A strong-Wolfe step has positive curvature; rounding at the limit of the arithmetic may not.
-        if curvature > 0.0 && curvature.is_finite() {
+    /// Moves to the trial, whose gradient is handed in, and remembers how that changed the gradient.
+    fn accept(&mut self, gradient: Vec<F>) {
+        let step = self.search.step;
+        axpy(step, &self.direction, &mut self.x);
+        // The direction becomes s, the old gradient becomes y: no vector is copied.
+        let mut s = std::mem::take(&mut self.direction);
+        let mut y = std::mem::replace(&mut self.gradient, gradient);
+        let known: Vec<&[F]> = self.corrections().collect();
+        let found = products(step, &mut s, &mut y, &self.gradient, &known);
+        let kept = self.gram.push(step, &self.weights, &found, self.memory);
+        if kept {
             if self.history.len() == self.memory {
-                self.history.pop_front();
+                self.direction = self.history.pop_front().map(|c| c.s).unwrap_or_default();
             }
-            self.history.push_back(Correction {
-                s,
-                y,
-                rho: 1.0 / curvature,
-            });
+            self.history.push_back(Correction { s, y });
+        } else {
+            self.direction = s;
         }
+    }
+
+    /// The basis of the direction but for the gradient: every s, then every y, oldest first.
+    fn corrections(&self) -> impl Iterator<Item = &[F]> {
+        let s = self.history.iter().map(|c| c.s.as_slice());
+        s.chain(self.history.iter().map(|c| c.y.as_slice()))
     }
 
     fn converged(&self) -> Option<Stop> {
@@ -198,171 +202,27 @@ impl<F: Real> Lbfgs<F> {
         if self.values.len() >= 2 && (self.value - largest).abs() <= self.tol * self.first_value.abs() {
             return Some(Stop::ValueConverged);
         }
-        if norm(&self.gradient) <= (self.tol * self.value.abs()).max(1e-8) {
+        if self.gram.gradient_square().sqrt() <= (self.tol * self.value.abs()).max(1e-8) {
             return Some(Stop::GradientConverged);
         }
         None
     }
 
-    /// The two-loop recursion, and a fresh line search along it.
+    /// A fresh direction, and a line search along it.
     fn new_direction(&mut self) {
-        self.direction.clear();
-        self.direction.extend_from_slice(&self.gradient);
-        let d = &mut self.direction;
-        let mut alphas = Vec::with_capacity(self.history.len());
-        for c in self.history.iter().rev() {
-            let alpha = c.rho * dot(&c.s, d);
-            axpy(-alpha, &c.y, d);
-            alphas.push(alpha);
-        }
-        if let Some(last) = self.history.back() {
-            scale(1.0 / (last.rho * dot(&last.y, &last.y)), d);
-        }
-        for (c, alpha) in self.history.iter().zip(alphas.iter().rev()) {
-            let beta = c.rho * dot(&c.y, d);
-            axpy(alpha - beta, &c.s, d);
-        }
-        scale(-1.0, d);
-        let slope = dot(&self.gradient, d);
+        self.weights = self.gram.direction();
+        let mut direction = std::mem::take(&mut self.direction);
+        direction.resize(self.x.len(), F::default());
+        let basis: Vec<&[F]> = self.corrections().chain([self.gradient.as_slice()]).collect();
+        let square = combine(&self.weights, &basis, &mut direction);
+        let slope = dot(&self.gradient, &direction);
+        self.direction = direction;
         let first = if self.history.is_empty() {
-            1.0 / norm(d).max(f64::MIN_POSITIVE)
+            1.0 / square.sqrt().max(f64::MIN_POSITIVE)
         } else {
             1.0
         };
         self.search = LineSearch::new(self.value, slope, first);
-    }
-}
-
-/// What a line search wants next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Evaluate,
-    Accept,
-    GiveUp,
-}
-
-/// A point of the line search: step, value, slope.
-#[derive(Debug, Clone, Copy)]
-struct Point {
-    step: f64,
-    value: f64,
-    slope: f64,
-}
-
-/// Bracketing (`high` unknown), then zooming.
-struct LineSearch {
-    start: Point,
-    low: Point,
-    high: Option<Point>,
-    step: f64,
-    trials: u32,
-}
-
-impl LineSearch {
-    fn new(value: f64, slope: f64, step: f64) -> Self {
-        let start = Point {
-            step: 0.0,
-            value,
-            slope,
-        };
-        Self {
-            start,
-            low: start,
-            high: None,
-            step,
-            trials: 0,
-        }
-    }
-
-    fn tell(&mut self, value: f64, slope: f64) -> Verdict {
-        self.trials += 1;
-        let trial = Point {
-            step: self.step,
-            value,
-            slope,
-        };
-        if self.start.slope >= 0.0 || !self.start.slope.is_finite() {
-            return Verdict::GiveUp;
-        }
-        if !value.is_finite() || !slope.is_finite() {
-            // Overflow far out: come back.
-            self.high = Some(Point {
-                step: self.step,
-                value: f64::INFINITY,
-                slope: f64::INFINITY,
-            });
-            self.step = 0.5 * (self.low.step + self.step);
-            return self.next();
-        }
-        let decreased = value <= self.start.value + C1 * self.step * self.start.slope;
-        if decreased && slope.abs() <= -C2 * self.start.slope {
-            return Verdict::Accept;
-        }
-        match self.high {
-            None if !decreased || (self.trials > 1 && value >= self.low.value) => self.zoom(self.low, trial),
-            None if slope >= 0.0 => self.zoom(trial, self.low),
-            None => {
-                self.low = trial;
-                self.step *= 2.0;
-                self.next()
-            }
-            Some(high) if !decreased || value >= self.low.value => {
-                let _ = high;
-                self.zoom(self.low, trial)
-            }
-            Some(high) => {
-                let high = if slope * (high.step - self.low.step) >= 0.0 {
-                    self.low
-                } else {
-                    high
-                };
-                self.zoom(trial, high)
-            }
-        }
-    }
-
-    fn zoom(&mut self, low: Point, high: Point) -> Verdict {
-        self.low = low;
-        self.high = Some(high);
-        self.step = interpolate(low, high);
-        self.next()
-    }
-
-    fn next(&self) -> Verdict {
-        let width = self
-            .high
-            .map_or(f64::INFINITY, |h| (h.step - self.low.step).abs());
-        if self.trials >= MAX_TRIALS || width <= 1e-12 * self.step.abs() || self.step <= 0.0 {
-            Verdict::GiveUp
-        } else {
-            Verdict::Evaluate
-        }
-    }
-}
-
-/// The minimiser of the cubic through both points (Nocedal & Wright, equation 3.59), kept off the ends of the interval.
-fn interpolate(a: Point, b: Point) -> f64 {
-    let (left, right) = if a.step < b.step {
-        (a.step, b.step)
-    } else {
-        (b.step, a.step)
-    };
-    let middle = 0.5 * (left + right);
-    if !b.value.is_finite() || !b.slope.is_finite() {
-        return middle;
-    }
-    let d1 = a.slope + b.slope - 3.0 * (a.value - b.value) / (a.step - b.step);
-    let square = d1 * d1 - a.slope * b.slope;
-    if square < 0.0 {
-        return middle;
-    }
-    let d2 = (b.step - a.step).signum() * square.sqrt();
-    let step = b.step - (b.step - a.step) * (b.slope + d2 - d1) / (b.slope - a.slope + 2.0 * d2);
-    let margin = 0.1 * (right - left);
-    if step.is_finite() {
-        step.clamp(left + margin, right - margin)
-    } else {
-        middle
     }
 }
 

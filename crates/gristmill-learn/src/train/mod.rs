@@ -1,7 +1,9 @@
 //! Training: trainers that ask for scans, the optimiser, the kernels.
 
+pub(crate) mod gram;
 pub(crate) mod kernel;
 pub(crate) mod lbfgs;
+pub(crate) mod line_search;
 pub(crate) mod logistic;
 pub(crate) mod real;
 pub(crate) mod rows;

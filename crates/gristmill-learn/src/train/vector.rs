@@ -2,12 +2,16 @@
 
 use rayon::prelude::*;
 
+use super::gram::Products;
 use super::real::Real;
 use super::simd::vectorised;
 
 /// Elements per chunk. Sums are taken within chunks and then over chunks in order, so that the number of threads
 /// changes nothing.
 const CHUNK: usize = 1 << 15;
+
+/// Elements per chunk of a sweep over many vectors: what is written stays in the first cache.
+const SWEEP: usize = 1 << 11;
 
 /// Lanes of partial sums inside a chunk, for the vectoriser.
 const LANES: usize = 8;
@@ -48,47 +52,94 @@ fn dot_chunk<F: Real>(a: &[F], b: &[F]) -> f64 {
     sum
 }
 
-/// The Euclidean norm.
-pub(crate) fn norm<F: Real>(a: &[F]) -> f64 {
-    dot(a, a).sqrt()
-}
-
 /// `y += alpha * x`.
 pub(crate) fn axpy<F: Real>(alpha: f64, x: &[F], y: &mut [F]) {
     let alpha = F::from_f64(alpha);
-    for_chunks(
-        y,
-        x,
-        #[inline(always)]
-        |y, x| {
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = x.mul_add(alpha, *y);
-            }
-        },
-    );
-}
-
-/// `y = alpha * y`.
-pub(crate) fn scale<F: Real>(alpha: f64, y: &mut [F]) {
-    let alpha = F::from_f64(alpha);
-    y.par_chunks_mut(CHUNK).for_each(|y| {
-        vectorised(
-            #[inline(always)]
-            || y.iter_mut().for_each(|y| *y = y.mul(alpha)),
-        );
-    });
-}
-
-/// Runs `work` on matching chunks of `y` and `x`, on the pool.
-pub(crate) fn for_chunks<F: Real>(y: &mut [F], x: &[F], work: impl Fn(&mut [F], &[F]) + Sync + Copy) {
     y.par_chunks_mut(CHUNK)
         .zip(x.par_chunks(CHUNK))
         .for_each(|(y, x)| {
             vectorised(
                 #[inline(always)]
-                || work(y, x),
+                || add_scaled(alpha, x, y),
             );
         });
+}
+
+/// `out = sum(weights * basis)`; returns the square of its norm.
+pub(crate) fn combine<F: Real>(weights: &[f64], basis: &[&[F]], out: &mut [F]) -> f64 {
+    let squares: Vec<f64> = out
+        .par_chunks_mut(SWEEP)
+        .enumerate()
+        .map(|(chunk, out)| {
+            let from = chunk * SWEEP;
+            vectorised(
+                #[inline(always)]
+                || {
+                    out.fill(F::default());
+                    for (weight, vector) in weights.iter().zip(basis) {
+                        add_scaled(F::from_f64(*weight), &vector[from..from + out.len()], out);
+                    }
+                    dot_chunk(out, out)
+                },
+            )
+        })
+        .collect();
+    squares.iter().sum()
+}
+
+/// Turns a direction into the correction `s` (times `step`) and the old gradient into `y` (new minus old), and takes
+/// their inner products with each other and with the `known` vectors, in one sweep over memory.
+pub(crate) fn products<F: Real>(
+    step: f64,
+    s: &mut [F],
+    y: &mut [F],
+    gradient: &[F],
+    known: &[&[F]],
+) -> Products {
+    let step = F::from_f64(step);
+    let sums: Vec<Vec<f64>> = s
+        .par_chunks_mut(SWEEP)
+        .zip(y.par_chunks_mut(SWEEP))
+        .zip(gradient.par_chunks(SWEEP))
+        .enumerate()
+        .map(|(chunk, ((s, y), g))| {
+            let from = chunk * SWEEP;
+            vectorised(
+                #[inline(always)]
+                || {
+                    for ((s, y), g) in s.iter_mut().zip(y.iter_mut()).zip(g) {
+                        *s = s.mul(step);
+                        *y = g.sub(*y);
+                    }
+                    let mut sums = Vec::with_capacity(6 + known.len());
+                    for (a, b) in [(&*s, &*s), (s, y), (s, g), (y, y), (y, g), (g, g)] {
+                        sums.push(dot_chunk(a, b));
+                    }
+                    for vector in known {
+                        sums.push(dot_chunk(g, &vector[from..from + g.len()]));
+                    }
+                    sums
+                },
+            )
+        })
+        .collect();
+    let total = |i: usize| sums.iter().map(|chunk| chunk[i]).sum::<f64>();
+    Products {
+        ss: total(0),
+        sy: total(1),
+        sg: total(2),
+        yy: total(3),
+        yg: total(4),
+        gg: total(5),
+        gradient_known: (6..6 + known.len()).map(total).collect(),
+    }
+}
+
+#[inline(always)]
+fn add_scaled<F: Real>(alpha: F, x: &[F], y: &mut [F]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = x.mul_add(alpha, *y);
+    }
 }
 
 #[cfg(test)]

@@ -78,11 +78,13 @@ pub(crate) fn run(
         teller.progress(status.scans, describe(&status));
     };
     engine.set_cache(0);
-    if !trained.converged {
+    // A smaller limit that won the search was chosen for stopping early.
+    let limit = trained.search[trained.best].max_iter;
+    if !trained.converged && pipeline.model.max_iter.iter().all(|other| *other <= limit) {
         observe.event(Event::Warning(format!(
             "the model had not converged after max_iter = {} iterations; \
              raise model.max_iter or model.reg_param if the score still improves with it",
-            trained.search[trained.best].max_iter
+            limit
         )));
     }
     let seconds = teller.finish(format!(
