@@ -308,14 +308,6 @@ fn sigmoid_residual<F: Real>(margins: &mut [F], label: i32) -> f64 {
 mod tests {
     use super::*;
 
-    fn example() -> (Vec<i32>, Vec<i32>, Vec<u32>, Vec<f32>, Vec<u8>) {
-        let labels = vec![0, 2, 1, 2];
-        let offsets = vec![0, 2, 3, 3, 6];
-        let indices = vec![0, 3, 1, 0, 2, 4];
-        let values = vec![1.0, -0.5, 2.0, 0.25, 1.5, -1.0];
-        (labels, offsets, indices, values, vec![0; 4])
-    }
-
     /// Loss by the plain definition.
     fn loss(rows: Rows<'_>, weights: &[f64], shape: Shape) -> f64 {
         let stride = shape.stride();
@@ -342,7 +334,11 @@ mod tests {
 
     #[test]
     fn the_gradient_is_the_derivative_of_the_loss() {
-        let (mut labels, offsets, indices, values, zeros) = example();
+        let mut labels = vec![0, 2, 1, 2];
+        let offsets = [0, 2, 3, 3, 6];
+        let indices = [0, 3, 1, 0, 2, 4];
+        let values = [1.0, -0.5, 2.0, 0.25, 1.5, -1.0];
+        let zeros = [0; 4];
         for sets in [3, 1] {
             if sets == 1 {
                 labels.iter_mut().for_each(|l| *l = i32::from(*l == 2));

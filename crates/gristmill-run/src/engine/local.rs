@@ -70,6 +70,11 @@ impl LocalEngine {
         };
     }
 
+    /// Bytes of decoded rows kept since the last [`LocalEngine::set_cache`]; 0 where they were too many.
+    pub fn cached(&self) -> u64 {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    }
+
     fn fold_whole(
         &self,
         table: &TableVersion,

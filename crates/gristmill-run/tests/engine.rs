@@ -1,0 +1,194 @@
+//! The contract of an engine: the result of one thread in canonical order, to the last bit, however the table is stored.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
+use gristmill_data::table::{PartWriter, TableVersion};
+use gristmill_learn::fit::{FitPipeline, Moments};
+use gristmill_learn::pass::{Accumulate, Grain, Pass};
+use gristmill_learn::settings::{
+    FeatureSettings, Impute, LabelSettings, NumericSettings, Rare, Scale, SplitSettings,
+};
+use gristmill_learn::step::Transformer;
+use gristmill_run::engine::{Engine, FINGERPRINT, LocalEngine};
+
+const ROWS: i64 = 150_000;
+
+/// Rows whose sums depend on their order in the last bits.
+fn rows() -> RecordBatch {
+    let number = |id: i64| ((id * 7_919) % 1_013) as f64 * 0.1 + 1e6 / (id as f64 + 1.0);
+    RecordBatch::try_from_iter([
+        ("id", Arc::new(Int64Array::from_iter_values(0..ROWS)) as _),
+        (
+            "number",
+            Arc::new(Float64Array::from_iter_values((0..ROWS).map(number))) as _,
+        ),
+        (
+            "label",
+            Arc::new(StringArray::from_iter_values(
+                (0..ROWS).map(|id| if id % 3 == 0 { "a" } else { "b" }),
+            )) as _,
+        ),
+    ])
+    .unwrap()
+}
+
+fn table(dir: &Path, rows_per_part: usize) -> TableVersion {
+    let rows = rows();
+    let mut writer = PartWriter::create(dir, rows.schema(), rows_per_part).unwrap();
+    writer.write(&rows).unwrap();
+    writer.finish(vec![]).unwrap()
+}
+
+/// A pass with one accumulator for all rows, whatever another pass says.
+struct Whole(Moments);
+
+impl Pass for Whole {
+    fn columns(&self, schema: &arrow::datatypes::Schema) -> gristmill_learn::Result<Vec<String>> {
+        self.0.columns(schema)
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        self.0.start()
+    }
+
+    fn grain(&self) -> Grain {
+        Grain::Whole
+    }
+}
+
+fn pipeline() -> FitPipeline {
+    let feature = FeatureSettings::Numeric(NumericSettings {
+        column: "number".to_owned(),
+        impute: Impute::Mean,
+        scale: Scale::Standard,
+    });
+    let label = LabelSettings {
+        column: "label".to_owned(),
+        min_rows: 1,
+        rare: Rare::Drop,
+    };
+    let split = SplitSettings {
+        by: "id".to_owned(),
+        train: 0.7,
+        validation: 0.15,
+        test: 0.15,
+        seed: 42,
+    };
+    FitPipeline::new(&[feature], &label, &split, 3)
+}
+
+#[test]
+fn folds_are_the_same_however_the_table_is_cut_and_the_work_is_shared() {
+    let dir = tempfile::tempdir().unwrap();
+    let passes: [Box<dyn Pass>; 3] = [
+        Box::new(Moments::new("number")),
+        Box::new(Whole(Moments::new("number"))),
+        Box::new(pipeline()),
+    ];
+    for (p, pass) in passes.iter().enumerate() {
+        let mut states = Vec::new();
+        for (parts, threads) in [
+            (ROWS as usize, 1),
+            (10_007, 1),
+            (10_007, 2),
+            (70_000, 7),
+            (8_192, 3),
+        ] {
+            let table = table(&dir.path().join(format!("{parts}")), parts);
+            let engine = LocalEngine::new(threads).unwrap();
+            let done = AtomicU64::new(0);
+            let progress = |rows| done.store(rows, Ordering::Relaxed);
+            states.push(engine.fold(&table, pass.as_ref(), &progress).unwrap());
+            assert_eq!(done.load(Ordering::Relaxed), ROWS as u64);
+        }
+        for state in &states[1..] {
+            // Arrow compares floats by their bits.
+            assert_eq!(state, &states[0], "pass {p}");
+        }
+    }
+}
+
+#[test]
+fn kept_rows_and_streamed_rows_give_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = table(dir.path(), 40_000);
+    let pass = Whole(Moments::new("number"));
+    let engine = LocalEngine::new(2).unwrap();
+    let fold = || engine.fold(&table, &pass, &|_| {}).unwrap();
+    let streamed = fold();
+    assert_eq!(engine.cached(), 0);
+
+    engine.set_cache(ROWS as u64 * 9);
+    assert_eq!(fold(), streamed);
+    assert!(engine.cached() >= ROWS as u64 * 8, "{}", engine.cached());
+    // The table is not read again.
+    for file in &table.files {
+        std::fs::rename(&file.path, file.path.with_extension("away")).unwrap();
+    }
+    assert_eq!(fold(), streamed);
+    for file in &table.files {
+        std::fs::rename(file.path.with_extension("away"), &file.path).unwrap();
+    }
+
+    engine.set_cache(ROWS as u64);
+    assert_eq!(fold(), streamed);
+    assert_eq!(engine.cached(), 0);
+    assert_eq!(fold(), streamed);
+}
+
+#[test]
+fn mapped_rows_are_the_same_however_the_table_is_cut_and_the_work_is_shared() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = table(&dir.path().join("source"), 30_000);
+    let fit = pipeline();
+    let state = LocalEngine::new(1).unwrap().fold(&source, &fit, &|_| {}).unwrap();
+    let assembler = fit.fitted(&state).unwrap().assembler;
+    let mut results = Vec::new();
+    for (parts, threads) in [(ROWS as usize, 1), (9_999, 2), (50_000, 5)] {
+        let table = table(&dir.path().join("source"), parts);
+        let engine = LocalEngine::new(threads).unwrap();
+        let into = dir.path().join("features");
+        let (features, left_out) = engine.map(&table, &assembler, &into, "of this", &|_| {}).unwrap();
+        assert_eq!(features.rows, ROWS as u64);
+        assert_eq!(features.metadata[FINGERPRINT], "of this");
+        let reopened = TableVersion::open_parquet(&into).unwrap();
+        assert_eq!(reopened.metadata, features.metadata);
+        let schema = assembler.output_schema(&table.schema).unwrap();
+        let batches: Vec<RecordBatch> = reopened.scan(None, 8192).unwrap().map(Result::unwrap).collect();
+        let rows = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
+        assert_eq!(rows.schema().fields(), schema.fields());
+        results.push((rows, left_out));
+    }
+    assert!(results.iter().all(|r| *r == results[0]));
+}
+
+#[test]
+fn a_failing_pass_ends_the_scan_with_its_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = table(dir.path(), 40_000);
+    let engine = LocalEngine::new(2).unwrap();
+    let missing = engine
+        .fold(&table, &Moments::new("nothing"), &|_| {})
+        .unwrap_err()
+        .to_string();
+    assert!(
+        missing.starts_with("column `nothing` is not in the data"),
+        "{missing}"
+    );
+    std::fs::write(&table.files[2].path, b"not Parquet").unwrap();
+    for pass in [
+        Box::new(Moments::new("number")) as Box<dyn Pass>,
+        Box::new(Whole(Moments::new("number"))),
+    ] {
+        let broken = engine
+            .fold(&table, pass.as_ref(), &|_| {})
+            .unwrap_err()
+            .to_string();
+        assert!(broken.contains("part-000002.parquet"), "{broken}");
+    }
+}
