@@ -130,7 +130,12 @@ impl Bundle {
         let views: Vec<_> = views.collect::<Result<_>>()?;
         let temporary = path.with_extension("partial");
         let metadata = HashMap::from([(KEY.to_owned(), header)]);
+        // The library's file is for its owner's eyes only; a model is as readable as any other new file.
+        let readable = File::create(&temporary)
+            .and_then(|f| f.metadata())
+            .map_err(|e| io(&temporary, e))?;
         safetensors::serialize_to_file(views, Some(metadata), &temporary).map_err(|e| bad(&temporary, e))?;
+        fs::set_permissions(&temporary, readable.permissions()).map_err(|e| io(&temporary, e))?;
         File::open(&temporary)
             .and_then(|f| f.sync_all())
             .map_err(|e| io(&temporary, e))?;

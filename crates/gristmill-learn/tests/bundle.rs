@@ -112,6 +112,18 @@ fn the_same_content_has_the_same_bytes() {
     assert!(!dir.path().join("model.partial").exists());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_model_is_as_readable_as_any_new_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (path, _) = written(dir.path());
+    let other = dir.path().join("other");
+    std::fs::write(&other, b"").unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&path), mode(&other));
+}
+
 #[test]
 fn a_file_cut_short_anywhere_is_refused() {
     let dir = tempfile::tempdir().unwrap();
