@@ -153,7 +153,9 @@ impl LogisticModel {
                 if self.shape.sets == 1 {
                     out.extend([1.0 - p[0].to_f64(), p[0].to_f64()]);
                 } else {
-                    out.extend(p[..self.classes].iter().map(|p| p.to_f64()));
+                    // In single precision they sum to 1 up to its rounding only.
+                    let sum: f64 = p[..self.classes].iter().map(|p| p.to_f64()).sum();
+                    out.extend(p[..self.classes].iter().map(|p| p.to_f64() / sum));
                 }
             }
             from = to;

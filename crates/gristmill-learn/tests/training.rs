@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field};
 use gristmill_learn::Error;
 use gristmill_learn::evaluate::ScorePass;
 use gristmill_learn::model::Coefficients;
-use gristmill_learn::pass::Grain;
+use gristmill_learn::pass::{Grain, Pass};
 use gristmill_learn::settings::{Family, LogisticSettings, Metric, SearchSettings};
 use gristmill_learn::train::{F64_ELEMENTS, Next, Trained, TrainingSize, logistic_search};
 use serde::Deserialize;
@@ -268,7 +268,7 @@ fn the_search_equals_independent_fits() {
                 ..grid()
             };
             let trained = train(&batches, size, &settings, &SEARCH, PLENTY).unwrap();
-            let mut score = gristmill_learn::pass::Pass::start(&ScorePass::new(trained.model));
+            let mut score = ScorePass::new(trained.model).start();
             score.update(&batches[0]).unwrap();
             let confusions = ScorePass::confusions(&score.state().unwrap()).unwrap();
             let f1 = confusions[1].scores().f1;
@@ -312,6 +312,37 @@ fn states_merge_to_the_whole() {
             assert!((l - r).abs() <= 1e-9 * (1.0 + l.abs()) && (l - w).abs() <= 1e-9 * (1.0 + l.abs()));
         }
         answer = Some(whole);
+    }
+}
+
+#[test]
+fn scores_merge_to_the_whole() {
+    let (table, size) = table(600);
+    let model = train(&table.batches(600), size, &settings(0.01), &SEARCH, PLENTY)
+        .unwrap()
+        .model;
+    let pass = ScorePass::new(model);
+    let fold = |range: std::ops::Range<usize>| {
+        let mut accumulator = pass.start();
+        accumulator.update(&table.batch(range)).unwrap();
+        accumulator
+    };
+    let whole = ScorePass::confusions(&fold(0..600).state().unwrap()).unwrap();
+    assert_eq!(whole.iter().map(|c| c.scores().rows).sum::<u64>(), 600);
+    let mut left = fold(0..100);
+    left.merge(&fold(100..350).state().unwrap()).unwrap();
+    left.merge(&fold(350..600).state().unwrap()).unwrap();
+    let mut tail = fold(100..350);
+    tail.merge(&fold(350..600).state().unwrap()).unwrap();
+    let mut right = fold(0..100);
+    right.merge(&tail.state().unwrap()).unwrap();
+    for merged in [left, right] {
+        let mut merged = merged;
+        let confusions = ScorePass::confusions(&merged.state().unwrap()).unwrap();
+        for (merged, whole) in confusions.iter().zip(&whole) {
+            assert_eq!(merged.clone().into_counts(), whole.clone().into_counts());
+            assert!((merged.log_loss_sum() - whole.log_loss_sum()).abs() < 1e-9);
+        }
     }
 }
 

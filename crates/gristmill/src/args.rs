@@ -142,9 +142,9 @@ pub struct PredictArgs {
 /// `gristmill demo`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
-    /// Artists to make up, 1000 at least
-    // Of fewer, too few countries have the rows that the pipeline asks of a class.
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = value_parser!(u64).range(1_000..))]
+    /// Artists to make up, 100 at least
+    // Of fewer, no two countries need have a row to train on.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = value_parser!(u64).range(100..))]
     pub rows: u64,
     /// Where to write the database, the pipeline and the run
     #[arg(long, value_name = "DIR", default_value = "runs/demo")]

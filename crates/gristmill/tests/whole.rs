@@ -377,3 +377,14 @@ fn nobody_reading_the_output_is_no_error() {
         );
     }
 }
+
+#[test]
+fn the_smallest_demo_trains_too() {
+    let place = Place::new();
+    done(place.gristmill("demo --rows 100 --dir demo -q"));
+    assert!(number(&place.metrics("demo/run-100")["classes"]) >= 2);
+    assert_eq!(
+        place.gristmill("demo --rows 99 --dir demo").status.code(),
+        Some(2)
+    );
+}

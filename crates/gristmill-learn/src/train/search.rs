@@ -20,7 +20,7 @@ use crate::settings::{Family, LogisticSettings, Metric, SearchSettings};
 
 /// Models of at most this many coefficients are trained in double precision, larger ones in single. A rule of size
 /// and not of memory, so that the same pipeline gives the same model under any budget.
-pub const F64_ELEMENTS: usize = 1 << 22;
+pub const F64_ELEMENTS: usize = 1 << 18;
 
 /// One point of the grid.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]

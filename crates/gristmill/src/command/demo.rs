@@ -26,7 +26,7 @@ pub(super) fn run(args: &DemoArgs, printer: &Printer) -> Result<(), Failure> {
     let pipeline = dir.join(format!("pipeline-{}.toml", args.rows));
     let run_dir = dir.join(format!("run-{}", args.rows));
     generate(&database, args.rows, printer)?;
-    fs::write(&pipeline, demo::pipeline(&database, &run_dir))
+    fs::write(&pipeline, demo::pipeline(args.rows, &database, &run_dir))
         .with_context(|| format!("cannot write {}", pipeline.display()))
         .map_err(Failure::Run)?;
     let outcome = run_file(&PipelineFile::read(&pipeline)?, printer)?;

@@ -57,9 +57,12 @@ pub fn generate(
     Ok(summary)
 }
 
-/// The demo's pipeline, as TOML, on the database at `database`, with its run directory at `run`.
-pub fn pipeline(database: &Path, run: &Path) -> String {
+/// The demo's pipeline, as TOML, on the database of `rows` artists at `database`, with its run directory at `run`.
+pub fn pipeline(rows: u64, database: &Path, run: &Path) -> String {
+    // Of few artists, few share a country.
+    let min_rows = (rows / 100).clamp(2, 20);
     include_str!("pipeline.toml")
+        .replace("{min_rows}", &min_rows.to_string())
         .replace("{database}", &escaped(database))
         .replace("{run}", &escaped(run))
 }

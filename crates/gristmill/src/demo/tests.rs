@@ -22,7 +22,9 @@ fn demo(rows: u64, seed: u64) -> (TempDir, Connection, DemoSummary) {
 }
 
 fn query() -> String {
-    let file: toml::Table = pipeline(Path::new("a.db"), Path::new("run")).parse().unwrap();
+    let file: toml::Table = pipeline(100_000, Path::new("a.db"), Path::new("run"))
+        .parse()
+        .unwrap();
     file["source"]["query"].as_str().unwrap().to_owned()
 }
 
@@ -240,7 +242,11 @@ fn every_part_of_link_leads_from_parent_to_child() {
 #[tokio::test]
 async fn the_pipeline_is_valid_and_every_column_has_its_type() {
     let (dir, _db, _) = demo(100, 1);
-    let text = pipeline(&dir.path().join("musicbrainz.db"), &dir.path().join("run"));
+    let text = pipeline(
+        100_000,
+        &dir.path().join("musicbrainz.db"),
+        &dir.path().join("run"),
+    );
     let file = PipelineFile::parse(Path::new("pipeline.toml"), &text, &|_| None).unwrap_or_else(|problems| {
         panic!("{}", problems.iter().map(|p| p.render(false)).collect::<String>())
     });
@@ -270,7 +276,7 @@ async fn the_pipeline_is_valid_and_every_column_has_its_type() {
 
 #[test]
 fn the_pipeline_file_takes_any_path() {
-    let file: toml::Table = pipeline(Path::new("/a \"b\"/c.db"), Path::new(r"d\e"))
+    let file: toml::Table = pipeline(100_000, Path::new("/a \"b\"/c.db"), Path::new(r"d\e"))
         .parse()
         .unwrap();
     assert_eq!(file["source"]["url"].as_str(), Some("sqlite:/a \"b\"/c.db"));
