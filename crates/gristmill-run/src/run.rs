@@ -227,8 +227,8 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn pull(&self, dir: &mut Directory, observe: &dyn Observe) -> Result<Pulled> {
-        let Some(source) = &self.source else {
+    fn pull(&mut self, dir: &mut Directory, observe: &dyn Observe) -> Result<Pulled> {
+        let Some(source) = self.source.take() else {
             let ledger = self.block_on(Ledger::read(&dir.dataset()))??;
             let ledger = ledger.ok_or_else(|| Error::State {
                 path: dir.dataset().display().to_string(),
@@ -256,7 +256,7 @@ impl<'a> Session<'a> {
             });
         };
         let (pulled, seconds) =
-            self.block_on(pull::run(source.as_ref(), self.pipeline, &dir.dataset(), observe))??;
+            self.block_on(pull::run(source, self.pipeline, &dir.dataset(), observe))??;
         let fingerprint = pulled.totals.hash.to_string();
         dir.finish(
             "pull",
