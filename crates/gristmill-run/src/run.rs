@@ -55,7 +55,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When the database cannot be reached, or refuses the query or the key.
     pub fn open(pipeline: &'a Pipeline) -> Result<Self> {
-        let runtime = runtime()?;
+        let runtime = runtime(pipeline)?;
         let dir = pipeline.run.dir.join("dataset");
         if let Some(ledger) = runtime.block_on(Ledger::read(&dir))? {
             let schema = runtime.block_on(TableVersion::open_delta(&dir))?.schema;
@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// As [`Session::open`].
     pub fn connect(pipeline: &'a Pipeline) -> Result<Self> {
-        Self::connected(pipeline, runtime()?)
+        Self::connected(pipeline, runtime(pipeline)?)
     }
 
     fn connected(pipeline: &'a Pipeline, runtime: tokio::runtime::Runtime) -> Result<Self> {
@@ -428,9 +428,11 @@ fn write_bundle(
     Ok(bundle.write(&path)?)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+/// Rows are decoded on its threads, one for each connection where there are so many.
+fn runtime(pipeline: &Pipeline) -> Result<tokio::runtime::Runtime> {
+    let threads = pipeline.connections.min(pipeline.run.threads).max(2);
     let built = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(threads)
         .enable_all()
         .build();
     built.map_err(|e| no_runtime(&e.to_string()))

@@ -17,7 +17,7 @@ use crate::batch::encode::Encoder;
 use crate::batch::ledger::{BatchRecord, DatasetIdentity, Totals};
 use crate::batch::plan::Planner;
 use crate::batch::queue::Queue;
-use crate::batch::read::{Message, Readers};
+use crate::batch::read::{End, Message, Readers};
 use crate::batch::retry::Backoff;
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
@@ -173,8 +173,8 @@ async fn read(
                 readers.queue.recorded(committer.next());
             }
             Message::Warning(warning) => committer.warn(warning),
-            Message::Retired(error) => lost = Some(error),
-            Message::Failed(error) => return Err(error),
+            Message::Ended(End::Retired(error)) => lost = Some(error),
+            Message::Ended(End::Failed(error)) => return Err(error),
         }
     }
     if readers.queue.is_done() {

@@ -25,9 +25,15 @@ pub(super) enum Message {
     Batch(EncodedBatch),
     /// Something went wrong that will be tried again, or is done without.
     Warning(String),
-    /// A reader gave up; the others may go on without it.
+    /// Work ended before its time.
+    Ended(End),
+}
+
+/// Why a reader stops.
+pub(super) enum End {
+    /// It has no connection any more; the others may go on without it.
     Retired(Error),
-    /// Nobody can go on.
+    /// What nobody can go on after.
     Failed(Error),
 }
 
@@ -73,8 +79,8 @@ impl Readers {
             messages: messages.clone(),
             encoding: None,
         };
-        if let Err(message) = reader.read_batches().await {
-            let _ = messages.send(message).await;
+        if let Err(end) = reader.read_batches().await {
+            let _ = messages.send(Message::Ended(end)).await;
         }
     }
 
@@ -97,7 +103,7 @@ impl Readers {
 }
 
 impl Reader {
-    async fn read_batches(&mut self) -> Result<(), Message> {
+    async fn read_batches(&mut self) -> Result<(), End> {
         while let Some(source) = self.connected().await? {
             let range = match self.readers.queue.take(source.as_ref()).await {
                 Ok(Some(range)) => range,
@@ -122,7 +128,7 @@ impl Reader {
     }
 
     /// The connection, or a new one to the same snapshot; `None` where there is no work for it, or no way to one.
-    async fn connected(&mut self) -> Result<Option<Arc<dyn Source>>, Message> {
+    async fn connected(&mut self) -> Result<Option<Arc<dyn Source>>, End> {
         if let Some(connection) = self.readers.connection(self.number) {
             return Ok(Some(connection));
         }
@@ -147,7 +153,7 @@ impl Reader {
                     return self
                         .failed
                         .take()
-                        .map_or(Ok(None), |error| Err(Message::Retired(error)));
+                        .map_or(Ok(None), |error| Err(End::Retired(error)));
                 }
             }
         }
@@ -155,15 +161,15 @@ impl Reader {
     }
 
     /// Takes leave of a connection on which something failed, and waits a little.
-    async fn disconnected(&mut self, what: &str, error: Error) -> Result<(), Message> {
+    async fn disconnected(&mut self, what: &str, error: Error) -> Result<(), End> {
         self.readers.set(self.number, None);
         if !error.may_pass() {
-            return Err(Message::Failed(error));
+            return Err(End::Failed(error));
         }
         self.wait(what, error).await
     }
 
-    async fn wait(&mut self, what: &str, error: Error) -> Result<(), Message> {
+    async fn wait(&mut self, what: &str, error: Error) -> Result<(), End> {
         if self.backoff.is_first() {
             let warning = Message::Warning(format!("{what}: {error}; trying again"));
             let _ = self.messages.send(warning).await;
@@ -173,7 +179,7 @@ impl Reader {
             again = self.backoff.wait() => if !again {
                 let warning = Message::Warning(format!("{what}: {error}; one connection less"));
                 let _ = self.messages.send(warning).await;
-                return Err(Message::Retired(error));
+                return Err(End::Retired(error));
             },
         }
         self.failed = Some(error);
@@ -213,11 +219,11 @@ impl Reader {
             let message = match encoding.await {
                 Ok(Ok(Some(batch))) => Message::Batch(batch),
                 Ok(Ok(None)) => return,
-                Ok(Err(error)) => Message::Failed(error),
-                Err(stopped) => Message::Failed(Error::Stopped {
+                Ok(Err(error)) => Message::Ended(End::Failed(error)),
+                Err(stopped) => Message::Ended(End::Failed(Error::Stopped {
                     what: format!("batch {number}"),
                     why: stopped.to_string(),
-                }),
+                })),
             };
             let _ = messages.send(message).await;
         }));
