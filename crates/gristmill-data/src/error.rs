@@ -25,6 +25,22 @@ pub enum Error {
         /// What the driver said.
         why: String,
     },
+    /// The database does not answer, or broke off; it may answer later.
+    #[error("cannot connect to {url}: {why}")]
+    Unavailable {
+        /// The URL, redacted.
+        url: String,
+        /// What the driver or the server said.
+        why: String,
+    },
+    /// The snapshot that another connection was to read from is there no longer.
+    #[error("{url} no longer holds the snapshot that was read from: {why}")]
+    SnapshotGone {
+        /// The URL, redacted.
+        url: String,
+        /// What the server said.
+        why: String,
+    },
     /// The database refused the query.
     #[error("the database refused source.query: {why}")]
     Query {
@@ -116,6 +132,20 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There is no space left for a file.
+    #[error("{path}: the disk is full; make room and run again, which goes on after what was committed")]
+    DiskFull {
+        /// The file.
+        path: String,
+    },
+    /// Work stopped that should not have.
+    #[error("{what} stopped: {why}")]
+    Stopped {
+        /// The work.
+        what: String,
+        /// Why, if that is known.
+        why: String,
+    },
     /// The Delta log refused an operation.
     #[error(transparent)]
     Delta(#[from] deltalake_core::DeltaTableError),
@@ -125,4 +155,11 @@ pub enum Error {
     /// Arrow refused an operation.
     #[error(transparent)]
     Arrow(#[from] ArrowError),
+}
+
+impl Error {
+    /// Whether the same may succeed later, on another connection.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::SnapshotGone { .. })
+    }
 }

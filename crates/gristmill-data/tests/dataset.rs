@@ -102,9 +102,18 @@ impl Case {
         )?;
         let pace = Pace {
             batch_rows,
+            connections: 2,
             commit_every,
         };
-        pull(source.as_ref(), identity, &self.dataset(name), pace, progress).await
+        pull(
+            source,
+            &self.source,
+            identity,
+            &self.dataset(name),
+            pace,
+            progress,
+        )
+        .await
     }
 
     /// Pulls until so many batches are committed, and is cut off there.
@@ -303,7 +312,7 @@ async fn a_complete_dataset_is_left_as_it_is() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn going_on_from_another_snapshot_is_said() {
     let case = Case::artists();
     case.pull_cut_off("dataset", 20, 2).await;
@@ -589,7 +598,9 @@ async fn every_type_survives_the_table() {
             .unwrap();
         let rows =
             RecordBatch::try_new(schema.clone(), vec![arrow::array::new_null_array(&kind, 2)]).unwrap();
-        let file = appender.write(0, &rows).unwrap();
+        let mut writer = appender.files().create(0).unwrap();
+        writer.write(&rows).unwrap();
+        let file = writer.finish().unwrap();
         let mut record = Record::default();
         record.totals.rows_kept = 2;
         appender.commit(&record, &[file]).await.unwrap();

@@ -591,9 +591,9 @@ async fn postgres_rows_come_from_one_snapshot_by_the_index() {
     for (key, expected) in [("id", 20_000), ("name", 20_001)] {
         let source = source(&server.url(), "SELECT * FROM indexed", key).await;
         let name = source.snapshot();
-        let mut planner = gristmill_data::batch::Planner::new(source.as_ref(), 500, None, 0);
+        let mut planner = gristmill_data::batch::Planner::new(500, None, 0);
         let mut rows = 0;
-        while let Some(range) = planner.next().await.unwrap() {
+        while let Some(range) = planner.next(source.as_ref()).await.unwrap() {
             if range.number == 3 {
                 server.execute("INSERT INTO indexed VALUES (0, '0'), (15000, '15000'); DELETE FROM indexed WHERE id = (SELECT max(id) FROM indexed)");
             }

@@ -68,9 +68,9 @@ impl Session<'_> {
         let source = self.source()?;
         let (estimated_rows, ranges, more_ranges) = self.block_on(async {
             let estimated_rows = source.estimated_rows().await?;
-            let mut planner = Planner::new(source, pipeline.batch_rows, None, 0);
+            let mut planner = Planner::new(pipeline.batch_rows, None, 0);
             let mut ranges = Vec::new();
-            while let Some(range) = planner.next().await? {
+            while let Some(range) = planner.next(source).await? {
                 if ranges.len() == SHOWN_RANGES {
                     return Ok((estimated_rows, ranges, true));
                 }

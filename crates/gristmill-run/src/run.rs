@@ -55,7 +55,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When the database cannot be reached, or refuses the query or the key.
     pub fn open(pipeline: &'a Pipeline) -> Result<Self> {
-        let runtime = runtime()?;
+        let runtime = runtime(pipeline)?;
         let dir = pipeline.run.dir.join("dataset");
         if let Some(ledger) = runtime.block_on(Ledger::read(&dir))? {
             let schema = runtime.block_on(TableVersion::open_delta(&dir))?.schema;
@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// As [`Session::open`].
     pub fn connect(pipeline: &'a Pipeline) -> Result<Self> {
-        Self::connected(pipeline, runtime()?)
+        Self::connected(pipeline, runtime(pipeline)?)
     }
 
     fn connected(pipeline: &'a Pipeline, runtime: tokio::runtime::Runtime) -> Result<Self> {
@@ -227,8 +227,8 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn pull(&self, dir: &mut Directory, observe: &dyn Observe) -> Result<Pulled> {
-        let Some(source) = &self.source else {
+    fn pull(&mut self, dir: &mut Directory, observe: &dyn Observe) -> Result<Pulled> {
+        let Some(source) = self.source.take() else {
             let ledger = self.block_on(Ledger::read(&dir.dataset()))??;
             let ledger = ledger.ok_or_else(|| Error::State {
                 path: dir.dataset().display().to_string(),
@@ -256,7 +256,7 @@ impl<'a> Session<'a> {
             });
         };
         let (pulled, seconds) =
-            self.block_on(pull::run(source.as_ref(), self.pipeline, &dir.dataset(), observe))??;
+            self.block_on(pull::run(source, self.pipeline, &dir.dataset(), observe))??;
         let fingerprint = pulled.totals.hash.to_string();
         dir.finish(
             "pull",
@@ -428,9 +428,11 @@ fn write_bundle(
     Ok(bundle.write(&path)?)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+/// Rows are decoded on its threads, one for each connection where there are so many.
+fn runtime(pipeline: &Pipeline) -> Result<tokio::runtime::Runtime> {
+    let threads = pipeline.connections.min(pipeline.run.threads).max(2);
     let built = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(threads)
         .enable_all()
         .build();
     built.map_err(|e| no_runtime(&e.to_string()))

@@ -16,6 +16,8 @@ pub struct Pipeline {
     pub source: SourceSettings,
     /// `[batches] rows`. Default 50,000.
     pub batch_rows: u64,
+    /// `[batches] connections`. Default 2.
+    pub connections: usize,
     /// `[clean]`.
     pub clean: CleanSettings,
     /// Every `[[feature]]`, in order.

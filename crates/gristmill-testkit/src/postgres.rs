@@ -23,12 +23,20 @@ pub struct TempPostgres {
     guard: Child,
 }
 
-/// Starts the server and ends it when standard input closes, which the death of the test does too.
+/// Starts the server, starts it anew on each line of standard input, and ends it when that closes, which the death of the
+/// test does too.
 const GUARD: &str = r#"
 dir=$1; shift
-"$@" </dev/null >"$dir/log" 2>&1 &
-server=$!
-read -r _
+start() {
+    "$@" </dev/null >>"$dir/log" 2>&1 &
+    server=$!
+}
+start "$@"
+while read -r _; do
+    kill -QUIT $server
+    wait $server
+    start "$@"
+done
 kill -QUIT $server
 wait $server
 rm -rf "$dir"
@@ -142,6 +150,28 @@ impl TempPostgres {
             std::thread::sleep(Duration::from_millis(5));
         }
         Err(log())
+    }
+
+    /// Breaks the server off as a crash does, and starts it again; returns when it is ready.
+    pub fn restart(&self) {
+        let state = || {
+            let state = fs::read_to_string(self.dir.join("data/postmaster.pid")).unwrap_or_default();
+            let mut lines = state.lines().map(|line| line.trim().to_owned());
+            (lines.next(), lines.nth(6))
+        };
+        let (before, _) = state();
+        let mut guard = self.guard.stdin.as_ref().expect("a pipe");
+        writeln!(guard).expect("the guard of the server");
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(60) {
+            let (now, ready) = state();
+            if now != before && ready.is_some_and(|ready| ready == "ready") {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        panic!("PostgreSQL did not start again: {log}");
     }
 
     /// The URL of the superuser, without a password, over TCP.

@@ -17,6 +17,19 @@ fn a_server_starts_answers_and_goes() {
 }
 
 #[test]
+fn a_server_starts_again_with_its_data() {
+    let server = TempPostgres::start();
+    server.execute("CREATE TABLE t AS SELECT 7 AS n");
+    let started = server.execute("SELECT pg_postmaster_start_time()");
+    server.restart();
+    assert_ne!(server.execute("SELECT pg_postmaster_start_time()"), started);
+    assert_eq!(server.execute("SELECT n FROM t"), "7");
+    let data = server.execute("SHOW data_directory");
+    drop(server);
+    assert!(!Path::new(&data).exists());
+}
+
+#[test]
 #[should_panic(expected = "syntax error")]
 fn wrong_sql_fails_the_test() {
     TempPostgres::shared().execute("SELEC 1");

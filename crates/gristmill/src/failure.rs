@@ -48,7 +48,15 @@ pub fn classify(error: Error) -> Failure {
     let input = match &error {
         Error::Data(e) => !matches!(
             e,
-            Data::Connect { .. } | Data::Io { .. } | Data::Delta(_) | Data::Parquet(_) | Data::Arrow(_)
+            Data::Connect { .. }
+                | Data::Unavailable { .. }
+                | Data::SnapshotGone { .. }
+                | Data::Io { .. }
+                | Data::DiskFull { .. }
+                | Data::Stopped { .. }
+                | Data::Delta(_)
+                | Data::Parquet(_)
+                | Data::Arrow(_)
         ),
         Error::Learn(e) => !matches!(
             e,
@@ -67,7 +75,10 @@ pub fn classify(error: Error) -> Failure {
 /// The file that could not be read or written.
 fn file_of(error: &Error) -> Option<&str> {
     match error {
-        Error::Io { path, .. } | Error::Data(gristmill_data::Error::Io { path, .. }) => Some(path),
+        Error::Io { path, .. }
+        | Error::Data(gristmill_data::Error::Io { path, .. } | gristmill_data::Error::DiskFull { path }) => {
+            Some(path)
+        }
         Error::Learn(gristmill_learn::Error::Io { file, .. }) => Some(file),
         _ => None,
     }

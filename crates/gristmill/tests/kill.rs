@@ -4,12 +4,15 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use gristmill_data::failpoint::FAILPOINTS;
+use gristmill_testkit::TempPostgres;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -147,4 +150,97 @@ fn kills_at_any_time() {
         }
     }
     assert!(killed > 0);
+}
+
+/// Kills runs of four readers on PostgreSQL, so many in all, at random times of the pull.
+fn kill_four_readers(kills: u32) {
+    const ROWS: u64 = 600;
+    let server = TempPostgres::start();
+    server.execute(&table(ROWS));
+    let url = format!("url = \"{}\"", server.url());
+    let edits = [
+        ("url = \"sqlite:data.db\"", url.as_str()),
+        ("rows = 25", "rows = 8\nconnections = 4"),
+        (
+            "reg_param = [0.01, 0.1]\nmax_iter = 5",
+            "reg_param = 0.1\nmax_iter = 1",
+        ),
+        (
+            "[[feature]]",
+            "[clean]\nfilter = \"id NOT BETWEEN 33 AND 40\"\n\n[[feature]]",
+        ),
+    ];
+    let new = || {
+        let place = Place::new();
+        place.write("pipeline.toml", pipeline(&edits));
+        place
+    };
+    let undisturbed = new();
+    let started = std::time::Instant::now();
+    undisturbed.run();
+    let whole = started.elapsed();
+    let expected = undisturbed.totals("run");
+    let expected_files = batch_files(&undisturbed);
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let (mut killed, mut place) = (0, new());
+    while killed < kills {
+        // Several kills in one directory, then the run is brought to its end.
+        for _ in 0..rng.random_range(1..=4) {
+            let mut child = place
+                .command("run pipeline.toml")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(whole.mul_f64(rng.random_range(0.0..0.8)));
+            child.kill().unwrap();
+            killed += u32::from(child.wait().unwrap().signal() == Some(SIGKILL));
+        }
+        place.run();
+        let totals = place.totals("run");
+        assert_eq!(
+            (
+                totals.hash,
+                totals.rows_read,
+                totals.rows_kept,
+                totals.batches_read
+            ),
+            (
+                expected.hash,
+                expected.rows_read,
+                expected.rows_kept,
+                expected.batches_read
+            ),
+            "after {killed} kills"
+        );
+        assert!(batch_files(&place) == expected_files, "after {killed} kills");
+        assert!(
+            place.model("run") == undisturbed.model("run"),
+            "after {killed} kills"
+        );
+        place = new();
+    }
+}
+
+/// The files of the dataset beside its log.
+fn batch_files(place: &Place) -> BTreeMap<PathBuf, Vec<u8>> {
+    let dir = place.path("run/dataset");
+    let files = support::files(&dir).into_iter();
+    files
+        .map(|(path, content)| (path.strip_prefix(&dir).unwrap().to_owned(), content))
+        .filter(|(path, _)| !path.starts_with("_delta_log"))
+        .collect()
+}
+
+#[test]
+fn kills_of_four_readers() {
+    kill_four_readers(10);
+}
+
+/// As many as `GRISTMILL_KILLS` says: 1,000 take a quarter of an hour.
+#[test]
+#[ignore = "takes long; set GRISTMILL_KILLS"]
+fn very_many_kills_of_four_readers() {
+    let kills = std::env::var("GRISTMILL_KILLS").ok();
+    kill_four_readers(kills.and_then(|kills| kills.parse().ok()).unwrap_or(1_000));
 }

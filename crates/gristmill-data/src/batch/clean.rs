@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
-use arrow::compute::{and, concat_batches, filter_record_batch, is_not_null};
+use arrow::compute::{and, filter_record_batch, is_not_null};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, DataFusionError};
@@ -18,7 +18,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::order;
+use crate::batch::order::CanonicalOrder;
 use crate::error::{Error, Result};
 use crate::settings::CleanSettings;
 
@@ -116,12 +116,14 @@ impl Cleaner {
         Ok(rows)
     }
 
-    /// Ends a batch: all its cleaned rows in canonical order, of equal rows one if so asked.
-    pub fn batch(&self, rows: &[RecordBatch], dropped: &mut Dropped) -> Result<RecordBatch> {
-        let rows = concat_batches(&self.schema, rows)?;
-        let (rows, duplicates) = order::canonical(&rows, self.key, self.distinct)?;
-        dropped.duplicate += duplicates;
-        Ok(rows)
+    /// What puts the cleaned rows of a batch into canonical order, of equal rows keeping one if so asked.
+    pub fn order(&self) -> CanonicalOrder {
+        CanonicalOrder::new(self.key, self.distinct)
+    }
+
+    /// The columns of the dataset.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 }
 

@@ -1,11 +1,16 @@
 //! Batches: planned by key, read, cleaned, hashed and committed in order.
 
 pub mod clean;
+mod commit;
+mod encode;
 pub mod hash;
 pub mod ledger;
 pub mod order;
 pub mod plan;
 pub mod pull;
+mod queue;
+mod read;
+mod retry;
 
 pub use clean::{Cleaner, Dropped};
 pub use hash::ContentHash;

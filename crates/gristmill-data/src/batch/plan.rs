@@ -5,39 +5,39 @@ use crate::source::{Bounds, Key, KeyRange, Source};
 
 /// Finds one key range after the other: disjoint, ordered, together complete. Equal keys never straddle two ranges;
 /// the rows whose key is null are one last range.
-pub struct Planner<'a> {
-    source: &'a dyn Source,
+#[derive(Debug)]
+pub struct Planner {
     rows: u64,
     next: Next,
     number: u64,
 }
 
+#[derive(Debug)]
 enum Next {
     After(Option<Key>),
     Null,
     Nothing,
 }
 
-impl<'a> Planner<'a> {
+impl Planner {
     /// Plans ranges of `rows` rows (more only where a key has more), after the range `resume_after`; the first is number `next_number`.
-    pub fn new(source: &'a dyn Source, rows: u64, resume_after: Option<Bounds>, next_number: u64) -> Self {
+    pub fn new(rows: u64, resume_after: Option<Bounds>, next_number: u64) -> Self {
         let next = match resume_after {
             None => Next::After(None),
             Some(Bounds::Between { until, .. }) => Next::After(Some(until)),
             Some(Bounds::Null) => Next::Nothing,
         };
         Self {
-            source,
             rows: rows.max(1),
             next,
             number: next_number,
         }
     }
 
-    /// The next range, or `None` after the last.
-    pub async fn next(&mut self) -> Result<Option<KeyRange>> {
+    /// The next range, or `None` after the last. Any connection that reads from the same snapshot can be asked.
+    pub async fn next(&mut self, source: &dyn Source) -> Result<Option<KeyRange>> {
         if let Next::After(after) = &self.next {
-            match self.source.boundary(after.as_ref(), self.rows).await? {
+            match source.boundary(after.as_ref(), self.rows).await? {
                 Some(until) => {
                     // A key that compares as greater than itself would be planned for ever.
                     if after.as_ref() == Some(&until) {
@@ -59,13 +59,18 @@ impl<'a> Planner<'a> {
             }
         }
         if let Next::Null = self.next {
-            let some = self.source.has_null_keys().await?;
+            let some = source.has_null_keys().await?;
             self.next = Next::Nothing;
             if some {
                 return Ok(Some(self.numbered(Bounds::Null)));
             }
         }
         Ok(None)
+    }
+
+    /// The number of the next range.
+    pub fn next_number(&self) -> u64 {
+        self.number
     }
 
     fn numbered(&mut self, bounds: Bounds) -> KeyRange {

@@ -1,26 +1,42 @@
-//! Pulling a query into a dataset: one batch after the other is read, cleaned, written and committed.
+//! Pulling a query into a dataset: readers on one snapshot of the database, and one committer.
+//!
+//! A reader that loses its connection joins the snapshot again over one of the others, which hold it as well. When all are
+//! lost, so is the snapshot: then a new one is read from, after the last batch recorded, as a later run would.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use futures::TryStreamExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use crate::batch::clean::{Cleaner, Dropped};
-use crate::batch::hash::ContentHash;
-use crate::batch::ledger::{BatchRecord, DatasetIdentity, Record, Totals};
+use crate::batch::clean::Cleaner;
+use crate::batch::commit::Committer;
+use crate::batch::encode::Encoder;
+use crate::batch::ledger::{BatchRecord, DatasetIdentity, Totals};
 use crate::batch::plan::Planner;
+use crate::batch::queue::Queue;
+use crate::batch::read::{End, Message, Readers};
+use crate::batch::retry::Backoff;
 use crate::error::{Error, Result};
-use crate::failpoint;
-use crate::source::{KeyRange, Source};
-use crate::table::{Appender, delta_schema, to_delta};
+use crate::settings::SourceSettings;
+use crate::source::{Source, connect};
+use crate::table::{Appender, delta_schema};
+
+/// Times that the database is tried again while it gives nothing: some two minutes.
+const TRIES: u32 = 18;
+
+/// Batches that may be under way beside one for each reader.
+const BATCHES_AHEAD: u64 = 2;
 
 /// How a pull is cut up. Changes nothing about the rows of the dataset, and may change from run to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// Rows a batch.
     pub batch_rows: u64,
+    /// Connections to the database.
+    pub connections: usize,
     /// The batches that finish within so much time share a commit.
     pub commit_every: Duration,
 }
@@ -28,11 +44,11 @@ pub struct Pace {
 /// What happens in a pull.
 #[derive(Debug)]
 pub enum Progress<'a> {
-    /// An earlier run's batches are there; this one goes on after them.
+    /// Batches are there, of an earlier run or from before all connections were lost; reading goes on after them.
     Resumed {
         /// What is there.
         totals: &'a Totals,
-        /// Whether this run reads from another snapshot of the database than the last batch there, so that the dataset will be of
+        /// Whether it reads from another snapshot of the database than the last batch there, so that the dataset will be of
         /// no one instant.
         other_snapshot: bool,
     },
@@ -43,6 +59,8 @@ pub enum Progress<'a> {
         /// All batches up to and with this one.
         totals: &'a Totals,
     },
+    /// Something went wrong that will be tried again, or is done without.
+    Warning(String),
     /// Batches were committed.
     Committed {
         /// The new version of the dataset.
@@ -64,10 +82,11 @@ pub struct Pulled {
 }
 
 impl Pace {
-    /// So many rows a batch, and a commit a second. A build with failpoints commits every batch, so that a kill can come between any two.
-    pub fn new(batch_rows: u64) -> Self {
+    /// So many rows a batch, so many connections, and a commit a second. A build with failpoints commits every batch, so that a kill can come between any two.
+    pub fn new(batch_rows: u64, connections: usize) -> Self {
         Self {
             batch_rows,
+            connections,
             commit_every: if cfg!(feature = "failpoints") {
                 Duration::ZERO
             } else {
@@ -79,19 +98,20 @@ impl Pace {
 
 /// Brings the dataset in `dir` to completion: starts it, goes on after its last committed batch, or returns at once.
 ///
-/// A dataset that a different pipeline made is refused, and so is a query of which no row is kept.
+/// `settings` are those that `source` was connected with; they serve to connect again. A dataset that a different pipeline
+/// made is refused, and so is a query of which no row is kept.
 pub async fn pull(
-    source: &dyn Source,
+    source: Box<dyn Source>,
+    settings: &SourceSettings,
     identity: DatasetIdentity,
     dir: &Path,
     pace: Pace,
     progress: &mut (dyn FnMut(Progress<'_>) + Send),
 ) -> Result<Pulled> {
     let schema = delta_schema(&source.schema())?;
-    let cleaner = Cleaner::new(identity.clean(), schema.clone(), identity.key())?;
-    let (mut appender, ledger) = Appender::open(dir, identity, schema.clone()).await?;
-    let resumed = ledger.is_some();
-    let mut record = Record::default();
+    let cleaner = Arc::new(Cleaner::new(identity.clean(), schema.clone(), identity.key())?);
+    let (appender, ledger) = Appender::open(dir, identity, schema.clone()).await?;
+    let (mut record, resumed) = (Default::default(), ledger.is_some());
     if let Some(ledger) = ledger {
         record = ledger.record;
         if record.complete {
@@ -101,98 +121,95 @@ pub async fn pull(
                 resumed,
             });
         }
-        let other_snapshot = record.totals.last_snapshot != source.snapshot();
-        progress(Progress::Resumed {
-            totals: &record.totals,
-            other_snapshot,
-        });
     }
-    let resume_after = record.batches.pop().map(|batch| batch.bounds);
-    record.batches.clear();
-    let mut planner = Planner::new(source, pace.batch_rows, resume_after, record.totals.batches_read);
-    let mut files = Vec::new();
-    let mut committed = Instant::now();
-    while let Some(range) = planner.next().await? {
-        let (mut batch, rows) = read(source, &cleaner, &schema, range).await?;
-        failpoint::hit("batch-read");
-        if rows.num_rows() > 0 {
-            let file = appender.write(batch.number, &rows)?;
-            batch.file = Some(file.name.clone());
-            files.push(file);
+    let files = appender.files();
+    let encoder = Encoder { cleaner, files };
+    let mut committer = Committer::new(appender, record, pace.commit_every, progress);
+    let mut source: Arc<dyn Source> = source.into();
+    let mut backoff = Backoff::new(TRIES);
+    loop {
+        committer.read_from(&source.snapshot());
+        let before = committer.next();
+        let Some(lost) = read(source, encoder.clone(), pace, &mut committer).await? else {
+            break;
+        };
+        if committer.next() > before {
+            backoff.reset();
         }
-        record.push(batch);
-        if let Some(batch) = record.batches.last() {
-            progress(Progress::Batch {
-                batch,
-                totals: &record.totals,
-            });
-        }
-        // Until there is a row to keep, there is no dataset: a pipeline that keeps none can be changed and run again.
-        if record.totals.rows_kept > 0 && committed.elapsed() >= pace.commit_every {
-            let version = appender.commit(&record, &files).await?;
-            progress(Progress::Committed {
-                version,
-                batches: record.batches.len(),
-            });
-            record.batches.clear();
-            files.clear();
-            committed = Instant::now();
-        }
+        committer.warn(format!("{lost}; connecting anew"));
+        source = reconnect(settings, &schema, lost, &mut backoff).await?;
     }
-    refuse_empty(&record.totals)?;
-    record.complete = true;
-    failpoint::hit("final-commit-started");
-    let version = appender.commit(&record, &files).await?;
-    progress(Progress::Committed {
-        version,
-        batches: record.batches.len(),
-    });
+    let (totals, version) = committer.finish().await?;
     Ok(Pulled {
-        totals: record.totals,
+        totals,
         version,
         resumed,
     })
 }
 
+/// Reads what the snapshot of `source` has after the last batch recorded. Returns why not all of it, if every connection
+/// was lost.
 async fn read(
-    source: &dyn Source,
-    cleaner: &Cleaner,
-    schema: &SchemaRef,
-    range: KeyRange,
-) -> Result<(BatchRecord, RecordBatch)> {
-    let (mut rows_read, mut dropped, mut kept) = (0, Dropped::default(), Vec::new());
-    let mut stream = source.read(&range).await?;
-    while let Some(rows) = stream.try_next().await? {
-        rows_read += rows.num_rows() as u64;
-        kept.push(cleaner.rows(&to_delta(&rows, schema)?, &mut dropped)?);
+    source: Arc<dyn Source>,
+    encoder: Encoder,
+    pace: Pace,
+    committer: &mut Committer<'_>,
+) -> Result<Option<Error>> {
+    let planner = Planner::new(pace.batch_rows, committer.last(), committer.next());
+    let queue = Queue::new(planner, pace.connections as u64 + BATCHES_AHEAD);
+    let readers = Readers::new(source, pace.connections, queue, encoder);
+    let (sender, mut messages) = mpsc::channel(1);
+    // Ends them when dropped.
+    let mut tasks = JoinSet::new();
+    for number in 0..pace.connections.max(1) {
+        tasks.spawn(readers.clone().read(number, sender.clone()));
     }
-    let rows = cleaner.batch(&kept, &mut dropped)?;
-    let batch = BatchRecord {
-        number: range.number,
-        bounds: range.bounds,
-        rows_read,
-        rows_kept: rows.num_rows() as u64,
-        dropped,
-        hash: ContentHash::of(&rows)?,
-        file: None,
-        snapshot: source.snapshot(),
-    };
-    Ok((batch, rows))
+    drop(sender);
+    let mut lost = None;
+    while let Some(message) = messages.recv().await {
+        match message {
+            Message::Batch(batch) => {
+                committer.take(batch).await?;
+                readers.queue.recorded(committer.next());
+            }
+            Message::Warning(warning) => committer.warn(warning),
+            Message::Ended(End::Retired(error)) => lost = Some(error),
+            Message::Ended(End::Failed(error)) => return Err(error),
+        }
+    }
+    if readers.queue.is_done() {
+        return Ok(None);
+    }
+    let lost = lost.unwrap_or_else(|| Error::Stopped {
+        what: "reading".to_owned(),
+        why: "no reader is left".to_owned(),
+    });
+    if lost.may_pass() {
+        Ok(Some(lost))
+    } else {
+        Err(lost)
+    }
 }
 
-fn refuse_empty(totals: &Totals) -> Result<()> {
-    if totals.rows_kept > 0 {
-        return Ok(());
+/// Connects until it succeeds, fails for good, or was tried often enough.
+async fn reconnect(
+    settings: &SourceSettings,
+    schema: &SchemaRef,
+    mut lost: Error,
+    backoff: &mut Backoff,
+) -> Result<Arc<dyn Source>> {
+    while backoff.wait().await {
+        match connect(settings).await {
+            Ok(source) if delta_schema(&source.schema())? == *schema => return Ok(source.into()),
+            Ok(_) => {
+                return Err(Error::Query {
+                    why: "its columns are others than when the run began; run again to see the difference"
+                        .to_owned(),
+                });
+            }
+            Err(error) if error.may_pass() => lost = error,
+            Err(error) => return Err(error),
+        }
     }
-    if totals.rows_read == 0 {
-        return Err(Error::Empty(
-            "source.query returned no rows; run it in the database's own client to see why".to_owned(),
-        ));
-    }
-    let Dropped { null, filter, .. } = totals.dropped;
-    Err(Error::Empty(format!(
-        "cleaning dropped every one of the {} rows that source.query returned: {null} by clean.require, {filter} by \
-         clean.filter; ask for less there",
-        totals.rows_read
-    )))
+    Err(lost)
 }

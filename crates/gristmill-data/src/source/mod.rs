@@ -41,6 +41,9 @@ pub trait Source: Send + Sync {
     /// Names the snapshot that rows are read from. Equal names mean equal data; the converse need not hold.
     fn snapshot(&self) -> String;
 
+    /// Another connection, which reads from the same snapshot; `None` where the database has no way to that.
+    fn fork(&self) -> BoxFuture<'_, Result<Option<Box<dyn Source>>>>;
+
     /// The rows of the query: the planner's estimate where the database has one.
     fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>>;
 

@@ -6,11 +6,13 @@
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use deltalake_core::checkpoints::create_checkpoint_from_table_url_and_cleanup;
+use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -19,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::table::schema::{has_timestamp_ntz, to_kernel};
 use crate::table::table_url;
-use crate::table::write::{close, io, writer};
+use crate::table::write::{close, io, write_failed, writer};
 
 /// Readers need not read more than so many commits, or a quarter of them all, after a checkpoint. The share keeps the cost of
 /// checkpoints, each of which lists every file of the table, in proportion to the number of commits.
@@ -35,13 +37,87 @@ pub struct Appender {
     _lock: File,
 }
 
-/// A Parquet file that no commit names yet.
+/// Begins the files of batches.
 #[derive(Debug, Clone)]
+pub struct BatchFiles {
+    dir: PathBuf,
+    schema: SchemaRef,
+}
+
+/// Writes the file of one batch, which goes with this unless it is finished.
+pub struct BatchWriter {
+    name: String,
+    unfinished: PathBuf,
+    parquet: Option<ArrowWriter<File>>,
+    rows: u64,
+}
+
+/// A whole Parquet file, which gets its name when it is committed.
+#[derive(Debug)]
 pub struct WrittenFile {
     /// Its name.
     pub name: String,
+    unfinished: PathBuf,
     rows: u64,
     bytes: u64,
+}
+
+impl BatchFiles {
+    /// Begins the file of a batch.
+    pub fn create(&self, number: u64) -> Result<BatchWriter> {
+        // A batch may be read again while what wrote it before has not noticed its end.
+        static FILES: AtomicU64 = AtomicU64::new(0);
+        let name = format!("batch-{number:010}.parquet");
+        let count = FILES.fetch_add(1, Ordering::Relaxed);
+        let unfinished = self.dir.join(format!(".{name}.{count}.unfinished"));
+        Ok(BatchWriter {
+            name,
+            parquet: Some(writer(&unfinished, self.schema.clone())?),
+            unfinished,
+            rows: 0,
+        })
+    }
+}
+
+impl BatchWriter {
+    /// Adds rows.
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.rows += rows.num_rows() as u64;
+        match &mut self.parquet {
+            Some(parquet) => parquet.write(rows).map_err(write_failed(&self.unfinished)),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the file.
+    pub fn finish(mut self) -> Result<WrittenFile> {
+        let bytes = match self.parquet.take() {
+            Some(parquet) => close(parquet, &self.unfinished)?,
+            None => 0,
+        };
+        failpoint::hit("parquet-written");
+        Ok(WrittenFile {
+            name: std::mem::take(&mut self.name),
+            unfinished: std::mem::take(&mut self.unfinished),
+            rows: self.rows,
+            bytes,
+        })
+    }
+}
+
+impl Drop for BatchWriter {
+    fn drop(&mut self) {
+        if self.unfinished != Path::new("") {
+            let _ = fs::remove_file(&self.unfinished);
+        }
+    }
+}
+
+impl Drop for WrittenFile {
+    fn drop(&mut self) {
+        // Once it is committed, there is nothing of this name.
+        let _ = fs::remove_file(&self.unfinished);
+    }
 }
 
 impl Appender {
@@ -91,26 +167,21 @@ impl Appender {
         Ok((appender, ledger))
     }
 
-    /// Writes the file of a batch. It belongs to the dataset once it is committed.
-    pub fn write(&self, number: u64, rows: &RecordBatch) -> Result<WrittenFile> {
-        let name = format!("batch-{number:010}.parquet");
-        let path = self.dir.join(&name);
-        let unfinished = self.dir.join(format!(".{name}.unfinished"));
-        let mut parquet = writer(&unfinished, self.schema.clone())?;
-        parquet.write(rows)?;
-        let bytes = close(parquet, &unfinished)?;
-        failpoint::hit("parquet-written");
-        fs::rename(&unfinished, &path).map_err(io(&path))?;
-        failpoint::hit("parquet-renamed");
-        Ok(WrittenFile {
-            name,
-            rows: rows.num_rows() as u64,
-            bytes,
-        })
+    /// What writes the files of batches, on any thread.
+    pub fn files(&self) -> BatchFiles {
+        BatchFiles {
+            dir: self.dir.clone(),
+            schema: self.schema.clone(),
+        }
     }
 
     /// Commits the batches of `record`, whose files are `files`, and returns the new version.
     pub async fn commit(&mut self, record: &Record, files: &[WrittenFile]) -> Result<u64> {
+        for file in files {
+            let path = self.dir.join(&file.name);
+            fs::rename(&file.unfinished, &path).map_err(io(&path))?;
+            failpoint::hit("parquet-renamed");
+        }
         let actions = self.actions(record, files)?;
         failpoint::hit("commit-started");
         while !self.put(self.next_version, &actions)? {

@@ -18,7 +18,7 @@ use url::Url;
 use crate::batch::ledger;
 use crate::error::{Error, Result};
 
-pub use append::{Appender, WrittenFile};
+pub use append::{Appender, BatchFiles, BatchWriter, WrittenFile};
 pub use schema::{delta_schema, to_delta};
 pub use write::PartWriter;
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
@@ -63,7 +65,8 @@ impl PartWriter {
                 return Ok(());
             };
             let length = (rows.num_rows() - start).min(self.rows_per_part - file.rows as usize);
-            part.write(&rows.slice(start, length))?;
+            part.write(&rows.slice(start, length))
+                .map_err(write_failed(&file.path))?;
             file.rows += length as u64;
             start += length;
         }
@@ -124,14 +127,28 @@ pub(crate) fn writer(path: &Path, schema: SchemaRef) -> Result<ArrowWriter<File>
 
 /// Ends a Parquet file, and sees that it is on the disk: what a commit names must survive a power failure. Returns its size.
 pub(crate) fn close(writer: ArrowWriter<File>, path: &Path) -> Result<u64> {
-    let file = writer.into_inner()?;
+    let file = writer.into_inner().map_err(write_failed(path))?;
     file.sync_all().map_err(io(path))?;
     Ok(file.metadata().map_err(io(path))?.len())
 }
 
 pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.display().to_string();
-    move |source| Error::Io { path, source }
+    move |source| match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DiskFull { path },
+        _ => Error::Io { path, source },
+    }
+}
+
+/// What writing Parquet failed with, where that is the file's fault.
+pub(crate) fn write_failed(path: &Path) -> impl FnOnce(ParquetError) -> Error {
+    move |error| match error {
+        ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+            Ok(cause) => io(path)(*cause),
+            Err(cause) => ParquetError::External(cause).into(),
+        },
+        error => error.into(),
+    }
 }
 
 fn remove(dir: &Path) -> Result<()> {

@@ -58,9 +58,9 @@ pub async fn read_all(
     resume_after: Option<Bounds>,
     number: u64,
 ) -> Vec<(KeyRange, Rows)> {
-    let mut planner = Planner::new(source, rows, resume_after, number);
+    let mut planner = Planner::new(rows, resume_after, number);
     let mut all = Vec::new();
-    while let Some(range) = planner.next().await.unwrap() {
+    while let Some(range) = planner.next(source).await.unwrap() {
         // As a dataset's history keeps it.
         let range = serde_json::from_str(&serde_json::to_string(&range).unwrap()).unwrap();
         let rows = read(source, &range).await.unwrap();

@@ -35,7 +35,7 @@ pub(crate) fn complete(
 
 /// Brings the dataset to completion; returns it with the seconds that took.
 pub(crate) async fn run(
-    source: &dyn Source,
+    source: Box<dyn Source>,
     pipeline: &Pipeline,
     dir: &Path,
     observe: &dyn Observe,
@@ -48,7 +48,7 @@ pub(crate) async fn run(
             other_snapshot,
         } => {
             observe.event(Event::Detail(format!(
-                "pull: {} batches ({} rows) were committed before",
+                "pull: going on after {} batches ({} rows)",
                 totals.batches_read, totals.rows_read
             )));
             if other_snapshot {
@@ -65,11 +65,13 @@ pub(crate) async fn run(
             )));
             teller.progress(totals.rows_read, String::new());
         }
+        Progress::Warning(warning) => observe.event(Event::Warning(warning)),
         Progress::Committed { version, batches } => {
             observe.event(Event::Detail(format!("commit {version}: {batches} batches")));
         }
     };
-    let pulled = pull(source, identity, dir, Pace::new(pipeline.batch_rows), &mut tell).await?;
+    let pace = Pace::new(pipeline.batch_rows, pipeline.connections);
+    let pulled = pull(source, &pipeline.source, identity, dir, pace, &mut tell).await?;
     let seconds = teller.finish(format!(
         "{} rows read in {} {}, {} kept",
         thousands(pulled.totals.rows_read),

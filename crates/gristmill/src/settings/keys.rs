@@ -3,7 +3,7 @@
 /// The tables, in reading order, and their keys. `[[feature]]` has the keys of its encoder, see [`ENCODERS`].
 pub const TABLES: &[(&str, &[&str])] = &[
     ("source", &["url", "query", "key"]),
-    ("batches", &["rows"]),
+    ("batches", &["rows", "connections"]),
     (
         "clean",
         &["trim", "empty_as_null", "require", "filter", "distinct"],

@@ -18,6 +18,9 @@ use super::value;
 /// The smallest `run.memory`.
 const MIN_MEMORY: u64 = 64_000_000;
 
+/// The largest `batches.connections`.
+const MAX_CONNECTIONS: u64 = 64;
+
 const SCALES: &[(&str, Scale)] = &[("standard", Scale::Standard), ("none", Scale::None)];
 
 /// Reads the whole file; the result is of use only if no problem was reported.
@@ -40,9 +43,11 @@ pub(super) fn pipeline<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Pat
         }
     }
     let source = source(r, root);
+    let (batch_rows, connections) = batches(r, root);
     let features = r.features(root);
     Pipeline {
-        batch_rows: batch_rows(r, root),
+        batch_rows,
+        connections,
         clean: clean(r, root),
         features: features
             .iter()
@@ -83,12 +88,16 @@ fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> SourceSettings {
     }
 }
 
-fn batch_rows<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> u64 {
+/// The rows of a batch and the connections that read them.
+fn batches<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (u64, usize) {
     let s = open(r, root, "batches");
-    r.get(&s, "rows", |r, name, v| {
+    let rows = r.get(&s, "rows", |r, name, v| {
         r.integer(name, v, 1..=u64::from(u32::MAX))
-    })
-    .unwrap_or(50_000)
+    });
+    let connections = r.get(&s, "connections", |r, name, v| {
+        r.integer(name, v, 1..=MAX_CONNECTIONS)
+    });
+    (rows.unwrap_or(50_000), connections.map_or(2, |n| n as usize))
 }
 
 fn clean<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> CleanSettings {

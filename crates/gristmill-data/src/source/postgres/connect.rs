@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 
 use super::tls::{self, Verify};
-use super::{chain, server_message};
+use super::{chain, server_message, session};
 use crate::error::{Error, Result};
 use crate::source::redact;
 
@@ -129,9 +129,16 @@ impl Address {
             }
             (None, why) => format!("{why} ({host}:{port})"),
         };
-        Error::Connect {
-            url: redact(url),
-            why,
+        let url = redact(url);
+        // A server that is being started refuses connections, or breaks them off.
+        let may_pass = match error.as_db_error() {
+            Some(server) => session::may_pass(server),
+            None => std::error::Error::source(error).is_none_or(|cause| cause.is::<std::io::Error>()),
+        };
+        if may_pass {
+            Error::Unavailable { url, why }
+        } else {
+            Error::Connect { url, why }
         }
     }
 }

@@ -122,7 +122,7 @@ impl Decoder {
     fn finish(&mut self, url: &str) -> Result<Option<RecordBatch>> {
         if self.place != Place::End {
             let why = "the server stopped in the middle of the rows".to_owned();
-            return Err(Error::Connect {
+            return Err(Error::Unavailable {
                 url: url.to_owned(),
                 why,
             });

@@ -1,4 +1,4 @@
-//! PostgreSQL: one connection, one read-only transaction, rows by binary COPY.
+//! PostgreSQL: one connection, one read-only transaction on a snapshot that others can join, rows by binary COPY.
 //!
 //! Values never enter SQL text. COPY takes no parameters, so the bounds of a range are put into two settings of the
 //! transaction, which the planner looks at as it would at constants.
@@ -7,6 +7,7 @@ mod connect;
 mod copy;
 mod decode;
 mod numeric;
+mod session;
 mod tls;
 mod types;
 
@@ -24,16 +25,26 @@ use super::sql::{line_and_column, quoted, without_semicolon};
 use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, check_names, redact};
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
+use session::Snapshot;
 use types::PgColumn;
 
-/// A query on PostgreSQL.
+/// A query on one connection to PostgreSQL.
 pub(super) struct Postgres {
     /// Ends the transaction and the connection when dropped.
     client: Client,
     /// Held from setting the bounds to starting the COPY that looks at them.
     bounds: Mutex<()>,
+    snapshot: Snapshot,
+    query: Arc<Query>,
+    first_boundary: Statement,
+    next_boundary: Statement,
+}
+
+/// What all connections that read the query know.
+struct Query {
+    settings: SourceSettings,
+    /// The URL, redacted.
     url: String,
-    snapshot: String,
     columns: Arc<[PgColumn]>,
     /// Which column is the key.
     key: usize,
@@ -42,37 +53,50 @@ pub(super) struct Postgres {
     /// Whether the key travels as `Key::Int`.
     key_is_integer: bool,
     /// The query, ready to stand in parentheses.
-    query: String,
-    first_boundary: Statement,
-    next_boundary: Statement,
+    sql: String,
 }
 
 impl Postgres {
     pub(super) async fn connect(settings: &SourceSettings) -> Result<Self> {
         let url = redact(&settings.url);
         let client = connect::connect(&settings.url).await?;
-        let failed = |error| query_error(&url, &error);
-        // Text forms that read back as the same value, whatever the server's defaults. A batch being written elsewhere
-        // leaves the transaction idle, which must not end it. Each batch is planned anew, and compiling so many plans costs
-        // more than it saves.
-        client
-            .batch_execute(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-                 SET LOCAL datestyle = 'ISO'; SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; \
-                 SET LOCAL jit = off; SET LOCAL idle_in_transaction_session_timeout = 0",
-            )
-            .await
-            .map_err(failed)?;
-        // A name that says the same as long as nothing was committed. Parallel readers will need `pg_export_snapshot()` too.
-        let snapshot: String = client
-            .query_one("SELECT pg_current_snapshot()::text", &[])
-            .await
-            .map_err(failed)?
-            .get(0);
+        let snapshot = session::begin(&client, &url, None).await?;
+        let query = Query::prepare(&client, settings, url).await?;
+        Self::new(client, snapshot, Arc::new(query)).await
+    }
 
+    /// Another connection, on the same snapshot.
+    async fn join(&self) -> Result<Self> {
+        let client = connect::connect(&self.query.settings.url).await?;
+        let snapshot = session::begin(&client, &self.query.url, Some(&self.snapshot)).await?;
+        Self::new(client, snapshot, self.query.clone()).await
+    }
+
+    async fn new(client: Client, snapshot: Snapshot, query: Arc<Query>) -> Result<Self> {
+        let prepare = async |sql: String| client.prepare(&sql).await.map_err(|error| query.failed(error));
+        let next_boundary = prepare(query.boundary(&format!("> $2::text::{}", query.key_type))).await?;
+        let first_boundary = prepare(query.boundary("IS NOT NULL")).await?;
+        Ok(Self {
+            client,
+            bounds: Mutex::new(()),
+            snapshot,
+            query,
+            first_boundary,
+            next_boundary,
+        })
+    }
+
+    fn failed(&self, error: tokio_postgres::Error) -> Error {
+        self.query.failed(error)
+    }
+}
+
+impl Query {
+    /// Has the server look at the query.
+    async fn prepare(client: &Client, settings: &SourceSettings, url: String) -> Result<Self> {
         // Prepared as it is written, so that positions in messages are right and a second statement is refused.
         let statement = client.prepare(&settings.query).await.map_err(|error| {
-            let Some(server) = error.as_db_error() else {
+            let Some(server) = error.as_db_error().filter(|server| !session::may_pass(server)) else {
                 return query_error(&url, &error);
             };
             let position = match server.position() {
@@ -112,10 +136,9 @@ impl Postgres {
                 &[&oids, &modifiers],
             )
             .await
-            .map_err(failed)?;
+            .map_err(|error| query_error(&url, &error))?;
         let type_names: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
 
-        let query = without_semicolon(&settings.query).to_owned();
         let key_is_integer = matches!(
             *statement.columns()[key].type_(),
             Type::INT2 | Type::INT4 | Type::INT8
@@ -125,26 +148,19 @@ impl Postgres {
         } else {
             type_names[key].1.clone()
         };
-        let column = quoted(&settings.key);
-        let boundary = |condition: &str| {
-            format!(
-                "SELECT s.k::text FROM (SELECT q.{column} AS k FROM ({query}\n) AS q WHERE q.{column} {condition} \
-                 ORDER BY q.{column} LIMIT $1) AS s ORDER BY s.k DESC LIMIT 1"
-            )
-        };
-        let prepare = async |sql: String| {
-            client.prepare(&sql).await.map_err(|error| match error.code() {
+        let (column, sql) = (quoted(&settings.key), without_semicolon(&settings.query));
+        let ordered = format!("SELECT FROM ({sql}\n) AS q WHERE q.{column} > q.{column} ORDER BY q.{column}");
+        client
+            .prepare(&ordered)
+            .await
+            .map_err(|error| match error.code() {
                 Some(&SqlState::UNDEFINED_FUNCTION) => Error::KeyType {
                     key: settings.key.clone(),
                     given: type_names[key].0.clone(),
                     expected: "an integer, text, uuid, date, timestamp or numeric(p,s) column",
                 },
                 _ => query_error(&url, &error),
-            })
-        };
-        let next_boundary = prepare(boundary(&format!("> $2::text::{key_type}"))).await?;
-        let first_boundary = prepare(boundary("IS NOT NULL")).await?;
-
+            })?;
         let columns = statement
             .columns()
             .iter()
@@ -152,23 +168,28 @@ impl Postgres {
             .map(|(column, (name, _))| PgColumn::new(column, name))
             .collect::<Result<Arc<[_]>>>()?;
         Ok(Self {
-            client,
-            bounds: Mutex::new(()),
+            settings: settings.clone(),
             url,
-            snapshot,
             columns,
             key,
             key_type,
             key_is_integer,
-            query,
-            first_boundary,
-            next_boundary,
+            sql: sql.to_owned(),
         })
+    }
+
+    /// Finds the key of the `$1`-th row of those whose key meets a condition.
+    fn boundary(&self, condition: &str) -> String {
+        let (column, sql) = (quoted(&self.settings.key), &self.sql);
+        format!(
+            "SELECT s.k::text FROM (SELECT q.{column} AS k FROM ({sql}\n) AS q WHERE q.{column} {condition} \
+             ORDER BY q.{column} LIMIT $1) AS s ORDER BY s.k DESC LIMIT 1"
+        )
     }
 
     /// `SELECT` of the query's rows, one way or another.
     fn select(&self, what: &str, rest: &str) -> String {
-        format!("SELECT {what} FROM ({}\n) AS q {rest}", self.query)
+        format!("SELECT {what} FROM ({}\n) AS q {rest}", self.sql)
     }
 
     fn key_column(&self) -> String {
@@ -185,6 +206,11 @@ impl Postgres {
         }
     }
 
+    fn schema(&self) -> SchemaRef {
+        let field = |c: &PgColumn| Field::new(&c.name, c.kind.arrow_type(), true);
+        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+    }
+
     fn failed(&self, error: tokio_postgres::Error) -> Error {
         query_error(&self.url, &error)
     }
@@ -192,12 +218,11 @@ impl Postgres {
 
 impl Source for Postgres {
     fn describe(&self) -> String {
-        self.url.clone()
+        self.query.url.clone()
     }
 
     fn schema(&self) -> SchemaRef {
-        let field = |c: &PgColumn| Field::new(&c.name, c.kind.arrow_type(), true);
-        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+        self.query.schema()
     }
 
     fn column_types(&self) -> Vec<ColumnType> {
@@ -206,16 +231,20 @@ impl Source for Postgres {
             database_type: c.database_type.clone(),
             arrow_type: c.kind.arrow_type(),
         };
-        self.columns.iter().map(described).collect()
+        self.query.columns.iter().map(described).collect()
     }
 
     fn snapshot(&self) -> String {
-        self.snapshot.clone()
+        self.snapshot.name.clone()
+    }
+
+    fn fork(&self) -> BoxFuture<'_, Result<Option<Box<dyn Source>>>> {
+        async { Ok(Some(Box::new(self.join().await?) as Box<dyn Source>)) }.boxed()
     }
 
     fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>> {
         async {
-            let sql = format!("EXPLAIN (FORMAT JSON) {}", self.select("*", ""));
+            let sql = format!("EXPLAIN (FORMAT JSON) {}", self.query.select("*", ""));
             let messages = self.client.simple_query(&sql).await.map_err(|e| self.failed(e))?;
             let plan = messages.iter().find_map(|message| match message {
                 SimpleQueryMessage::Row(row) => row
@@ -247,7 +276,7 @@ impl Source for Postgres {
             };
             let text: String = row.try_get(0).map_err(|e| self.failed(e))?;
             match text.parse() {
-                Ok(value) if self.key_is_integer => Ok(Some(Key::Int(value))),
+                Ok(value) if self.query.key_is_integer => Ok(Some(Key::Int(value))),
                 _ => Ok(Some(Key::Text(text))),
             }
         }
@@ -256,7 +285,9 @@ impl Source for Postgres {
 
     fn has_null_keys(&self) -> BoxFuture<'_, Result<bool>> {
         async {
-            let rows = self.select("1", &format!("WHERE {} IS NULL", self.key_column()));
+            let rows = self
+                .query
+                .select("1", &format!("WHERE {} IS NULL", self.query.key_column()));
             let row = self
                 .client
                 .query_one(&format!("SELECT EXISTS ({rows})"), &[])
@@ -268,7 +299,7 @@ impl Source for Postgres {
 
     fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
         async move {
-            let (key, key_type) = (self.key_column(), &self.key_type);
+            let (key, key_type) = (self.query.key_column(), &self.query.key_type);
             let bound = |name: &str| format!("current_setting('gristmill.{name}')::{key_type}");
             let (condition, after, until) = match &range.bounds {
                 Bounds::Null => (format!("{key} IS NULL"), String::new(), String::new()),
@@ -286,7 +317,10 @@ impl Source for Postgres {
                     until.to_string(),
                 ),
             };
-            let rows = self.select("*", &format!("WHERE {condition} ORDER BY {}", self.key_order()));
+            let rows = self.query.select(
+                "*",
+                &format!("WHERE {condition} ORDER BY {}", self.query.key_order()),
+            );
             let guard = self.bounds.lock().await;
             self.client
                 .execute(
@@ -300,10 +334,10 @@ impl Source for Postgres {
             drop(guard);
             Ok(copy::batches(
                 stream,
-                self.columns.clone(),
+                self.query.columns.clone(),
                 self.schema(),
-                self.key,
-                self.url.clone(),
+                self.query.key,
+                self.query.url.clone(),
             ))
         }
         .boxed()
@@ -313,10 +347,14 @@ impl Source for Postgres {
 /// What the server or the connection said.
 fn query_error(url: &str, error: &tokio_postgres::Error) -> Error {
     match error.as_db_error() {
-        Some(server) => Error::Query {
+        Some(server) if !session::may_pass(server) => Error::Query {
             why: server_message(server, ""),
         },
-        None => Error::Connect {
+        Some(server) => Error::Unavailable {
+            url: url.to_owned(),
+            why: server_message(server, ""),
+        },
+        None => Error::Unavailable {
             url: url.to_owned(),
             why: format!("the connection failed: {}", chain(error)),
         },

@@ -3,7 +3,7 @@
 mod columns;
 mod rows;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -24,10 +24,14 @@ use columns::SqliteColumn;
 /// Record batches that may wait to be taken.
 const BATCHES_AHEAD: usize = 2;
 
+/// How a snapshot's name says that there is a write-ahead log.
+const LOG: &str = "bytes of log";
+
 /// A query on a SQLite file.
 pub(super) struct Sqlite {
     connection: Arc<Mutex<Connection>>,
-    url: String,
+    path: PathBuf,
+    settings: SourceSettings,
     snapshot: String,
     columns: Arc<[SqliteColumn]>,
     /// Which column is the key.
@@ -47,9 +51,8 @@ impl Sqlite {
     }
 
     fn open(path: &Path, settings: SourceSettings) -> Result<Self> {
-        let url = settings.url;
         let failed = |why: String| Error::Connect {
-            url: url.clone(),
+            url: settings.url.clone(),
             why,
         };
         if !path.is_file() {
@@ -94,7 +97,8 @@ impl Sqlite {
             .collect::<Result<Arc<[_]>>>()?;
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
-            url,
+            path: path.to_owned(),
+            settings,
             snapshot,
             columns,
             key,
@@ -137,7 +141,7 @@ impl Sqlite {
 
 impl Source for Sqlite {
     fn describe(&self) -> String {
-        self.url.clone()
+        self.settings.url.clone()
     }
 
     fn schema(&self) -> SchemaRef {
@@ -156,6 +160,22 @@ impl Source for Sqlite {
 
     fn snapshot(&self) -> String {
         self.snapshot.clone()
+    }
+
+    /// While this connection reads, nobody can write to a file without a log. With a log they can, and a second connection
+    /// would see what they wrote.
+    fn fork(&self) -> BoxFuture<'_, Result<Option<Box<dyn Source>>>> {
+        async {
+            if self.snapshot.contains(LOG) {
+                return Ok(None);
+            }
+            let (path, settings) = (self.path.clone(), self.settings.clone());
+            let other = spawn_blocking(move || Self::open(&path, settings))
+                .await
+                .unwrap_or_else(|e| Err(stopped(&e)))?;
+            Ok((other.snapshot == self.snapshot).then(|| Box::new(other) as Box<dyn Source>))
+        }
+        .boxed()
     }
 
     fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>> {
@@ -252,7 +272,7 @@ fn snapshot_name(path: &Path) -> std::io::Result<String> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     Ok(match std::fs::metadata(log) {
-        Ok(log) if log.len() > 0 => format!("change {changes}, {} bytes of log", log.len()),
+        Ok(log) if log.len() > 0 => format!("change {changes}, {} {LOG}", log.len()),
         _ => format!("change {changes}"),
     })
 }

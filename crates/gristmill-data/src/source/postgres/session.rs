@@ -1,0 +1,97 @@
+//! A transaction that only reads, on a snapshot that other connections can join.
+
+use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::{query_error, server_message};
+use crate::error::{Error, Result};
+
+/// Text forms that read back as the same value, whatever the server's defaults. Each batch is planned anew, and compiling
+/// so many plans costs more than it saves.
+const SETTINGS: &str = "SET LOCAL datestyle = 'ISO'; SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; \
+    SET LOCAL jit = off";
+
+/// Limits meant for small questions, which a batch is not, nor the wait for one being written. Not every server knows all.
+const NO_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', \
+    'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
+
+/// The snapshot of a transaction.
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    /// What is visible in it. The same text says the same as long as nothing was committed.
+    pub(super) name: String,
+    /// What another transaction joins it by, as long as this one lasts.
+    exported: String,
+}
+
+/// Begins the transaction, on a snapshot of its own or on that of `join`.
+pub(super) async fn begin(client: &Client, url: &str, join: Option<&Snapshot>) -> Result<Snapshot> {
+    let failed = |error| query_error(url, &error);
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    client.batch_execute(begin).await.map_err(failed)?;
+    if let Some(snapshot) = join {
+        // No statement that takes parameters can say this. The server made the text: digits, letters and dashes.
+        let id: String = snapshot
+            .exported
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+            .collect();
+        let joined = client
+            .batch_execute(&format!("SET TRANSACTION SNAPSHOT '{id}'"))
+            .await;
+        joined.map_err(|error| match error.as_db_error() {
+            Some(server) if is_gone(server) => Error::SnapshotGone {
+                url: url.to_owned(),
+                why: server_message(server, ""),
+            },
+            _ => failed(error),
+        })?;
+    }
+    client.batch_execute(SETTINGS).await.map_err(failed)?;
+    client.simple_query(NO_LIMITS).await.map_err(failed)?;
+    let names = client
+        .simple_query("SELECT pg_current_snapshot(), pg_export_snapshot()")
+        .await
+        .map_err(failed)?;
+    let row = names.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some((row.get(0)?.to_owned(), row.get(1)?.to_owned())),
+        _ => None,
+    });
+    let (name, exported) = row.ok_or_else(|| Error::Query {
+        why: "the server did not name its snapshot".to_owned(),
+    })?;
+    Ok(Snapshot { name, exported })
+}
+
+/// Whether what the server says may be otherwise the next time it is asked, on a new connection.
+pub(super) fn may_pass(server: &DbError) -> bool {
+    let code = server.code();
+    // Connection exceptions; too little of something for now; an operator's intervention; another transaction in the way;
+    // the transaction was ended by a limit or an error before.
+    code.code().starts_with("08")
+        || [
+            SqlState::TOO_MANY_CONNECTIONS,
+            SqlState::OUT_OF_MEMORY,
+            SqlState::QUERY_CANCELED,
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::IN_FAILED_SQL_TRANSACTION,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        ]
+        .contains(code)
+        || ["57P05", "25P04"].contains(&code.code())
+}
+
+/// Whether a snapshot could not be joined because the transaction it belongs to has ended.
+fn is_gone(server: &DbError) -> bool {
+    [
+        SqlState::INVALID_PARAMETER_VALUE,
+        SqlState::UNDEFINED_OBJECT,
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+    ]
+    .contains(server.code())
+}
