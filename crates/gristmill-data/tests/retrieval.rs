@@ -228,11 +228,12 @@ async fn lost_readers_come_back_to_the_same_snapshot() {
             said.warnings
         );
         assert!(said.resumed.is_empty() && disturbed >= 4);
-        assert!(
-            said.warnings
-                .iter()
-                .any(|warning| warning.contains("trying again"))
-        );
+        // A cancellation finds most of them between two statements, where it does nothing.
+        let told = said
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("trying again"));
+        assert!(told || what == "pg_cancel_backend");
         case.assert_same(what, pulled, undisturbed.as_ref().unwrap());
     }
 }

@@ -152,8 +152,11 @@ impl TempPostgres {
         Err(log())
     }
 
-    /// Breaks the server off as a crash does, and starts it again; returns when it is ready.
+    /// Breaks the server off as a crash does, and starts it again; returns when it is ready. What was committed before is
+    /// there again.
     pub fn restart(&self) {
+        // It need not be on the disk otherwise, for the sake of speed.
+        self.execute("CHECKPOINT");
         let state = || {
             let state = fs::read_to_string(self.dir.join("data/postmaster.pid")).unwrap_or_default();
             let mut lines = state.lines().map(|line| line.trim().to_owned());
