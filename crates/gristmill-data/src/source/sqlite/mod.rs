@@ -2,6 +2,7 @@
 
 mod columns;
 mod rows;
+mod snapshot;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,9 +24,6 @@ use columns::SqliteColumn;
 
 /// Record batches that may wait to be taken.
 const BATCHES_AHEAD: usize = 2;
-
-/// How a snapshot's name says that there is a write-ahead log.
-const LOG: &str = "bytes of log";
 
 /// A query on a SQLite file.
 pub(super) struct Sqlite {
@@ -65,7 +63,7 @@ impl Sqlite {
             .execute_batch("BEGIN")
             .and_then(|()| connection.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(())))
             .map_err(|e| failed(e.to_string()))?;
-        let snapshot = snapshot_name(path).map_err(|e| failed(e.to_string()))?;
+        let snapshot = snapshot::name(path).map_err(|e| failed(e.to_string()))?;
 
         // Prepared as it is written, so that positions in messages are right and a second statement is refused.
         let statement = connection
@@ -166,7 +164,7 @@ impl Source for Sqlite {
     /// would see what they wrote.
     fn fork(&self) -> BoxFuture<'_, Result<Option<Box<dyn Source>>>> {
         async {
-            if self.snapshot.contains(LOG) {
+            if self.snapshot.contains(snapshot::LOG) {
                 return Ok(None);
             }
             let (path, settings) = (self.path.clone(), self.settings.clone());
@@ -261,20 +259,6 @@ fn to_value(key: &Key) -> Value {
         Key::Text(value) => Value::Text(value.clone()),
         Key::Blob(value) => Value::Blob(value.clone()),
     }
-}
-
-/// The state of the file and of its write-ahead log. A checkpoint changes the name though not the data.
-fn snapshot_name(path: &Path) -> std::io::Result<String> {
-    use std::io::Read;
-    let mut header = [0; 28];
-    std::fs::File::open(path)?.read_exact(&mut header)?;
-    let changes = u32::from_be_bytes([header[24], header[25], header[26], header[27]]);
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    Ok(match std::fs::metadata(log) {
-        Ok(log) if log.len() > 0 => format!("change {changes}, {} {LOG}", log.len()),
-        _ => format!("change {changes}"),
-    })
 }
 
 /// What SQLite said, and where in the query.
