@@ -1,7 +1,7 @@
 //! Named points at which a test can kill the process; compiled to nothing without the cargo feature `failpoints`.
 
-/// Every point there is, in the order in which a pull comes by.
-pub const FAILPOINTS: [&str; 8] = [
+/// Every point there is, in the order in which a run comes by.
+pub const FAILPOINTS: [&str; 10] = [
     "batch-read",
     "parquet-written",
     "parquet-renamed",
@@ -10,6 +10,8 @@ pub const FAILPOINTS: [&str; 8] = [
     "commit-done",
     "checkpoint-done",
     "final-commit-started",
+    "compaction-written",
+    "compaction-committed",
 ];
 
 /// Kills the process with SIGKILL when `GRISTMILL_KILL_AT=name:count` names this point and this is its `count`-th hit.

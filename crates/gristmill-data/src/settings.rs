@@ -27,6 +27,16 @@ impl fmt::Debug for SourceSettings {
     }
 }
 
+/// `source.consistency`: what becomes of a dataset that was begun from another snapshot of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Consistency {
+    /// It is completed from the new snapshot, and its history says so.
+    #[default]
+    Resume,
+    /// It is discarded and started anew, so that every dataset is of one snapshot.
+    Strict,
+}
+
 /// `[clean]`: what is done to every batch, in this order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CleanSettings {

@@ -15,7 +15,7 @@ use futures::FutureExt;
 use gristmill_data::batch::{
     BatchRecord, ContentHash, DatasetIdentity, Ledger, Pace, Progress, Pulled, Record, pull,
 };
-use gristmill_data::settings::{CleanSettings, SourceSettings};
+use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source::{self, Bounds};
 use gristmill_data::table::{Appender, PartWriter, TableVersion};
 use gristmill_data::{Error, Result};
@@ -105,6 +105,7 @@ impl Case {
             batch_rows,
             connections: 2,
             commit_every,
+            consistency: Consistency::Resume,
         };
         pull(
             source,
@@ -726,9 +727,14 @@ mod kills {
     use std::os::unix::process::ExitStatusExt;
     use std::process::Command;
 
+    use gristmill_data::batch::verify_files;
     use gristmill_data::failpoint::FAILPOINTS;
+    use gristmill_data::table::compact;
 
     use super::*;
+
+    /// So small that there are several compacted files.
+    const TARGET: u64 = 2_500;
 
     #[tokio::test]
     #[ignore = "the process that is killed"]
@@ -737,6 +743,7 @@ mod kills {
         case.source.url = std::env::var("CASE_URL").unwrap();
         let dataset = std::env::var("CASE_DATASET").unwrap();
         case.pull(&dataset, 10, EVERY_BATCH).await.unwrap();
+        compact(&case.dataset(&dataset), TARGET).await.unwrap();
     }
 
     #[tokio::test]
@@ -744,6 +751,8 @@ mod kills {
         let case = Case::artists();
         let whole = case.pull("whole", 10, EVERY_BATCH).await.unwrap();
         let expected = case.rows("whole").await;
+        let compacted = compact(&case.dataset("whole"), TARGET).await.unwrap();
+        assert!(compacted.into >= 4, "{compacted:?}");
         for point in FAILPOINTS {
             for count in [1, 4] {
                 let name = format!("{point}-{count}");
@@ -761,9 +770,16 @@ mod kills {
                 let pulled = case.pull(&name, 10, EVERY_BATCH).await.unwrap();
                 assert_eq!(pulled.totals, whole.totals, "{name}");
                 assert_eq!(case.rows(&name).await, expected, "{name}");
-                assert_eq!(
-                    parquet_files(&case.dataset(&name)) as u64,
-                    totals_files(&batches(&case.dataset(&name)))
+                let dataset = case.dataset(&name);
+                if killed.is_some() && !point.starts_with("compaction-") {
+                    assert_eq!(parquet_files(&dataset) as u64, totals_files(&batches(&dataset)));
+                }
+                compact(&dataset, TARGET).await.unwrap();
+                assert_eq!(case.rows(&name).await, expected, "{name}");
+                let verified = verify_files(&dataset).await.unwrap();
+                assert!(
+                    verified.same() && verified.unrecorded == 0,
+                    "{name}: {verified:?}"
                 );
             }
         }

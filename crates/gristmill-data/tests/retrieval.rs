@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gristmill_data::batch::{BatchRecord, DatasetIdentity, Pace, Progress, Pulled, pull};
-use gristmill_data::settings::{CleanSettings, SourceSettings};
+use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source::{self, Source};
 use gristmill_data::{Error, Result};
 use gristmill_testkit::TempPostgres;
@@ -85,6 +85,7 @@ impl Case {
             batch_rows: 250,
             connections,
             commit_every: Duration::from_millis(5),
+            consistency: Consistency::Resume,
         };
         let mut said = Said::default();
         let mut tell = |progress: Progress<'_>| match progress {
@@ -334,7 +335,7 @@ async fn what_no_retry_helps_fails_at_once() {
         &settings,
         identity,
         &case.dataset("failed"),
-        Pace::new(250, 4),
+        Pace::new(250, 4, Consistency::Resume),
         &mut |_| (),
     )
     .await;

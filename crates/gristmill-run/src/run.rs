@@ -1,12 +1,13 @@
 //! A run: the stages in their order, each skipped when its work is finished.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use gristmill_data::batch::ledger::{Ledger, Totals};
+use gristmill_data::batch::ledger::{BatchRecord, Ledger, Totals};
 use gristmill_data::batch::pull::Pulled;
+use gristmill_data::batch::verify::{Verified, verify_source};
 use gristmill_data::source::{Source, connect};
 use gristmill_data::table::{TableVersion, delta_schema};
 use gristmill_learn::bundle::{Bundle, Provenance};
@@ -119,6 +120,31 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Brings the dataset to completion, and does no more.
+    ///
+    /// # Errors
+    /// Those of the pull. What is committed stays; run again to go on.
+    pub fn pull(mut self, observe: &dyn Observe) -> Result<Pulled> {
+        self.check_types()?;
+        let mut dir = Directory::open(&self.pipeline.run.dir)?;
+        let pulled = self.pull_stage(&mut dir, observe)?;
+        self.disconnect();
+        Ok(pulled)
+    }
+
+    /// Compares each batch of a dataset that this pipeline made with the database as it is now.
+    ///
+    /// # Errors
+    /// When the database fails, the session is not connected, or another pipeline made the dataset.
+    pub fn verify(&self, dataset: &Path, observe: &dyn Observe) -> Result<Verified> {
+        let source = self.source()?;
+        let identity = pull::identity(self.pipeline, &source.schema())?;
+        let mut tell = |batch: &BatchRecord| {
+            observe.event(Event::Detail(format!("batch {} compared", batch.number)));
+        };
+        Ok(self.block_on(verify_source(dataset, source, &identity, &mut tell))??)
+    }
+
     /// Runs every stage whose work is not finished.
     ///
     /// # Errors
@@ -133,7 +159,7 @@ impl<'a> Session<'a> {
         let mut dir = Directory::open(&pipeline.run.dir)?;
         let engine = LocalEngine::new(pipeline.run.threads)?;
 
-        let pulled = self.pull(&mut dir, observe)?;
+        let pulled = self.pull_stage(&mut dir, observe)?;
         let dataset = self.block_on(TableVersion::open_delta(&dir.dataset()))??;
         // The connection has done its work, and its memory counts too.
         self.disconnect();
@@ -227,13 +253,14 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn pull(&mut self, dir: &mut Directory, observe: &dyn Observe) -> Result<Pulled> {
+    fn pull_stage(&mut self, dir: &mut Directory, observe: &dyn Observe) -> Result<Pulled> {
         let Some(source) = self.source.take() else {
             let ledger = self.block_on(Ledger::read(&dir.dataset()))??;
             let ledger = ledger.ok_or_else(|| Error::State {
                 path: dir.dataset().display().to_string(),
                 why: "it disappeared".to_owned(),
             })?;
+            self.block_on(pull::tidy(self.pipeline, &dir.dataset(), observe))??;
             skip(observe, "pull", "the dataset is complete");
             let totals = &ledger.record.totals;
             let fingerprint = totals.hash.to_string();

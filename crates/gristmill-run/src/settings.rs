@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gristmill_data::settings::{CleanSettings, SourceSettings};
+use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_learn::settings::{
     FeatureSettings, LabelSettings, LogisticSettings, SearchSettings, SplitSettings,
 };
@@ -14,10 +14,14 @@ use xxhash_rust::xxh3::xxh3_128;
 pub struct Pipeline {
     /// `[source]`.
     pub source: SourceSettings,
+    /// `[source] consistency`. Default `resume`.
+    pub consistency: Consistency,
     /// `[batches] rows`. Default 50,000.
     pub batch_rows: u64,
     /// `[batches] connections`. Default 2.
     pub connections: usize,
+    /// `[batches] target_file_size`, in bytes. Default 128 MB (128,000,000).
+    pub target_file_size: u64,
     /// `[clean]`.
     pub clean: CleanSettings,
     /// Every `[[feature]]`, in order.

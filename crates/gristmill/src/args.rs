@@ -107,6 +107,28 @@ Examples:
   gristmill inspect runs/artists/model
   gristmill inspect runs/artists/dataset")]
     Inspect(InspectArgs),
+    /// Do only the pull of a pipeline: make its dataset complete
+    #[command(after_help = "Example:\n  gristmill pull pipeline.toml")]
+    Pull(PullArgs),
+    /// Count and hash the batches of a dataset again
+    ///
+    /// Without a pipeline the rows in the files are compared with what the log records of each batch. With one, each
+    /// recorded key range is read from the database again, cleaned and compared. Batches that differ are named, and
+    /// the exit code is 1.
+    #[command(after_help = "\
+Examples:
+  gristmill verify runs/artists/dataset
+  gristmill verify runs/artists/dataset --pipeline artists.toml")]
+    Verify(VerifyArgs),
+    /// Delete the files that no recent version of a dataset needs
+    ///
+    /// Merging small files leaves the old ones behind for readers of older versions. Versions that were the latest
+    /// within the retained hours stay readable.
+    #[command(after_help = "\
+Examples:
+  gristmill vacuum runs/artists/dataset --dry-run
+  gristmill vacuum runs/artists/dataset --retain-hours 24")]
+    Vacuum(VacuumArgs),
 }
 
 /// `gristmill run`.
@@ -156,4 +178,34 @@ pub struct DemoArgs {
 pub struct InspectArgs {
     /// A model directory or a dataset directory
     pub path: PathBuf,
+}
+
+/// `gristmill pull`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PullArgs {
+    /// The pipeline file (TOML)
+    pub file: PathBuf,
+}
+
+/// `gristmill verify`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct VerifyArgs {
+    /// A dataset directory
+    pub dataset: PathBuf,
+    /// The pipeline file that made it, to compare with the database
+    #[arg(long, value_name = "FILE")]
+    pub pipeline: Option<PathBuf>,
+}
+
+/// `gristmill vacuum`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct VacuumArgs {
+    /// A dataset directory
+    pub dataset: PathBuf,
+    /// Keep what versions of the last H hours need
+    #[arg(long, value_name = "H", default_value_t = 168, value_parser = value_parser!(u32))]
+    pub retain_hours: u32,
+    /// Only say what would be deleted
+    #[arg(long)]
+    pub dry_run: bool,
 }

@@ -1,14 +1,15 @@
 //! The one who records batches, in their order, and commits those that have come together.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::batch::clean::Dropped;
 use crate::batch::encode::EncodedBatch;
 use crate::batch::ledger::{Record, Totals};
-use crate::batch::pull::Progress;
+use crate::batch::pull::{Pace, Progress};
 use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::settings::Consistency;
 use crate::source::Bounds;
 use crate::table::{Appender, WrittenFile};
 
@@ -24,7 +25,7 @@ pub(super) struct Committer<'a> {
     /// Batches that came before their turn.
     early: BTreeMap<u64, EncodedBatch>,
     committed: Instant,
-    commit_every: Duration,
+    pace: Pace,
     progress: &'a mut (dyn FnMut(Progress<'_>) + Send),
 }
 
@@ -33,7 +34,7 @@ impl<'a> Committer<'a> {
     pub(super) fn new(
         appender: Appender,
         mut record: Record,
-        commit_every: Duration,
+        pace: Pace,
         progress: &'a mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Self {
         let last = record.batches.pop().map(|batch| batch.bounds);
@@ -45,7 +46,7 @@ impl<'a> Committer<'a> {
             last,
             early: BTreeMap::new(),
             committed: Instant::now(),
-            commit_every,
+            pace,
             progress,
         }
     }
@@ -61,15 +62,26 @@ impl<'a> Committer<'a> {
     }
 
     /// What comes from now on is read from this snapshot; what came before its turn is read again.
-    pub(super) fn read_from(&mut self, snapshot: &str) {
+    pub(super) fn read_from(&mut self, snapshot: &str) -> Result<()> {
         self.early.clear();
-        if self.next() > 0 {
-            let totals = &self.record.totals;
+        if self.next() == 0 {
+            return Ok(());
+        }
+        let totals = &self.record.totals;
+        let other_snapshot = totals.last_snapshot != snapshot;
+        if other_snapshot && self.pace.consistency == Consistency::Strict {
+            (self.progress)(Progress::Anew { totals });
+            self.files.clear();
+            self.appender.start_anew()?;
+            self.record = Record::default();
+            self.last = None;
+        } else {
             (self.progress)(Progress::Resumed {
                 totals,
-                other_snapshot: totals.last_snapshot != snapshot,
+                other_snapshot,
             });
         }
+        Ok(())
     }
 
     pub(super) fn warn(&mut self, warning: String) {
@@ -90,7 +102,7 @@ impl<'a> Committer<'a> {
                 });
             }
             // Until there is a row to keep, there is no dataset: a pipeline that keeps none can be changed and run again.
-            if self.record.totals.rows_kept > 0 && self.committed.elapsed() >= self.commit_every {
+            if self.record.totals.rows_kept > 0 && self.committed.elapsed() >= self.pace.commit_every {
                 self.commit().await?;
             }
         }

@@ -13,7 +13,7 @@ use crate::batch::hash::ContentHash;
 use crate::error::{Error, Result};
 use crate::settings::{CleanSettings, Filled};
 use crate::source::Bounds;
-use crate::table::{delta_schema, io, log_path, table_url, to_kernel};
+use crate::table::{commit_path, delta_schema, io, log_path, table_url, to_kernel};
 
 /// The entry of the table's configuration that holds the [`DatasetIdentity`] as JSON.
 pub(crate) const IDENTITY: &str = "gristmill.identity";
@@ -83,7 +83,7 @@ pub struct Totals {
 /// What a commit tells of its batches.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Record {
-    /// The batches of this commit. There is at least one, unless it is the commit that completes the dataset.
+    /// The batches of this commit. There is at least one, unless it is a commit that completes or compacts the dataset.
     pub batches: Vec<BatchRecord>,
     /// All batches up to and with this commit.
     pub totals: Totals,
@@ -263,24 +263,54 @@ fn has_commit(log: &Path) -> Result<bool> {
 /// The record of the last commit that has one, at or before `version`. Commits of other tools, such as OPTIMIZE, have none.
 pub(crate) fn read_record(dir: &Path, version: u64) -> Result<Record> {
     for version in (0..=version).rev() {
-        let path = log_path(dir).join(format!("{version:020}.json"));
-        let commit = match fs::read_to_string(&path) {
-            Ok(commit) => commit,
-            // The log before a checkpoint may have been cleaned up.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
-            Err(error) => return Err(io(&path)(error)),
+        // The log before a checkpoint may have been cleaned up.
+        let Some(record) = record_at(dir, version)? else {
+            break;
         };
-        if let Some(record) = record_of(&commit) {
-            return record.map_err(|error| Error::Dataset {
-                dir: dir.display().to_string(),
-                why: format!("another version of gristmill wrote version {version} ({error})"),
-            });
+        if let Some(record) = record {
+            return Ok(record);
         }
     }
     Err(Error::Dataset {
         dir: dir.display().to_string(),
         why: "no commit in its log tells of batches; its log was cleaned up, or gristmill did not write it"
             .to_owned(),
+    })
+}
+
+/// The batches of all commits up to `version`, in order. Those of commits that were cleaned up are missing at the beginning.
+pub(crate) fn read_batches(dir: &Path, version: u64) -> Result<Vec<BatchRecord>> {
+    let mut batches: Vec<BatchRecord> = Vec::new();
+    for version in 0..=version {
+        let record = record_at(dir, version)?.flatten().unwrap_or_default();
+        for batch in record.batches {
+            if batches.last().is_some_and(|last| last.number + 1 != batch.number) {
+                return Err(Error::Dataset {
+                    dir: dir.display().to_string(),
+                    why: format!(
+                        "the commits before version {version} do not tell of batch {}",
+                        batch.number - 1
+                    ),
+                });
+            }
+            batches.push(batch);
+        }
+    }
+    Ok(batches)
+}
+
+/// The record of a commit; `None` where the commit is not there, `Some(None)` where it has none.
+fn record_at(dir: &Path, version: u64) -> Result<Option<Option<Record>>> {
+    let path = commit_path(dir, version);
+    let commit = match fs::read_to_string(&path) {
+        Ok(commit) => commit,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(&path)(error)),
+    };
+    let record = record_of(&commit).transpose();
+    record.map(Some).map_err(|error| Error::Dataset {
+        dir: dir.display().to_string(),
+        why: format!("another version of gristmill wrote version {version} ({error})"),
     })
 }
 

@@ -20,7 +20,7 @@ use crate::batch::queue::Queue;
 use crate::batch::read::{End, Message, Readers};
 use crate::batch::retry::Backoff;
 use crate::error::{Error, Result};
-use crate::settings::SourceSettings;
+use crate::settings::{Consistency, SourceSettings};
 use crate::source::{Source, connect};
 use crate::table::{Appender, delta_schema};
 
@@ -39,6 +39,8 @@ pub struct Pace {
     pub connections: usize,
     /// The batches that finish within so much time share a commit.
     pub commit_every: Duration,
+    /// What becomes of a dataset that was begun from another snapshot.
+    pub consistency: Consistency,
 }
 
 /// What happens in a pull.
@@ -51,6 +53,11 @@ pub enum Progress<'a> {
         /// Whether it reads from another snapshot of the database than the last batch there, so that the dataset will be of
         /// no one instant.
         other_snapshot: bool,
+    },
+    /// An earlier run's batches came from another snapshot of the database, and were discarded.
+    Anew {
+        /// What was there.
+        totals: &'a Totals,
     },
     /// A batch was read, cleaned and written.
     Batch {
@@ -83,10 +90,11 @@ pub struct Pulled {
 
 impl Pace {
     /// So many rows a batch, so many connections, and a commit a second. A build with failpoints commits every batch, so that a kill can come between any two.
-    pub fn new(batch_rows: u64, connections: usize) -> Self {
+    pub fn new(batch_rows: u64, connections: usize, consistency: Consistency) -> Self {
         Self {
             batch_rows,
             connections,
+            consistency,
             commit_every: if cfg!(feature = "failpoints") {
                 Duration::ZERO
             } else {
@@ -124,11 +132,11 @@ pub async fn pull(
     }
     let files = appender.files();
     let encoder = Encoder { cleaner, files };
-    let mut committer = Committer::new(appender, record, pace.commit_every, progress);
+    let mut committer = Committer::new(appender, record, pace, progress);
     let mut source: Arc<dyn Source> = source.into();
     let mut backoff = Backoff::new(TRIES);
     loop {
-        committer.read_from(&source.snapshot());
+        committer.read_from(&source.snapshot())?;
         let before = committer.next();
         let Some(lost) = read(source, encoder.clone(), pace, &mut committer).await? else {
             break;

@@ -1,40 +1,36 @@
-//! Appending batches to the dataset: one Parquet file a batch, and commits whose cost does not grow with the table.
-//!
-//! The commits are written here and not by the Delta library, whose way of committing reads the table's state again each time
-//! and so costs more the more commits there are. An append needs none of that state: it is one new file in the log.
+//! Appending batches to the dataset: one Parquet file a batch, named by its number.
 
-use std::fs::{self, File, TryLockError};
-use std::io::Write;
+use std::fs::{self, File};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use deltalake_core::checkpoints::create_checkpoint_from_table_url_and_cleanup;
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::batch::ledger::{DatasetIdentity, IDENTITY, Ledger, RECORD, Record, record_of};
+use crate::batch::ledger::{DatasetIdentity, IDENTITY, Ledger, RECORD, Record};
 use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::table::log::{Lock, Log, log_path, millis};
 use crate::table::schema::{has_timestamp_ntz, to_kernel};
-use crate::table::table_url;
 use crate::table::write::{close, io, write_failed, writer};
 
-/// Readers need not read more than so many commits, or a quarter of them all, after a checkpoint. The share keeps the cost of
-/// checkpoints, each of which lists every file of the table, in proportion to the number of commits.
-const COMMITS_PER_CHECKPOINT: u64 = 100;
+/// Who writes here, as the log has it.
+pub(crate) const ENGINE: &str = concat!("gristmill/", env!("CARGO_PKG_VERSION"));
+
+/// What the log of a dataset that is started anew is called until it is deleted.
+const DISCARDED_LOG: &str = ".discarded_log.unfinished";
 
 /// The one writer of a dataset; holds a lock on its folder as long as it lives.
 pub struct Appender {
     dir: PathBuf,
     schema: SchemaRef,
     identity: DatasetIdentity,
-    next_version: u64,
-    next_checkpoint: u64,
-    _lock: File,
+    log: Log,
 }
 
 /// Begins the files of batches.
@@ -129,15 +125,7 @@ impl Appender {
     ) -> Result<(Self, Option<Ledger>)> {
         let log = log_path(dir);
         fs::create_dir_all(&log).map_err(io(&log))?;
-        let lock = File::open(dir).map_err(io(dir))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => Error::Dataset {
-                dir: dir.display().to_string(),
-                why: "another gristmill is writing to it; wait for its end, or choose another run.dir"
-                    .to_owned(),
-            },
-            TryLockError::Error(error) => io(dir)(error),
-        })?;
+        let lock = Lock::take(dir)?;
         let ledger = Ledger::read(dir).await?;
         if let Some(difference) = ledger
             .as_ref()
@@ -155,9 +143,7 @@ impl Appender {
             dir: dir.to_owned(),
             schema,
             identity,
-            next_version,
-            next_checkpoint: next_version + COMMITS_PER_CHECKPOINT,
-            _lock: lock,
+            log: Log::new(dir, lock, next_version),
         };
         appender.sweep(
             ledger
@@ -183,51 +169,38 @@ impl Appender {
             failpoint::hit("parquet-renamed");
         }
         let actions = self.actions(record, files)?;
-        failpoint::hit("commit-started");
-        while !self.put(self.next_version, &actions)? {
-            // Another tool was first. That is of no matter to an append, unless it appended batches.
-            let path = self.commit_path(self.next_version);
-            if record_of(&fs::read_to_string(&path).map_err(io(&path))?).is_some() {
-                return Err(Error::Dataset {
-                    dir: self.dir.display().to_string(),
-                    why: "another gristmill is writing to it".to_owned(),
-                });
-            }
-            self.next_version += 1;
-        }
-        failpoint::hit("commit-done");
-        let version = self.next_version;
-        self.next_version += 1;
-        if version >= self.next_checkpoint || (record.complete && version > 10) {
-            self.next_checkpoint = version + COMMITS_PER_CHECKPOINT.max(version / 4);
-            let url = table_url(&self.dir)?;
-            if let Err(error) =
-                create_checkpoint_from_table_url_and_cleanup(url, version, Some(false), None).await
-            {
-                // The table is whole without it, only slower to open.
-                tracing::warn!("no checkpoint of version {version}: {error}");
-            }
-            failpoint::hit("checkpoint-done");
-        }
-        Ok(version)
+        self.log.commit(&actions, record.complete).await
     }
 
-    fn actions(&self, record: &Record, files: &[WrittenFile]) -> Result<String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = now.as_millis() as u64;
+    /// Discards the dataset, so that the next commit is the first of a new one.
+    pub(crate) fn start_anew(&mut self) -> Result<()> {
+        let (log, discarded) = (log_path(&self.dir), self.dir.join(DISCARDED_LOG));
+        // One step after which there is no dataset; a kill before the next leaves files that no log names.
+        fs::rename(&log, &discarded).map_err(io(&log))?;
+        fs::create_dir(&log).map_err(io(&log))?;
+        self.log.restart();
+        self.sweep(0)
+    }
+
+    fn actions(&self, record: &Record, files: &[WrittenFile]) -> Result<Vec<Value>> {
+        let now = SystemTime::now();
+        let (millis, nanos) = (
+            millis(now),
+            now.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos(),
+        );
         let fingerprint = self.identity.hash()?;
         let mut actions = vec![json!({"commitInfo": {
             "timestamp": millis,
             "operation": "WRITE",
             "operationParameters": {"mode": "Append"},
             "isBlindAppend": true,
-            "engineInfo": concat!("gristmill/", env!("CARGO_PKG_VERSION")),
+            "engineInfo": ENGINE,
             RECORD: record,
         }})];
-        if self.next_version == 0 {
+        if self.log.next_version() == 0 {
             actions.push(json!({"protocol": self.protocol()}));
             actions.push(json!({"metaData": {
-                "id": uuid(xxh3_128(format!("{fingerprint} {} {}", now.as_nanos(), std::process::id()).as_bytes())),
+                "id": uuid(xxh3_128(format!("{fingerprint} {} {}", nanos, std::process::id()).as_bytes())),
                 "name": "dataset",
                 "description": format!("Rows of {}", self.identity.source()),
                 "format": {"provider": "parquet", "options": {}},
@@ -241,17 +214,9 @@ impl Appender {
             let last = record.totals.batches_read - 1;
             actions.push(json!({"txn": {"appId": fingerprint, "version": last, "lastUpdated": millis}}));
         }
-        actions.extend(files.iter().map(|file| {
-            json!({"add": {
-                "path": file.name,
-                "partitionValues": {},
-                "size": file.bytes,
-                "modificationTime": millis,
-                "dataChange": true,
-                "stats": json!({"numRecords": file.rows}).to_string(),
-            }})
-        }));
-        Ok(actions.iter().map(|action| format!("{action}\n")).collect())
+        let add = |file: &WrittenFile| add(&file.name, file.rows, file.bytes, millis, true);
+        actions.extend(files.iter().map(add));
+        Ok(actions)
     }
 
     /// The oldest protocol that will do, so that every reader can read the table.
@@ -266,35 +231,6 @@ impl Appender {
         }
     }
 
-    /// Puts a commit into the log unless that version is there. It appears whole or not at all, and is on the disk then.
-    fn put(&self, version: u64, actions: &str) -> Result<bool> {
-        let path = self.commit_path(version);
-        let unfinished = log_path(&self.dir).join(format!(".{version:020}.json.unfinished"));
-        let mut file = File::create(&unfinished).map_err(io(&unfinished))?;
-        file.write_all(actions.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(io(&unfinished))?;
-        failpoint::hit("commit-written");
-        // A rename would replace the commit of another tool; a link does not.
-        let linked = fs::hard_link(&unfinished, &path);
-        fs::remove_file(&unfinished).map_err(io(&unfinished))?;
-        match linked {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(io(&path)(error)),
-            Ok(()) => {
-                let log = log_path(&self.dir);
-                for dir in [&log, &self.dir] {
-                    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
-                }
-                Ok(true)
-            }
-        }
-    }
-
-    fn commit_path(&self, version: u64) -> PathBuf {
-        log_path(&self.dir).join(format!("{version:020}.json"))
-    }
-
     /// Removes what a killed run left behind: unfinished files, and files of batches from `next_batch` on, which no commit names.
     fn sweep(&self, next_batch: u64) -> Result<()> {
         for dir in [&self.dir, &log_path(&self.dir)] {
@@ -302,8 +238,19 @@ impl Appender {
                 let path = entry.map_err(io(dir))?.path();
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let unfinished = name.starts_with('.') && name.ends_with(".unfinished");
-                if unfinished || batch_file_number(&name).is_some_and(|number| number >= next_batch) {
-                    fs::remove_file(&path).map_err(io(&path))?;
+                let removed = if unfinished && path.is_dir() {
+                    fs::remove_dir_all(&path)
+                } else if unfinished
+                    || batches_of(&name).is_some_and(|batches| *batches.start() >= next_batch)
+                {
+                    fs::remove_file(&path)
+                } else {
+                    Ok(())
+                };
+                match removed {
+                    // What wrote it has removed it first.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    removed => removed.map_err(io(&path))?,
                 }
             }
         }
@@ -311,18 +258,32 @@ impl Appender {
     }
 }
 
-/// The number of the first batch in a file of the dataset: `batch-<number>.parquet`, or `batch-<first>-<last>.parquet`.
-pub(crate) fn batch_file_number(name: &str) -> Option<u64> {
-    let numbers = name.strip_prefix("batch-")?.strip_suffix(".parquet")?;
-    let digits = |part: &str| part.len() == 10 && part.bytes().all(|byte| byte.is_ascii_digit());
-    numbers
-        .split('-')
-        .all(digits)
-        .then(|| numbers[..10].parse().ok())?
+/// The action that adds a file to the table.
+pub(crate) fn add(name: &str, rows: u64, bytes: u64, millis: u64, data_change: bool) -> Value {
+    json!({"add": {
+        "path": name,
+        "partitionValues": {},
+        "size": bytes,
+        "modificationTime": millis,
+        "dataChange": data_change,
+        "stats": json!({"numRecords": rows}).to_string(),
+    }})
 }
 
-pub(crate) fn log_path(dir: &Path) -> PathBuf {
-    dir.join("_delta_log")
+/// The name of the file of several batches, one after the other.
+pub(crate) fn batches_file(batches: &RangeInclusive<u64>) -> String {
+    format!("batch-{:010}-{:010}.parquet", batches.start(), batches.end())
+}
+
+/// The numbers of the batches in a file of the dataset, where it has the name of one.
+pub(crate) fn batches_of(name: &str) -> Option<RangeInclusive<u64>> {
+    let numbers = name.strip_prefix("batch-")?.strip_suffix(".parquet")?;
+    let number = |digits: &str| {
+        let digits = Some(digits).filter(|d| d.len() == 10 && d.bytes().all(|byte| byte.is_ascii_digit()))?;
+        digits.parse().ok()
+    };
+    let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+    Some(number(first)?..=number(last)?)
 }
 
 /// The form of a UUID (version 8: contents of one's own) for 128 bits.

@@ -1,8 +1,11 @@
 //! Tables of Parquet files: the dataset, which is a Delta table, and plain folders.
 
 mod append;
+mod compact;
+mod log;
 mod scan;
 mod schema;
+mod vacuum;
 mod write;
 
 use std::collections::BTreeMap;
@@ -19,10 +22,13 @@ use crate::batch::ledger;
 use crate::error::{Error, Result};
 
 pub use append::{Appender, BatchFiles, BatchWriter, WrittenFile};
+pub use compact::{Compacted, compact};
 pub use schema::{delta_schema, to_delta};
+pub use vacuum::{Vacuumed, vacuum};
 pub use write::PartWriter;
 
-pub(crate) use append::{batch_file_number, log_path};
+pub(crate) use append::batches_of;
+pub(crate) use log::{commit_path, log_path};
 pub(crate) use schema::to_kernel;
 pub(crate) use write::io;
 
@@ -70,7 +76,7 @@ impl TableVersion {
         let mut files = Vec::new();
         for file in snapshot.try_log_data()?.iter() {
             let name = file.path().into_owned();
-            let (Some(rows), true) = (file.num_records(), batch_file_number(&name).is_some()) else {
+            let (Some(rows), true) = (file.num_records(), batches_of(&name).is_some()) else {
                 return Err(broken(format!(
                     "version {} holds {name}, which gristmill did not write; restore the version before it",
                     snapshot.version()
@@ -100,6 +106,18 @@ impl TableVersion {
             rows,
             metadata: BTreeMap::new(),
         })
+    }
+
+    /// The table as if it had just this file.
+    pub(crate) fn only(&self, file: &DataFile) -> Self {
+        Self {
+            dir: self.dir.clone(),
+            version: self.version,
+            schema: self.schema.clone(),
+            files: vec![file.clone()],
+            rows: file.rows,
+            metadata: BTreeMap::new(),
+        }
     }
 
     /// Opens a folder that a [`PartWriter`] wrote. Its files are in the order of their names.

@@ -5,6 +5,7 @@ use std::path::Path;
 use gristmill_data::batch::ledger::{DatasetIdentity, Ledger};
 use gristmill_data::batch::pull::{Pace, Progress, Pulled, pull};
 use gristmill_data::source::{Source, redact};
+use gristmill_data::table::compact;
 
 use super::Teller;
 use crate::error::Result;
@@ -33,6 +34,18 @@ pub(crate) fn complete(
     Ok(ledger.record.complete && ledger.identity.difference(&identity(pipeline, schema)?).is_none())
 }
 
+/// Merges the small files of the complete dataset, where a run before was not killed after that.
+pub(crate) async fn tidy(pipeline: &Pipeline, dir: &Path, observe: &dyn Observe) -> Result<()> {
+    let compacted = compact(dir, pipeline.target_file_size).await?;
+    if compacted.into > 0 {
+        observe.event(Event::Detail(format!(
+            "pull: {} files of batches merged into {}",
+            compacted.from, compacted.into
+        )));
+    }
+    Ok(())
+}
+
 /// Brings the dataset to completion; returns it with the seconds that took.
 pub(crate) async fn run(
     source: Box<dyn Source>,
@@ -42,7 +55,8 @@ pub(crate) async fn run(
 ) -> Result<(Pulled, f64)> {
     let teller = Teller::start(observe, "pull", "rows", source.estimated_rows().await?);
     let identity = identity(pipeline, &source.schema())?;
-    let mut tell = |progress: Progress<'_>| match progress {
+    let mut tell = |progress: Progress<'_>| {
+        match progress {
         Progress::Resumed {
             totals,
             other_snapshot,
@@ -58,6 +72,11 @@ pub(crate) async fn run(
                 ));
             }
         }
+        Progress::Anew { totals } => observe.event(Event::Warning(format!(
+            "the {} rows pulled before came from an earlier snapshot of the database, and source.consistency = \"strict\": \
+             the dataset is started anew",
+            thousands(totals.rows_kept)
+        ))),
         Progress::Batch { batch, totals } => {
             observe.event(Event::Detail(format!(
                 "batch {}: {} rows read, {} kept",
@@ -69,9 +88,11 @@ pub(crate) async fn run(
         Progress::Committed { version, batches } => {
             observe.event(Event::Detail(format!("commit {version}: {batches} batches")));
         }
+    }
     };
-    let pace = Pace::new(pipeline.batch_rows, pipeline.connections);
+    let pace = Pace::new(pipeline.batch_rows, pipeline.connections, pipeline.consistency);
     let pulled = pull(source, &pipeline.source, identity, dir, pace, &mut tell).await?;
+    tidy(pipeline, dir, observe).await?;
     let seconds = teller.finish(format!(
         "{} rows read in {} {}, {} kept",
         thousands(pulled.totals.rows_read),

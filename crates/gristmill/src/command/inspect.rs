@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use gristmill_data::batch::ledger::Ledger;
 use gristmill_data::table::TableVersion;
 use gristmill_learn::bundle::{Bundle, Provenance};
@@ -15,6 +15,7 @@ use gristmill_run::metrics::{Best, Rows};
 use gristmill_run::predict::bundle_file;
 use serde::Deserialize;
 
+use super::on_dataset;
 use crate::args::InspectArgs;
 use crate::diagnose::{WIDTH, wrap};
 use crate::failure::{Failure, classify};
@@ -151,17 +152,12 @@ fn write_model(
 }
 
 fn dataset(path: &Path) -> Result<String, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")
-        .map_err(Failure::Run)?;
     let read = async {
         let ledger = Ledger::read(path).await?;
         let table = TableVersion::open_delta(path).await?;
         Ok::<_, gristmill_data::Error>((ledger, table))
     };
-    let (ledger, table) = runtime.block_on(read).map_err(|e| classify(e.into()))?;
+    let (ledger, table) = on_dataset(path, read)?;
     let ledger = ledger.ok_or_else(|| {
         Failure::Input(anyhow!(
             "{} is a Delta table, but gristmill did not write it",

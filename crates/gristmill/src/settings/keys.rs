@@ -2,8 +2,8 @@
 
 /// The tables, in reading order, and their keys. `[[feature]]` has the keys of its encoder, see [`ENCODERS`].
 pub const TABLES: &[(&str, &[&str])] = &[
-    ("source", &["url", "query", "key"]),
-    ("batches", &["rows", "connections"]),
+    ("source", &["url", "query", "key", "consistency"]),
+    ("batches", &["rows", "connections", "target_file_size"]),
     (
         "clean",
         &["trim", "empty_as_null", "require", "filter", "distinct"],

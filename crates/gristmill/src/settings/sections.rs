@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use gristmill_data::settings::{CleanSettings, SourceSettings};
+use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_learn::settings::{
     Analyzer, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric, NgramSettings, Norm,
     NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, SplitSettings, Unseen,
@@ -20,6 +20,9 @@ const MIN_MEMORY: u64 = 64_000_000;
 
 /// The largest `batches.connections`.
 const MAX_CONNECTIONS: u64 = 64;
+
+/// The smallest `batches.target_file_size`.
+const MIN_FILE_SIZE: u64 = 1_000_000;
 
 const SCALES: &[(&str, Scale)] = &[("standard", Scale::Standard), ("none", Scale::None)];
 
@@ -42,12 +45,14 @@ pub(super) fn pipeline<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Pat
                 .push(problem.help(format!("add, for example:\n{header}\n{example}")));
         }
     }
-    let source = source(r, root);
-    let (batch_rows, connections) = batches(r, root);
+    let (source, consistency) = source(r, root);
+    let (batch_rows, connections, target_file_size) = batches(r, root);
     let features = r.features(root);
     Pipeline {
+        consistency,
         batch_rows,
         connections,
+        target_file_size,
         clean: clean(r, root),
         features: features
             .iter()
@@ -69,9 +74,13 @@ fn open<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, name: &'static str) -> Se
     section
 }
 
-fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> SourceSettings {
+fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (SourceSettings, Consistency) {
     let s = open(r, root, "source");
-    SourceSettings {
+    let consistency = r.get(&s, "consistency", |r, name, v| {
+        let words = [("resume", Consistency::Resume), ("strict", Consistency::Strict)];
+        r.choice(name, v, &words)
+    });
+    let source = SourceSettings {
         url: r.require(
             &s,
             "url",
@@ -85,11 +94,12 @@ fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> SourceSettings {
             "key = \"id\": a column of the query to cut batches by",
             Reader::text,
         ),
-    }
+    };
+    (source, consistency.unwrap_or_default())
 }
 
-/// The rows of a batch and the connections that read them.
-fn batches<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (u64, usize) {
+/// The rows of a batch, the connections that read them, and the bytes of a file.
+fn batches<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (u64, usize, u64) {
     let s = open(r, root, "batches");
     let rows = r.get(&s, "rows", |r, name, v| {
         r.integer(name, v, 1..=u64::from(u32::MAX))
@@ -97,7 +107,15 @@ fn batches<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (u64, usize) {
     let connections = r.get(&s, "connections", |r, name, v| {
         r.integer(name, v, 1..=MAX_CONNECTIONS)
     });
-    (rows.unwrap_or(50_000), connections.map_or(2, |n| n as usize))
+    let size = r.get(&s, "target_file_size", |r, name, v| {
+        let expected = "1MB or more, as \"128MB\", \"1GiB\" or bytes";
+        size(r, name, v, expected, MIN_FILE_SIZE)
+    });
+    (
+        rows.unwrap_or(50_000),
+        connections.map_or(2, |n| n as usize),
+        size.unwrap_or(128_000_000),
+    )
 }
 
 fn clean<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> CleanSettings {
@@ -322,21 +340,26 @@ fn run<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Path) -> RunSetting
             || Path::new("runs").join(path.file_stem().unwrap_or_default()),
             PathBuf::from,
         ),
-        memory: r.get(&s, "memory", memory).unwrap_or(2_000_000_000),
+        memory: r
+            .get(&s, "memory", |r, name, v| {
+                let expected = "64MB or more, as \"2GB\", \"512MB\", \"1GiB\" or bytes";
+                size(r, name, v, expected, MIN_MEMORY)
+            })
+            .unwrap_or(2_000_000_000),
         threads: r
             .get(&s, "threads", |r, name, v| r.integer(name, v, 1..=1024))
             .map_or_else(cores, |threads| threads as usize),
     }
 }
 
-fn memory<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<u64> {
-    let expected = "64MB or more, as \"2GB\", \"512MB\", \"1GiB\" or bytes";
+/// A number of bytes.
+fn size<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>, expected: &str, smallest: u64) -> Option<u64> {
     let bytes = match v.get_ref() {
         DeValue::String(_) => value::bytes(&r.text(name, v)?),
         DeValue::Integer(bytes) => u64::from_str_radix(bytes.as_str(), bytes.radix()).ok(),
         _ => return r.wrong_type(name, v, expected),
     };
-    match bytes.filter(|bytes| *bytes >= MIN_MEMORY) {
+    match bytes.filter(|bytes| *bytes >= smallest) {
         None => r.not_allowed(name, v, expected),
         enough => enough,
     }

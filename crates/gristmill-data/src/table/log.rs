@@ -1,0 +1,145 @@
+//! Writing the Delta log of a dataset: one writer at a time, commits whose cost does not grow with the table, checkpoints now
+//! and then.
+//!
+//! The commits are written here and not by the Delta library, whose way of committing reads the table's state again each time
+//! and so costs more the more commits there are. What is committed here needs none of that state: it is one new file in the log.
+
+use std::fs::{self, File, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use deltalake_core::checkpoints::create_checkpoint_from_table_url_and_cleanup;
+use serde_json::Value;
+
+use crate::batch::ledger::record_of;
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::table::table_url;
+use crate::table::write::io;
+
+/// Readers need not read more than so many commits, or as many as the checkpoint holds, after a checkpoint. The share keeps the
+/// cost of checkpoints, each of which lists every file of the table, in proportion to the number of commits.
+const COMMITS_PER_CHECKPOINT: u64 = 100;
+
+/// What keeps a second writer out of a dataset's folder as long as it lives.
+pub(crate) struct Lock {
+    _dir: File,
+}
+
+/// The log, open for writing.
+pub(crate) struct Log {
+    dir: PathBuf,
+    next_version: u64,
+    next_checkpoint: u64,
+    _lock: Lock,
+}
+
+impl Lock {
+    /// Locks the folder, which must be there.
+    pub(crate) fn take(dir: &Path) -> Result<Self> {
+        let file = File::open(dir).map_err(io(dir))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _dir: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::Dataset {
+                dir: dir.display().to_string(),
+                why: "another gristmill is writing to it; wait for its end, or choose another run.dir"
+                    .to_owned(),
+            }),
+            Err(TryLockError::Error(error)) => Err(io(dir)(error)),
+        }
+    }
+}
+
+impl Log {
+    /// The log of the dataset in a locked folder.
+    pub(crate) fn new(dir: &Path, lock: Lock, next_version: u64) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            next_version,
+            next_checkpoint: next_version + COMMITS_PER_CHECKPOINT,
+            _lock: lock,
+        }
+    }
+
+    /// Begins again: the log is empty.
+    pub(crate) fn restart(&mut self) {
+        self.next_version = 0;
+        self.next_checkpoint = COMMITS_PER_CHECKPOINT;
+    }
+
+    /// The version that the next commit makes, unless another tool comes first.
+    pub(crate) fn next_version(&self) -> u64 {
+        self.next_version
+    }
+
+    /// Commits actions and returns the new version. With `last`, no commit is expected to follow soon.
+    pub(crate) async fn commit(&mut self, actions: &[Value], last: bool) -> Result<u64> {
+        let actions: String = actions.iter().map(|action| format!("{action}\n")).collect();
+        failpoint::hit("commit-started");
+        while !self.put(self.next_version, &actions)? {
+            // Another tool was first. That is of no matter here, unless it committed batches.
+            let path = commit_path(&self.dir, self.next_version);
+            if record_of(&fs::read_to_string(&path).map_err(io(&path))?).is_some() {
+                return Err(Error::Dataset {
+                    dir: self.dir.display().to_string(),
+                    why: "another gristmill is writing to it".to_owned(),
+                });
+            }
+            self.next_version += 1;
+        }
+        failpoint::hit("commit-done");
+        let version = self.next_version;
+        self.next_version += 1;
+        if version >= self.next_checkpoint || (last && version > 10) {
+            self.next_checkpoint = version + COMMITS_PER_CHECKPOINT.max(version);
+            let url = table_url(&self.dir)?;
+            if let Err(error) =
+                create_checkpoint_from_table_url_and_cleanup(url, version, Some(false), None).await
+            {
+                // The table is whole without it, only slower to open.
+                tracing::warn!("no checkpoint of version {version}: {error}");
+            }
+            failpoint::hit("checkpoint-done");
+        }
+        Ok(version)
+    }
+
+    /// Puts a commit into the log unless that version is there. It appears whole or not at all, and is on the disk then.
+    fn put(&self, version: u64, actions: &str) -> Result<bool> {
+        let log = log_path(&self.dir);
+        let path = commit_path(&self.dir, version);
+        let unfinished = log.join(format!(".{version:020}.json.unfinished"));
+        let mut file = File::create(&unfinished).map_err(io(&unfinished))?;
+        file.write_all(actions.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(io(&unfinished))?;
+        failpoint::hit("commit-written");
+        // A rename would replace the commit of another tool; a link does not.
+        let linked = fs::hard_link(&unfinished, &path);
+        fs::remove_file(&unfinished).map_err(io(&unfinished))?;
+        match linked {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(io(&path)(error)),
+            Ok(()) => {
+                for dir in [&log, &self.dir] {
+                    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
+                }
+                Ok(true)
+            }
+        }
+    }
+}
+
+pub(crate) fn log_path(dir: &Path) -> PathBuf {
+    dir.join("_delta_log")
+}
+
+pub(crate) fn commit_path(dir: &Path, version: u64) -> PathBuf {
+    log_path(dir).join(format!("{version:020}.json"))
+}
+
+/// The time as Delta has it: milliseconds since 1970.
+pub(crate) fn millis(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}

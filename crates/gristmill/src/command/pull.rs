@@ -1,0 +1,21 @@
+//! `gristmill pull`: the dataset of a pipeline, and no more.
+
+use gristmill_run::Session;
+
+use super::open;
+use crate::args::PullArgs;
+use crate::failure::Failure;
+use crate::printer::Printer;
+use crate::settings::PipelineFile;
+
+/// Brings the dataset of a pipeline to completion.
+pub(super) fn run(args: &PullArgs, printer: &Printer) -> Result<(), Failure> {
+    let file = PipelineFile::read(&args.file)?;
+    let session = open(&file, Session::open)?;
+    session.pull(printer).map_err(|error| file.failure(error))?;
+    printer.note(&format!(
+        "The dataset is {}",
+        file.pipeline.run.dir.join("dataset").display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! `gristmill verify`: counts and hashes the batches of a dataset again.
+
+use std::fmt::Write;
+
+use anyhow::anyhow;
+use gristmill_data::batch::verify::{Difference, Found, Verified, verify_files};
+use gristmill_run::Session;
+
+use super::{on_dataset, open};
+use crate::args::VerifyArgs;
+use crate::diagnose::{WIDTH, wrap};
+use crate::failure::Failure;
+use crate::printer::{Printer, thousands};
+use crate::settings::PipelineFile;
+
+/// Compares the dataset with its records, and with the database where a pipeline is given.
+pub(super) fn run(args: &VerifyArgs, printer: &Printer) -> Result<(), Failure> {
+    let dataset = &args.dataset;
+    let (verified, against) = match &args.pipeline {
+        None => (on_dataset(dataset, verify_files(dataset))?, "files"),
+        Some(path) => {
+            on_dataset(dataset, async { Ok(()) })?;
+            let file = PipelineFile::read(path)?;
+            let session = open(&file, Session::connect)?;
+            let verified = session.verify(dataset, printer);
+            (verified.map_err(|error| file.failure(error))?, "database")
+        }
+    };
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = report(&mut text, &verified, against);
+    printer.data(&text)?;
+    if verified.same() {
+        return Ok(());
+    }
+    Err(Failure::Run(anyhow!(
+        "{} is not what its log and the {against} say",
+        dataset.display()
+    )))
+}
+
+fn report(out: &mut String, verified: &Verified, against: &str) -> std::fmt::Result {
+    for difference in &verified.differences {
+        write_difference(out, difference)?;
+    }
+    if verified.more {
+        writeln!(
+            out,
+            "The database has rows that belong to no batch: after the last key, or without one."
+        )?;
+    }
+    if !verified.whole {
+        writeln!(
+            out,
+            "The rows of all files together do not have the hash of the dataset."
+        )?;
+    }
+    if verified.unrecorded > 0 {
+        let before = format!(
+            "The log before a checkpoint was cleaned up, and with it the records of batches 0 to {}: {}",
+            verified.unrecorded - 1,
+            if against == "files" {
+                "their rows were compared only together with all others."
+            } else {
+                "they were not compared."
+            }
+        );
+        writeln!(out, "{}", wrap(&before, WIDTH))?;
+    }
+    writeln!(
+        out,
+        "{} batches with {} rows compared with the {against}: {}",
+        thousands(verified.batches),
+        thousands(verified.rows),
+        match verified.differences.len() as u64 {
+            0 if verified.same() => "no difference".to_owned(),
+            differ => format!("{} differ", thousands(differ)),
+        }
+    )
+}
+
+fn write_difference(out: &mut String, difference: &Difference) -> std::fmt::Result {
+    let batch = &difference.batch;
+    let head = format!("Batch {}, {}", batch.number, batch.bounds);
+    writeln!(out, "{}", wrap(&head, WIDTH))?;
+    writeln!(
+        out,
+        "  then  {:>13} rows  {}",
+        thousands(batch.rows_kept),
+        batch.hash
+    )?;
+    match &difference.found {
+        Found::Rows { rows, hash } => writeln!(out, "  now   {:>13} rows  {hash}", thousands(*rows)),
+        Found::Unreadable(why) => {
+            let why = wrap(why, WIDTH - 8).replace('\n', "\n        ");
+            writeln!(out, "  now   {why}")
+        }
+    }
+}
