@@ -1,29 +1,31 @@
-//! Checks of this repository that the compiler does not make: `cargo xtask tidy`.
+//! Checks of this repository that the compiler does not make, `cargo xtask tidy`, and its benchmarks, `cargo xtask bench`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod tidy;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask tidy    check the rules of STYLE.md that a machine can check";
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments != ["tidy"] {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
-    }
     // The variable of the running cargo, not of the build: one binary may serve several checkouts.
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| "xtask".into());
-    match tidy::check(&Path::new(&manifest).join("..")) {
-        Ok(findings) => report(&findings),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
+    let root = Path::new(&manifest).join("..");
+    let outcome = match arguments.split_first() {
+        Some((task, [])) if task == "tidy" => tidy::check(&root).map(|findings| report(&findings)),
+        Some((task, rest)) if task == "bench" => bench::run(rest, &root).map(|()| ExitCode::SUCCESS),
+        _ => {
+            eprintln!("usage: cargo xtask tidy    check the rules of STYLE.md that a machine can check");
+            eprintln!("       {}", bench::USAGE);
+            return ExitCode::from(2);
         }
-    }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
 }
 
 fn report(findings: &[tidy::Finding]) -> ExitCode {

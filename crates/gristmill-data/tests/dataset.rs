@@ -733,8 +733,14 @@ mod kills {
 
     use super::*;
 
-    /// So small that there are several compacted files.
-    const TARGET: u64 = 2_500;
+    /// So small that two files make one, and there are several of those.
+    fn target(dataset: &Path) -> u64 {
+        let files = fs::read_dir(dataset).unwrap().map(|entry| entry.unwrap().path());
+        let sizes = files
+            .filter(|path| path.is_file())
+            .map(|path| path.metadata().unwrap().len());
+        sizes.max().unwrap() + 1
+    }
 
     #[tokio::test]
     #[ignore = "the process that is killed"]
@@ -743,7 +749,8 @@ mod kills {
         case.source.url = std::env::var("CASE_URL").unwrap();
         let dataset = std::env::var("CASE_DATASET").unwrap();
         case.pull(&dataset, 10, EVERY_BATCH).await.unwrap();
-        compact(&case.dataset(&dataset), TARGET).await.unwrap();
+        let dataset = case.dataset(&dataset);
+        compact(&dataset, target(&dataset)).await.unwrap();
     }
 
     #[tokio::test]
@@ -751,7 +758,8 @@ mod kills {
         let case = Case::artists();
         let whole = case.pull("whole", 10, EVERY_BATCH).await.unwrap();
         let expected = case.rows("whole").await;
-        let compacted = compact(&case.dataset("whole"), TARGET).await.unwrap();
+        let dataset = case.dataset("whole");
+        let compacted = compact(&dataset, target(&dataset)).await.unwrap();
         assert!(compacted.into >= 4, "{compacted:?}");
         for point in FAILPOINTS {
             for count in [1, 4] {
@@ -774,7 +782,7 @@ mod kills {
                 if killed.is_some() && !point.starts_with("compaction-") {
                     assert_eq!(parquet_files(&dataset) as u64, totals_files(&batches(&dataset)));
                 }
-                compact(&dataset, TARGET).await.unwrap();
+                compact(&dataset, target(&dataset)).await.unwrap();
                 assert_eq!(case.rows(&name).await, expected, "{name}");
                 let verified = verify_files(&dataset).await.unwrap();
                 assert!(

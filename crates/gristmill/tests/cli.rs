@@ -36,6 +36,9 @@ fn help_goes_to_stdout_with_examples() {
         Some("predict"),
         Some("demo"),
         Some("inspect"),
+        Some("pull"),
+        Some("verify"),
+        Some("vacuum"),
     ] {
         let output = gristmill(&command.into_iter().chain(["--help"]).collect::<Vec<_>>());
         assert_eq!(output.status.code(), Some(0));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::{DataType, Field, Schema};
 use gristmill::diagnose::{Diagnostic, WIDTH};
 use gristmill::settings::{ENCODERS, PipelineFile, TABLES};
+use gristmill_data::settings::Consistency;
 use gristmill_learn::settings::{
     Analyzer, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric, NgramSettings, Norm,
     NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, SplitSettings, Unseen,
@@ -412,6 +413,8 @@ fn the_minimal_file_has_the_documented_defaults() {
     let pipeline = parse(MINIMAL).unwrap().pipeline;
     assert_eq!(pipeline.source.url, "sqlite:artists.db");
     assert_eq!((pipeline.batch_rows, pipeline.connections), (50_000, 2));
+    assert_eq!(pipeline.target_file_size, 128_000_000);
+    assert_eq!(pipeline.consistency, Consistency::Resume);
     assert!(pipeline.clean.trim && pipeline.clean.empty_as_null && !pipeline.clean.distinct);
     assert!(pipeline.clean.require.is_empty() && pipeline.clean.filter.is_none());
     let ngrams = NgramSettings {

@@ -46,7 +46,7 @@ fn report(out: &mut String, verified: &Verified, against: &str) -> std::fmt::Res
     if verified.more {
         writeln!(
             out,
-            "The database has rows that belong to no batch: after the last key, or without one."
+            "The database has rows of no batch: after the last key, or without a key."
         )?;
     }
     if !verified.whole {
