@@ -21,6 +21,7 @@ struct Case {
     server: TempPostgres,
     dir: tempfile::TempDir,
     url: String,
+    consistency: Consistency,
 }
 
 /// What a pull said.
@@ -29,6 +30,7 @@ struct Said {
     batches: Vec<BatchRecord>,
     warnings: Vec<String>,
     resumed: Vec<bool>,
+    anew: u32,
 }
 
 impl Case {
@@ -42,6 +44,7 @@ impl Case {
         Self {
             url: server.url(),
             dir: tempfile::tempdir().unwrap(),
+            consistency: Consistency::Resume,
             server,
         }
     }
@@ -85,7 +88,7 @@ impl Case {
             batch_rows: 250,
             connections,
             commit_every: Duration::from_millis(5),
-            consistency: Consistency::Resume,
+            consistency: self.consistency,
         };
         let mut said = Said::default();
         let mut tell = |progress: Progress<'_>| match progress {
@@ -95,6 +98,7 @@ impl Case {
             }
             Progress::Warning(warning) => said.warnings.push(warning),
             Progress::Resumed { other_snapshot, .. } => said.resumed.push(other_snapshot),
+            Progress::Anew { .. } => said.anew += 1,
             Progress::Committed { .. } => {}
         };
         let pulled = pull(source, &settings, identity, &self.dataset(name), pace, &mut tell).await;
@@ -289,6 +293,38 @@ async fn a_server_that_starts_again_is_gone_on_with() {
             .await;
         assert!(!said.warnings.is_empty() && !said.resumed.is_empty());
         case.assert_same(&name, pulled, undisturbed.as_ref().unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strict_starts_anew_when_the_snapshot_is_lost_under_way() {
+    let mut case = Case::new();
+    case.consistency = Consistency::Strict;
+    for readers in [1, 4] {
+        let name = format!("readers{readers}");
+        let mut restarted = false;
+        let (pulled, said) = case
+            .pull_from(case.connect().await, &name, readers, |number| {
+                if number == 20 && !restarted {
+                    restarted = true;
+                    // A server that stops at once forgets what it has not written.
+                    case.server
+                        .execute("UPDATE item SET name = name || '!' WHERE id < 500");
+                    case.server.execute("CHECKPOINT");
+                    case.server.restart();
+                }
+            })
+            .await;
+        assert_eq!(
+            (said.anew, said.resumed.as_slice()),
+            (1, [].as_slice()),
+            "{:?}",
+            said.warnings
+        );
+        assert_eq!(pulled.as_ref().unwrap().totals.snapshots, 1);
+        let (undisturbed, _) = case.pull("undisturbed", 1).await;
+        case.assert_same(&name, pulled, &undisturbed.unwrap());
+        fs::remove_dir_all(case.dataset("undisturbed")).unwrap();
     }
 }
 

@@ -390,7 +390,7 @@ async fn vacuum_deletes_what_no_retained_version_needs() {
     assert!(verified.same() && verified.rows == pulled.totals.rows_kept);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn strict_starts_a_dataset_anew_rather_than_mix_two_snapshots() {
     let database = database();
     let settings = of(&database);
