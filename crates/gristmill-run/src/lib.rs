@@ -15,3 +15,4 @@ mod summary;
 
 pub use error::{Error, Result};
 pub use run::{Outcome, Session};
+pub use summary::thousands;

@@ -18,6 +18,8 @@ use crate::args::{Color, GlobalArgs, LogFormat};
 use crate::diagnose::{WIDTH, wrap};
 use crate::failure::Failure;
 
+pub use gristmill_run::thousands;
+
 /// Without a terminal, a stage says how far it is once in this time.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -381,11 +383,6 @@ pub fn duration(seconds: f64) -> String {
         60..3600 => format!("{} min {} s", whole / 60, whole % 60),
         _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
     }
-}
-
-/// `1234567` as `1,234,567`.
-pub fn thousands(count: u64) -> String {
-    HumanCount(count).to_string()
 }
 
 /// Bytes in the unit that memory budgets are written in, e.g. `1.5 GB`.

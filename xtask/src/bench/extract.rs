@@ -185,13 +185,16 @@ impl Bench {
         fs::write(
             &pipeline,
             format!(
-                "[source]\nurl = '{url}'\nquery = \"{QUERY}\"\nkey = \"id\"\n\n[clean]\ntrim = false\n\
+                "[source]\nurl = \"${{GRISTMILL_BENCH_URL}}\"\nquery = \"{QUERY}\"\nkey = \"id\"\n\n[clean]\ntrim = false\n\
                  empty_as_null = false\n\n[[feature]]\ncolumn = \"name\"\nencode = \"ngrams\"\n\n[label]\n\
                  column = \"country\"\n\n[model]\nkind = \"logistic_regression\"\n\n[run]\ndir = '{}'\n",
                 run.display()
             ),
         )?;
+        // The URL may hold a password: it is handed over as it is to the peers, and stays in no file.
         Ok(words(&[
+            "env",
+            &format!("GRISTMILL_BENCH_URL={url}"),
             &self.gristmill,
             "pull",
             "-q",
