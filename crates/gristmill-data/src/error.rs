@@ -10,7 +10,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The URL cannot be read.
-    #[error("source.url {url}: {why}; expected sqlite:path.db or postgres://user@host:port/database")]
+    #[error(
+        "source.url {url}: {why}; expected sqlite:path.db, postgres://user@host:port/database or \
+         mysql://user@host:port/database"
+    )]
     Url {
         /// The URL, redacted.
         url: String,

@@ -9,7 +9,7 @@ pub use crate::filled::Filled;
 /// `[source]`.
 #[derive(Clone, PartialEq)]
 pub struct SourceSettings {
-    /// `sqlite:path.db` or `postgres://user:password@host:port/database?sslmode=…`. May hold a password.
+    /// `sqlite:path.db`, `postgres://user:password@host:port/database?sslmode=…` or the same with `mysql://`. May hold a password.
     pub url: String,
     /// Any single SELECT of the database's dialect.
     pub query: Filled,

@@ -6,7 +6,7 @@ mod support;
 use std::collections::HashMap;
 
 use gristmill_data::source::{Bounds, KeyRange, Source};
-use gristmill_testkit::TempPostgres;
+use gristmill_testkit::{TempMariaDb, TempPostgres};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rusqlite::types::Value;
@@ -311,4 +311,207 @@ async fn one_key_may_have_more_rows_than_a_batch() {
         "SELECT g AS \"row\", CASE WHEN g <= 10000 THEN 0 ELSE g END AS k FROM generate_series(1, 12000) g";
     let source = source(&server.url(), query, "k").await;
     check(source.as_ref(), 1000, 12_000).await;
+}
+
+/// A table (row, k) of MariaDB with these keys in their text forms.
+fn mariadb_table(server: &TempMariaDb, key_type: &str, keys: &[Option<String>]) {
+    let rows: Vec<String> = keys
+        .iter()
+        .enumerate()
+        .map(|(i, key)| match key {
+            // Only the test does this.
+            Some(key) => format!("({}, '{}')", i + 1, key.replace('\\', "\\\\").replace('\'', "''")),
+            None => format!("({}, NULL)", i + 1),
+        })
+        .collect();
+    let insert = if rows.is_empty() {
+        String::new()
+    } else {
+        format!("INSERT INTO t VALUES {}", rows.join(", "))
+    };
+    server.execute(&format!(
+        "CREATE OR REPLACE TABLE t (`row` int, k {key_type}); {insert}"
+    ));
+}
+
+#[test]
+fn any_keys_on_mariadb() {
+    let server = TempMariaDb::shared();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let keys = |key: BoxedStrategy<String>| {
+        proptest::collection::vec(prop_oneof![1 => Just(None), 6 => key.prop_map(Some)], 0..30)
+    };
+    let texts = |key_type: &'static str, shown: &'static str| {
+        keys(text().boxed()).prop_map(move |keys| (key_type, shown, keys))
+    };
+    let keys = prop_oneof![
+        keys(integer().prop_map(|k| k.to_string()).boxed()).prop_map(|keys| ("bigint", "k", keys)),
+        keys(
+            prop_oneof![0_u64..4, any::<u64>(), Just(u64::MAX)]
+                .prop_map(|k| k.to_string())
+                .boxed()
+        )
+        .prop_map(|keys| ("bigint unsigned", "k", keys)),
+        // Equal are texts of equal weights, but for blanks at the end where the collation pads.
+        texts(
+            "varchar(9) COLLATE utf8mb4_general_ci",
+            "hex(weight_string(rtrim(k)))"
+        ),
+        texts("text COLLATE utf8mb4_unicode_ci", "hex(weight_string(rtrim(k)))"),
+        texts("varchar(9) COLLATE utf8mb4_bin", "hex(rtrim(k))"),
+        texts("varchar(9) COLLATE utf8mb4_nopad_bin", "hex(k)"),
+        texts(
+            "text COLLATE utf8mb4_uca1400_ai_ci",
+            "hex(weight_string(rtrim(k)))"
+        ),
+    ];
+    let config = ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    TestRunner::new(config)
+        .run(
+            &(keys, 1_u64..9, any::<bool>()),
+            |((key_type, shown, keys), batch_rows, index)| {
+                mariadb_table(server, key_type, &keys);
+                if index {
+                    server.execute(
+                        "CREATE INDEX i ON t (k(5))"
+                            .replace("(5)", if key_type.starts_with("text") { "(5)" } else { "" })
+                            .as_str(),
+                    );
+                }
+                runtime.block_on(async {
+                    let query = format!("SELECT `row`, {shown} AS shown, k FROM t");
+                    let source = source(&server.socket_url(), &query, "k").await;
+                    check(source.as_ref(), batch_rows, keys.len()).await;
+                });
+                Ok(())
+            },
+        )
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_ordered_type_on_mariadb() {
+    let server = TempMariaDb::shared();
+    for (key_type, keys) in [
+        ("tinyint", &["3", "-128", "3", "127", "0"][..]),
+        ("boolean", &["1", "0", "1"]),
+        ("smallint unsigned", &["3", "65535", "3", "0"]),
+        ("mediumint", &["3", "-8388608", "3"]),
+        ("int unsigned", &["3", "4294967295", "3"]),
+        (
+            "bigint unsigned",
+            &["3", "18446744073709551615", "9223372036854775808", "3"],
+        ),
+        ("year", &["1970", "0000", "2155", "1901", "1970"]),
+        ("decimal(20,10)", &["0.1", "0.1000000001", "-9999999999.9", "0.1"]),
+        (
+            "decimal(38,0)",
+            &[
+                "99999999999999999999999999999999999999",
+                "99999999999999999999999999999999999998",
+                "-1",
+            ],
+        ),
+        ("float", &["0.1", "0.10000001", "-1e-30", "0.1", "1e30"]),
+        ("double", &["0.1", "0.30000000000000004", "0.3", "-1e300", "0.1"]),
+        ("date", &["2000-01-01", "1999-12-31", "9999-12-31", "2000-01-01"]),
+        (
+            "datetime(6)",
+            &[
+                "2000-01-01 00:00:00.000001",
+                "2000-01-01",
+                "2000-01-01 00:00:00.000001",
+            ],
+        ),
+        (
+            "timestamp(6) NULL",
+            &["2000-01-01 00:00:00.000001", "2000-01-01", "2038-01-19 03:14:07"],
+        ),
+        (
+            "time(6)",
+            &[
+                "-838:59:59",
+                "12:00:00.000001",
+                "-00:00:01",
+                "100:00:00",
+                "12:00:00.000001",
+            ],
+        ),
+        ("char(4)", &["a", "ab", "abcd", "b", "ab"]),
+        ("varchar(3)", &["a", "ab", "b", "", "é", "z"]),
+        ("varchar(3) CHARACTER SET latin1", &["é", "z", "a", "ÿ"]),
+        ("text COLLATE utf8mb4_bin", &["a", "B", "_c", "é", "😀"]),
+        ("json", &["1", "\"a\"", "{\"b\": [1, 2]}"]),
+        ("binary(2)", &["\0", "a", "aa", "b"]),
+        ("varbinary(3)", &["a", "A", "", "a\u{1}", "é"]),
+        ("blob", &["a", "A", "", "é", "a"]),
+        ("bit(9)", &["a", "b", "\u{1}"]),
+        (
+            "enum('small', 'large', 'huge')",
+            &["small", "large", "huge", "large"],
+        ),
+        ("set('b', 'a', 'c')", &["a", "b", "c,a", "", "c", "b,a"]),
+        (
+            "uuid",
+            &[
+                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+                "00000000-0000-0000-0000-000000000000",
+                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12",
+                "b0eebc99-9c0b-4ef8-ab6d-6bb9bd380a11",
+            ],
+        ),
+        ("inet6", &["::1", "fe80::1", "::ffff:192.0.2.1", "::1"]),
+    ] {
+        let mut all: Vec<Option<String>> = keys.iter().map(|key| Some((*key).to_owned())).collect();
+        all.push(None);
+        mariadb_table(server, key_type, &all);
+        for query in ["SELECT `row`, k FROM t", "SELECT `row`, k FROM t LIMIT 100"] {
+            let source = source(&server.socket_url(), query, "k").await;
+            for rows in [1, 2] {
+                check(source.as_ref(), rows, all.len()).await;
+            }
+            let order = server.execute(
+                "SELECT `row` FROM (SELECT min(`row`) AS `row`, k FROM t WHERE k IS NOT NULL GROUP BY k) s ORDER BY k",
+            );
+            let ranges = read_all(source.as_ref(), 1, None, 0).await;
+            let first_rows: Vec<String> = ranges
+                .iter()
+                .filter(|(range, _)| range.bounds != Bounds::Null)
+                .map(|(_, rows)| {
+                    let numbers = rows.iter().map(|row| row[0].parse::<u32>().unwrap());
+                    numbers.min().unwrap().to_string()
+                })
+                .collect();
+            assert_eq!(
+                first_rows,
+                order.lines().collect::<Vec<_>>(),
+                "{key_type}: {query}"
+            );
+        }
+    }
+    // Keys that the collation takes for equal stay together, equal ones among them side by side.
+    mariadb_table(
+        server,
+        "varchar(5) COLLATE utf8mb4_general_ci",
+        &["a", "B", "A", "b", "c", "a", "á", "a "].map(|key| Some(key.to_owned())),
+    );
+    let source = source(
+        &server.socket_url(),
+        "SELECT `row`, hex(weight_string(rtrim(k))) AS s, k FROM t",
+        "k",
+    )
+    .await;
+    for rows in 1..5 {
+        check(source.as_ref(), rows, 8).await;
+    }
+    let keys: Vec<String> = support::rows_of(source.as_ref(), 100)
+        .await
+        .into_iter()
+        .map(|row| row[2].clone())
+        .collect();
+    assert_eq!(keys, ["A", "a", "a", "a ", "á", "B", "b", "c"]);
 }

@@ -6,24 +6,8 @@ mod support;
 use arrow::datatypes::{DataType, TimeUnit};
 use futures::StreamExt;
 use gristmill_data::source::{Bounds, Key, KeyRange};
-use gristmill_testkit::TempPostgres;
-use support::{Rows, TempSqlite, failure, read, read_all, rows_of, source};
-
-const EVERYTHING: Bounds = Bounds::Between {
-    after: None,
-    until: Key::Int(i64::MAX),
-};
-
-fn everything() -> KeyRange {
-    KeyRange {
-        number: 0,
-        bounds: EVERYTHING,
-    }
-}
-
-fn row(values: &[&str]) -> Vec<String> {
-    values.iter().map(|value| (*value).to_owned()).collect()
-}
+use gristmill_testkit::{TempMariaDb, TempPostgres};
+use support::{Rows, TempSqlite, everything, failure, read, read_all, row, rows_of, source};
 
 /// The rows of the battery's table, in both dialects.
 const ROWS: &str = "
@@ -117,6 +101,17 @@ async fn battery_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn battery_on_mariadb() {
+    let server = TempMariaDb::shared();
+    server.execute(&format!(
+        "CREATE TABLE battery (id bigint, ratio double, name text, flag boolean, born date, at varchar(30)); \
+         INSERT INTO battery VALUES {ROWS}"
+    ));
+    battery(&server.url(), "SELECT * FROM battery").await;
+    battery(&server.socket_url(), "SELECT * FROM battery").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn queries_may_be_written_as_people_write_them() {
     let sqlite =
         TempSqlite::new("CREATE TABLE t (\"the \"\"key\" INTEGER, ';' TEXT); INSERT INTO t VALUES (1, 'a')");
@@ -124,7 +119,13 @@ async fn queries_may_be_written_as_people_write_them() {
     server.execute(
         "CREATE TABLE written (\"the \"\"key\" int, \";\" text); INSERT INTO written VALUES (1, 'a')",
     );
-    for (url, table) in [(sqlite.url(), "t"), (server.url(), "written")] {
+    let mariadb = TempMariaDb::shared();
+    mariadb.execute("CREATE TABLE written (`the \"key` int, `;` text); INSERT INTO written VALUES (1, 'a')");
+    for (url, table) in [
+        (sqlite.url(), "t"),
+        (server.url(), "written"),
+        (mariadb.url(), "written"),
+    ] {
         for query in [
             format!("SELECT * FROM {table}"),
             format!("SELECT * FROM {table};"),
@@ -310,9 +311,9 @@ async fn databases_that_cannot_be_reached_are_explained() {
             ),
         ),
         (
-            "mysql://u:secret@h/db".to_owned(),
-            "source.url mysql://u:***@h/db: unknown kind of database `mysql`; \
-             expected sqlite:path.db or postgres://user@host:port/database"
+            "oracle://u:secret@h/db".to_owned(),
+            "source.url oracle://u:***@h/db: unknown kind of database `oracle`; expected sqlite:path.db, \
+             postgres://user@host:port/database or mysql://user@host:port/database"
                 .to_owned(),
         ),
         (
@@ -353,6 +354,42 @@ async fn databases_that_cannot_be_reached_are_explained() {
         assert_eq!(failure(&url, "SELECT 1 AS id", "id").await, message);
     }
     assert!(!missing.exists());
+    let mariadb = TempMariaDb::shared();
+    let place = format!("127.0.0.1:{}", mariadb.port());
+    for (url, message) in [
+        (
+            format!("mysql://u:secret@127.0.0.1:{free}/db"),
+            format!(
+                "cannot connect to mysql://u:***@127.0.0.1:{free}/db: Connection refused (os error 111) \
+                 (127.0.0.1:{free})"
+            ),
+        ),
+        (
+            mariadb.url_with_password("wrong"),
+            format!(
+                "cannot connect to mariadb://keeper:***@{place}/test: {place} refused user `keeper` with this password; \
+                 the password is the URL's, or else that in MYSQL_PWD"
+            ),
+        ),
+        (
+            format!("mysql://keeper@{place}/test"),
+            format!(
+                "cannot connect to mysql://keeper@{place}/test: {place} refused user `keeper` without a password; \
+                 give it in the URL or in MYSQL_PWD"
+            ),
+        ),
+        (
+            format!("mysql://root@{place}/nowhere"),
+            format!(
+                "cannot connect to mysql://root@{place}/nowhere: Unknown database 'nowhere'; \
+                 end the URL with the name of a database of that server"
+            ),
+        ),
+    ] {
+        assert_eq!(failure(&url, "SELECT 1 AS id", "id").await, message);
+    }
+    let url = mariadb.url_with_password(TempMariaDb::PASSWORD);
+    source(&url, "SELECT 1 AS id", "id").await;
     source(
         &server.url_with_password(TempPostgres::PASSWORD),
         "SELECT 1 AS id",
@@ -555,26 +592,31 @@ async fn postgres_types() {
 async fn large_values_and_many_rows_come_in_bounded_batches() {
     let server = TempPostgres::shared();
     let query = "SELECT g AS id, repeat('x', CASE WHEN g = 5 THEN 10000000 ELSE 10 END) AS v FROM generate_series(1, 20000) g";
-    let source = source(&server.url(), query, "id").await;
-    let sizes: Vec<(usize, usize)> = source
-        .read(&everything())
-        .await
-        .unwrap()
-        .map(|batch| {
-            batch
-                .map(|batch| (batch.num_rows(), batch.column(1).get_array_memory_size()))
-                .unwrap()
-        })
-        .collect()
-        .await;
-    assert_eq!(
-        sizes.iter().map(|(rows, _)| rows).collect::<Vec<_>>(),
-        [&5, &8192, &8192, &3611]
-    );
-    assert!(
-        sizes[0].1 >= 10_000_000 && sizes[1..].iter().all(|(_, bytes)| *bytes < 1_000_000),
-        "{sizes:?}"
-    );
+    let mariadb = TempMariaDb::shared();
+    let mariadb_query =
+        "SELECT seq AS id, repeat('x', CASE WHEN seq = 5 THEN 10000000 ELSE 10 END) AS v FROM seq_1_to_20000";
+    for (url, query) in [(server.url(), query), (mariadb.url(), mariadb_query)] {
+        let source = source(&url, query, "id").await;
+        let sizes: Vec<(usize, usize)> = source
+            .read(&everything())
+            .await
+            .unwrap()
+            .map(|batch| {
+                batch
+                    .map(|batch| (batch.num_rows(), batch.column(1).get_array_memory_size()))
+                    .unwrap()
+            })
+            .collect()
+            .await;
+        assert_eq!(
+            sizes.iter().map(|(rows, _)| rows).collect::<Vec<_>>(),
+            [&5, &8192, &8192, &3611]
+        );
+        assert!(
+            sizes[0].1 >= 10_000_000 && sizes[1..].iter().all(|(_, bytes)| *bytes < 1_000_000),
+            "{sizes:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,9 @@
 //! These are fixtures: what keeps them from starting fails the test, so they panic with the reason.
 #![allow(clippy::panic, clippy::expect_used)]
 
+mod mariadb;
 mod postgres;
+mod server;
 
+pub use mariadb::TempMariaDb;
 pub use postgres::TempPostgres;

@@ -142,7 +142,14 @@ impl Reader {
                         self.readers.set(self.number, Some(fork.clone()));
                         return Ok(Some(fork));
                     }
-                    Ok(None) => return Ok(None),
+                    Ok(None) => {
+                        // At the start once for all.
+                        if self.number == 1 || self.failed.is_some() {
+                            let warning = "no further connection can read from this snapshot; fewer read";
+                            let _ = self.messages.send(Message::Warning(warning.to_owned())).await;
+                        }
+                        return Ok(None);
+                    }
                     Err(error) => failure = Some(error),
                 }
             }

@@ -12,7 +12,7 @@ pub enum Key {
     Int(i64),
     /// A real number; never NaN. Stored as text, for JSON knows no infinity.
     Real(#[serde(with = "real")] f64),
-    /// Text, and on PostgreSQL the text form of every type that is not an integer.
+    /// Text, and on database servers the text form of the types that have no variant here.
     Text(String),
     /// Bytes; stored in hexadecimal.
     Blob(#[serde(with = "hexadecimal")] Vec<u8>),

@@ -1,6 +1,7 @@
 //! A database query whose rows can be read in ranges of a key: the contract, and the way to it from a URL.
 
 mod key;
+mod mysql;
 mod postgres;
 mod sql;
 mod sqlite;
@@ -74,6 +75,9 @@ pub async fn connect(settings: &SourceSettings) -> Result<Box<dyn Source>> {
         Some(("sqlite", path)) => Ok(Box::new(sqlite::Sqlite::connect(path, settings).await?)),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
             Ok(Box::new(postgres::Postgres::connect(settings).await?))
+        }
+        Some(("mysql" | "mariadb", rest)) if rest.starts_with("//") => {
+            Ok(Box::new(mysql::MySql::connect(settings).await?))
         }
         Some((scheme, _)) => Err(Error::Url {
             url: redact(&settings.url),

@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use gristmill_data::Result;
 use gristmill_data::batch::Planner;
 use gristmill_data::settings::SourceSettings;
-use gristmill_data::source::{Bounds, KeyRange, Source, connect};
+use gristmill_data::source::{Bounds, Key, KeyRange, Source, connect};
 use tempfile::TempDir;
 
 /// Rows as text, null as `∅`.
@@ -76,6 +76,21 @@ pub async fn rows_of(source: &dyn Source, rows: u64) -> Rows {
         .into_iter()
         .flat_map(|(_, rows)| rows)
         .collect()
+}
+
+/// The range of all integer keys.
+pub fn everything() -> KeyRange {
+    KeyRange {
+        number: 0,
+        bounds: Bounds::Between {
+            after: None,
+            until: Key::Int(i64::MAX),
+        },
+    }
+}
+
+pub fn row(values: &[&str]) -> Vec<String> {
+    values.iter().map(|value| (*value).to_owned()).collect()
 }
 
 /// A SQLite file that goes with the test.

@@ -1,0 +1,368 @@
+//! MySQL and MariaDB: one connection, one read-only transaction, rows by prepared statements.
+//!
+//! Values never enter SQL text: they are parameters. A transaction cannot be told to join another one's snapshot. But where
+//! a snapshot is named by its place in the binary log, two that were made at the same place are the same.
+
+mod connect;
+mod dialect;
+mod types;
+mod values;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use futures::{FutureExt, TryStreamExt};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error as MyError, Row, Statement, Value};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+
+use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, check_names, redact};
+use crate::error::{Error, Result};
+use crate::settings::SourceSettings;
+use dialect::without_semicolon;
+use types::{MyColumn, MyKind};
+use values::Batches;
+
+/// The snapshot of a transaction.
+struct Snapshot {
+    name: String,
+    /// Whether it is named by its place in the binary log, so that another of this name is the same.
+    is_place: bool,
+}
+
+/// Record batches that may wait to be taken.
+const BATCHES_AHEAD: usize = 2;
+
+/// The longest that the server's settings allow, in seconds.
+const YEAR: u32 = 31_536_000;
+
+const ORDERED: &str = "an integer, decimal, text, binary, date or time column";
+
+/// A query on MySQL or MariaDB.
+pub(super) struct MySql {
+    /// Ends the transaction and the connection when dropped.
+    connection: Arc<Mutex<Conn>>,
+    settings: SourceSettings,
+    /// The URL, redacted.
+    url: String,
+    snapshot: Snapshot,
+    columns: Arc<[MyColumn]>,
+    /// Which column is the key.
+    key: usize,
+    /// The query, ready to stand in parentheses.
+    query: String,
+}
+
+impl MySql {
+    pub(super) async fn connect(settings: &SourceSettings) -> Result<Self> {
+        let url = redact(&settings.url);
+        let mut connection = connect::connect(&settings.url).await?;
+        let failed = |error| query_error(&url, &error);
+        // Instants in UTC, and all rows, whatever the server's defaults. Its limits are meant for small questions, which a
+        // batch is not, nor the wait for one being written. What is behind `M!` is for MariaDB only, which passes over
+        // what is behind `!50708`.
+        for sql in [
+            "SET NAMES utf8mb4",
+            &format!(
+                "SET SESSION time_zone = '+00:00', sql_select_limit = DEFAULT, net_write_timeout = {YEAR}, \
+                 wait_timeout = {YEAR} /*!50708 , max_execution_time = 0 */ \
+                 /*M!100300 , max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0 */"
+            ),
+            "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+            "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+        ] {
+            connection.query_drop(sql).await.map_err(failed)?;
+        }
+        let snapshot = snapshot_name(&mut connection).await.map_err(failed)?;
+        let sql_mode: Option<String> = connection
+            .query_first("SELECT @@sql_mode")
+            .await
+            .map_err(failed)?;
+        let backslash = !sql_mode.is_some_and(|mode| mode.contains("NO_BACKSLASH_ESCAPES"));
+
+        // Prepared as it is written, so that lines in messages are right and a second statement is refused.
+        let statement = connection.prep(&*settings.query).await.map_err(failed)?;
+        if statement.num_params() > 0 {
+            return Err(parameters_refused());
+        }
+        let (columns, key) = columns(&statement, &settings.key)?;
+        let source = Self {
+            connection: Arc::new(Mutex::new(connection)),
+            settings: settings.clone(),
+            url: url.clone(),
+            snapshot,
+            columns,
+            key,
+            query: without_semicolon(&settings.query, backslash).to_owned(),
+        };
+        // What cannot be a subquery is refused here.
+        let mut connection = source.connection.lock().await;
+        connection.prep(source.boundary_sql(true)).await.map_err(failed)?;
+        drop(connection);
+        Ok(source)
+    }
+
+    /// `SELECT` of the query's rows, one way or another.
+    fn select(&self, what: &str, rest: &str) -> String {
+        format!("SELECT {what} FROM ({}\n) AS q {rest}", self.query)
+    }
+
+    fn key_column(&self) -> &MyColumn {
+        &self.columns[self.key]
+    }
+
+    /// Under most collations texts that differ can be equal; their bytes then tell which comes first, so that equal rows
+    /// are neighbours.
+    fn key_order(&self) -> String {
+        let key = self.key_column().key();
+        match self.key_column().kind {
+            MyKind::Text => format!("{key}, CAST({key} AS BINARY)"),
+            _ => key,
+        }
+    }
+
+    fn boundary_sql(&self, is_first: bool) -> String {
+        let (key, parameter) = (self.key_column().key(), self.key_column().parameter());
+        let condition = if is_first {
+            "IS NOT NULL".to_owned()
+        } else {
+            format!("> {parameter}")
+        };
+        let steps = self.select(
+            &format!("{key} AS k"),
+            &format!("WHERE {key} {condition} ORDER BY {key} LIMIT ?"),
+        );
+        format!("SELECT s.k FROM ({steps}) AS s ORDER BY s.k DESC LIMIT 1")
+    }
+
+    /// Asks for one row.
+    async fn ask(&self, sql: String, parameters: Vec<Value>) -> Result<Option<Row>> {
+        let mut connection = self.connection.lock().await;
+        let row = connection.exec_first(sql, parameters).await;
+        row.map_err(|error| query_error(&self.url, &error))
+    }
+}
+
+impl Source for MySql {
+    fn describe(&self) -> String {
+        self.url.clone()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let field = |c: &MyColumn| Field::new(&c.name, c.kind.arrow_type(), true);
+        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+    }
+
+    fn column_types(&self) -> Vec<ColumnType> {
+        let described = |c: &MyColumn| ColumnType {
+            name: c.name.clone(),
+            database_type: c.database_type.clone(),
+            arrow_type: c.kind.arrow_type(),
+        };
+        self.columns.iter().map(described).collect()
+    }
+
+    fn snapshot(&self) -> String {
+        self.snapshot.name.clone()
+    }
+
+    fn fork(&self) -> BoxFuture<'_, Result<Option<Box<dyn Source>>>> {
+        async {
+            if !self.snapshot.is_place {
+                return Ok(None);
+            }
+            // Between the two nothing was committed, or the other one sees more.
+            let other = Self::connect(&self.settings).await?;
+            Ok((other.snapshot.name == self.snapshot.name).then(|| Box::new(other) as Box<dyn Source>))
+        }
+        .boxed()
+    }
+
+    fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>> {
+        async {
+            let mut connection = self.connection.lock().await;
+            let plan: Vec<Row> = connection
+                .query(format!("EXPLAIN {}", self.select("*", "")))
+                .await
+                .map_err(|error| query_error(&self.url, &error))?;
+            // The tables of the outermost SELECT, joined: each row of one meets so many of the next.
+            let tables = plan.iter().filter(|row| number(row, "id") == Some(1.0));
+            let rows: Option<f64> = tables
+                .map(|row| Some(number(row, "rows")? * number(row, "filtered").unwrap_or(100.0) / 100.0))
+                .product();
+            Ok(rows.map(|rows| rows as u64))
+        }
+        .boxed()
+    }
+
+    fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {
+        async move {
+            let after_key = after.map(|key| self.key_column().bound(key));
+            let parameters = after_key.into_iter().chain([Value::UInt(rows)]).collect();
+            let row = self.ask(self.boundary_sql(after.is_none()), parameters).await?;
+            match row.and_then(|mut row| row.take(0)) {
+                Some(value) => self.key_column().to_key(value),
+                None => Ok(None),
+            }
+        }
+        .boxed()
+    }
+
+    fn has_null_keys(&self) -> BoxFuture<'_, Result<bool>> {
+        async {
+            let sql = self.select("1", &format!("WHERE {} IS NULL LIMIT 1", self.key_column().key()));
+            Ok(self.ask(sql, Vec::new()).await?.is_some())
+        }
+        .boxed()
+    }
+
+    fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
+        async move {
+            let column = self.key_column();
+            let (key, parameter) = (column.key(), column.parameter());
+            let (condition, parameters) = match &range.bounds {
+                Bounds::Null => (format!("{key} IS NULL"), vec![]),
+                Bounds::Between { after: None, until } => {
+                    (format!("{key} <= {parameter}"), vec![column.bound(until)])
+                }
+                Bounds::Between {
+                    after: Some(after),
+                    until,
+                } => (
+                    format!("{key} > {parameter} AND {key} <= {parameter}"),
+                    vec![column.bound(after), column.bound(until)],
+                ),
+            };
+            let sql = self.select("q.*", &format!("WHERE {condition} ORDER BY {}", self.key_order()));
+            let batches = Batches::new(self.columns.clone(), self.schema(), self.key)?;
+            let connection = self.connection.clone().lock_owned().await;
+            let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
+            let url = self.url.clone();
+            // Rows are borrowed from the connection, and the stream must not be.
+            tokio::spawn(async move {
+                if let Err(error) = send_rows(connection, sql, parameters, batches, &sender, &url).await {
+                    let _ = sender.send(Err(error)).await;
+                }
+            });
+            Ok(stream::poll_fn(move |context| receiver.poll_recv(context)).boxed())
+        }
+        .boxed()
+    }
+}
+
+/// Sends all rows, a record batch at a time, until nobody wants the rest. The server waits while the channel is full.
+async fn send_rows(
+    mut connection: OwnedMutexGuard<Conn>,
+    sql: String,
+    parameters: Vec<Value>,
+    mut batches: Batches,
+    sender: &mpsc::Sender<Result<RecordBatch>>,
+    url: &str,
+) -> Result<()> {
+    let failed = |error| query_error(url, &error);
+    let mut rows = connection
+        .exec_stream::<Row, _, _>(sql, parameters)
+        .await
+        .map_err(failed)?;
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        if let Some(batch) = batches.push(row)?
+            && sender.send(Ok(batch)).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+    if let Some(batch) = batches.finish()? {
+        let _ = sender.send(Ok(batch)).await;
+    }
+    Ok(())
+}
+
+/// The columns of the query, and which of them is the key.
+fn columns(statement: &Statement, key_name: &str) -> Result<(Arc<[MyColumn]>, usize)> {
+    let wire = statement.columns();
+    let names: Vec<String> = wire.iter().map(|c| c.name_str().into_owned()).collect();
+    check_names(&names, key_name, |a, b| a.to_lowercase() == b.to_lowercase())?;
+    let key = names.iter().position(|name| name == key_name).unwrap_or_default();
+    let no_order = |given| Error::KeyType {
+        key: key_name.to_owned(),
+        given,
+        expected: ORDERED,
+    };
+    let columns = wire
+        .iter()
+        .enumerate()
+        .map(|(i, column)| match MyColumn::new(column) {
+            Err(Error::ColumnType { given, .. }) if i == key => Err(no_order(given)),
+            Ok(column) if i == key && column.kind == MyKind::Json => Err(no_order(column.database_type)),
+            result => result,
+        })
+        .collect::<Result<Arc<[_]>>>()?;
+    Ok((columns, key))
+}
+
+/// MariaDB tells the place in its binary log that belongs to the snapshot, which names what was committed before. It
+/// does so only where everything that changes is logged; elsewhere the transaction itself is named.
+async fn snapshot_name(connection: &mut Conn) -> mysql_async::Result<Snapshot> {
+    let server: Option<(String, u16, u64, String, String)> = connection
+        .query_first("SELECT @@hostname, @@port, CONNECTION_ID(), CAST(NOW(6) AS CHAR), VERSION()")
+        .await?;
+    let (host, port, id, now, version) = server.unwrap_or_default();
+    if version.contains("MariaDB") {
+        let log: Vec<(String, String)> = connection.query("SHOW STATUS LIKE 'Binlog_snapshot_%'").await?;
+        let value = |name: &str| {
+            let found = log.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
+            found
+                .map(|(_, value)| value.as_str())
+                .filter(|value| !value.is_empty())
+        };
+        let all_logged: Option<bool> = connection
+            .query_first("SELECT @@log_bin AND (@@log_slave_updates OR @@gtid_slave_pos = '')")
+            .await?;
+        if let (Some(file), Some(position), Some(true)) = (
+            value("Binlog_snapshot_file"),
+            value("Binlog_snapshot_position"),
+            all_logged,
+        ) {
+            return Ok(Snapshot {
+                name: format!("{file}:{position} of {host}:{port}"),
+                is_place: true,
+            });
+        }
+    }
+    Ok(Snapshot {
+        name: format!("connection {id} of {host}:{port} at {now}"),
+        is_place: false,
+    })
+}
+
+/// A number in a row of a plan.
+fn number(row: &Row, column: &str) -> Option<f64> {
+    row.get_opt::<String, _>(column)?.ok()?.parse().ok()
+}
+
+fn parameters_refused() -> Error {
+    Error::Query {
+        why: "it has parameters; write the values out".to_owned(),
+    }
+}
+
+/// What the server or the connection said.
+fn query_error(url: &str, error: &MyError) -> Error {
+    match error {
+        MyError::Server(server) if connect::may_pass(server) => Error::Unavailable {
+            url: url.to_owned(),
+            why: server.message.clone(),
+        },
+        MyError::Server(server) => Error::Query {
+            why: server.message.clone(),
+        },
+        MyError::Driver(mysql_async::DriverError::MixedParams) => parameters_refused(),
+        error => Error::Unavailable {
+            url: url.to_owned(),
+            why: format!("the connection failed: {}", connect::transport_error(error)),
+        },
+    }
+}
