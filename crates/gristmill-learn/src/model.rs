@@ -141,6 +141,7 @@ impl LogisticModel {
             values: &block.values,
             split: &zeros,
             fold: &zeros,
+            weights: None,
         };
         let mut out = Vec::with_capacity(block.rows() * self.classes);
         let mut scratch = Block::new();

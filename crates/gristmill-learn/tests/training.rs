@@ -80,6 +80,7 @@ fn train(
                 }
                 answer = Some(accumulator.state()?);
             }
+            Next::Step => {}
             Next::Done(trained) => return Ok(*trained),
         }
     }

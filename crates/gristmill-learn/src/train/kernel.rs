@@ -91,7 +91,7 @@ impl<F: Real> Block<F> {
         &self.residuals
     }
 
-    /// Probability minus one-hot label, and loss, of every chosen row.
+    /// Probability minus one-hot label, and loss, of every chosen row, times its weight.
     pub(crate) fn residuals(&mut self, rows: Rows<'_>, weights: &[F], shape: Shape) {
         self.forward(
             rows,
@@ -99,7 +99,8 @@ impl<F: Real> Block<F> {
             shape,
             // Inlined here and below, to be compiled for the instruction set of the caller.
             #[inline(always)]
-            |margins, label, loss| {
+            |margins, r, loss| {
+                let label = rows.labels[r];
                 *loss = if shape.sets == 1 {
                     sigmoid_residual(margins, label)
                 } else {
@@ -108,6 +109,9 @@ impl<F: Real> Block<F> {
                     margins[label as usize] = margins[label as usize].sub(F::from_f64(1.0));
                     log_sum - at_label
                 };
+                if let Some(weights) = rows.weights {
+                    weigh(weights[r], margins, loss);
+                }
             },
         );
     }
@@ -134,12 +138,11 @@ impl<F: Real> Block<F> {
         rows: Rows<'_>,
         weights: &[F],
         shape: Shape,
-        link: impl Fn(&mut [F], i32, &mut f64) + Sync + Copy,
+        link: impl Fn(&mut [F], usize, &mut f64) + Sync + Copy,
     ) {
         let stride = shape.stride();
-        self.residuals.clear();
+        // Every element is written below.
         self.residuals.resize(self.rows.len() * stride, F::default());
-        self.losses.clear();
         self.losses.resize(self.rows.len(), 0.0);
         self.residuals
             .par_chunks_mut(FORWARD_ROWS * stride)
@@ -157,7 +160,7 @@ impl<F: Real> Block<F> {
                             let r = *r as usize;
                             let (indices, values) = rows.row(r);
                             margins_of(indices, values, weights, stride, m);
-                            link(m, rows.labels[r], loss);
+                            link(m, r, loss);
                         }
                     },
                 );
@@ -244,6 +247,13 @@ fn tile<F: Real, const N: usize>(
         }
     }
     margins[at..at + N].copy_from_slice(&sums);
+}
+
+#[inline(always)]
+fn weigh<F: Real>(weight: f32, residual: &mut [F], loss: &mut f64) {
+    let factor = F::from_f32(weight);
+    residual.iter_mut().for_each(|r| *r = r.mul(factor));
+    *loss *= f64::from(weight);
 }
 
 #[inline(always)]
@@ -350,6 +360,7 @@ mod tests {
                 values: &values,
                 split: &zeros,
                 fold: &zeros,
+                weights: None,
             };
             let shape = Shape { features: 5, sets };
             let stride = shape.stride();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::kernel::Shape;
+use super::kernel::{Block, Shape};
 use super::lbfgs::{Lbfgs, Step, Stop};
 use super::real::Real;
 use super::simd::vectorised;
@@ -75,9 +75,15 @@ impl<F: Real> Fit<F> {
     }
 
     /// Vectors of the model's length that a fit holds at most, with the gradient of a scan.
-    pub(crate) fn vectors(history: u32) -> usize {
+    fn vectors(history: u32) -> usize {
         // The optimiser's, the weights being evaluated, and those of the last iterate.
         Lbfgs::<F>::vectors(history as usize) + 2
+    }
+
+    /// Bytes that a fit holds at most, with its part in a scan.
+    pub(crate) fn bytes(shape: Shape, history: u32) -> u64 {
+        let vectors = shape.len() * size_of::<F>() * Self::vectors(history);
+        (vectors + Block::<F>::bytes(shape) + shape.features * size_of::<f64>()) as u64
     }
 
     /// The point to evaluate next.
@@ -179,7 +185,6 @@ impl<F: Real> Fit<F> {
             .map(|(chunk, gradient)| {
                 let from = chunk * CHUNK_FEATURES;
                 let weights = &self.weights[from * stride..];
-                let deviations = &self.subset.deviation[from..];
                 vectorised(
                     #[inline(always)]
                     || {
@@ -187,8 +192,8 @@ impl<F: Real> Fit<F> {
                         let rows = gradient
                             .chunks_exact_mut(stride)
                             .zip(weights.chunks_exact(stride));
-                        for ((gradient, weights), deviation) in rows.zip(deviations) {
-                            penalty += self.finish_feature(gradient, weights, *deviation, over_n);
+                        for (feature, (gradient, weights)) in (from..).zip(rows) {
+                            penalty += self.finish_feature(gradient, weights, feature, over_n);
                         }
                         penalty
                     },
@@ -199,21 +204,17 @@ impl<F: Real> Fit<F> {
     }
 
     #[inline(always)]
-    fn finish_feature(&self, gradient: &mut [F], weights: &[F], deviation: f64, over_n: f64) -> f64 {
-        let inverse = inverse(deviation);
+    fn finish_feature(&self, gradient: &mut [F], weights: &[F], feature: usize, over_n: f64) -> f64 {
+        let inverse = inverse(self.subset.deviation[feature]);
+        let unit = self.subset.penalty_unit(feature, self.standardization);
         let to_scaled = F::from_f64(over_n * inverse);
-        // d/dw of reg/2 w² with w = raw * deviation, or of reg/2 raw².
-        let pull = F::from_f64(self.reg_param * if self.standardization { deviation } else { inverse });
+        // d/dw of reg/2 unit raw², with raw = w / deviation.
+        let pull = F::from_f64(self.reg_param * unit * inverse);
         let mut squares = 0.0;
         for (g, w) in gradient.iter_mut().zip(weights) {
             *g = w.mul_add(pull, g.mul(to_scaled));
             squares += w.to_f64() * w.to_f64();
         }
-        let unit = if self.standardization {
-            deviation * deviation
-        } else {
-            1.0
-        };
         0.5 * self.reg_param * squares * unit
     }
 }

@@ -1,12 +1,16 @@
 //! Training: trainers that ask for scans, the optimiser, the kernels.
 
+pub(crate) mod gather;
 pub(crate) mod gram;
 pub(crate) mod kernel;
 pub(crate) mod lbfgs;
+pub(crate) mod lifted;
 pub(crate) mod line_search;
 pub(crate) mod logistic;
 pub(crate) mod real;
+pub(crate) mod refine;
 pub(crate) mod rows;
+pub(crate) mod running;
 pub(crate) mod scan;
 pub mod search;
 pub(crate) mod simd;

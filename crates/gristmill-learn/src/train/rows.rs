@@ -23,6 +23,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) split: &'a [u8],
     /// The fold of the row's entity.
     pub(crate) fold: &'a [u8],
+    /// How much each row counts; 1 where there are none.
+    pub(crate) weights: Option<&'a [f32]>,
 }
 
 impl<'a> Rows<'a> {
@@ -64,6 +66,7 @@ impl<'a> Rows<'a> {
             values: value_values.values(),
             split: byte("split")?,
             fold: byte("fold")?,
+            weights: None,
         };
         // Slicing keeps both lists in step, but a foreign file might not.
         let shift = values.value_offsets()[0] - rows.offsets[0];

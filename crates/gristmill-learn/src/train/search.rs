@@ -2,17 +2,26 @@
 //!
 //! `max_iter` is no axis of its own: L-BFGS is deterministic from one start, so the iterate at 10 of a run of 100 is
 //! the model of `max_iter = 10`, and its score is read off the path.
+//!
+//! Where the training rows are few enough to be gathered and their symmetries halve them, a model is fitted to the
+//! lifted problem, which needs no scan.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use rayon::prelude::*;
 
-use super::kernel::{Block, Shape};
+use super::gather::GatherPass;
+use super::kernel::Shape;
 use super::lbfgs::Stop;
+use super::lifted::Lifted;
 use super::logistic::Fit;
 use super::real::Real;
-use super::scan::{Answer, Job, ScanPass, Task, answers};
-use super::summary::{Subset, Summary, SummaryPass};
+use super::refine;
+use super::rows::Rows;
+use super::running::{Candidate, Running, Training};
+use super::scan::{Answer, ScanPass, answers};
+use super::summary::{Summary, SummaryPass};
 use super::trainer::{Next, Status, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::model::{LogisticModel, Weights};
@@ -62,25 +71,17 @@ impl TrainingSize {
     /// Bytes that the fit of one model takes at most.
     pub fn bytes_per_model(self, settings: &LogisticSettings) -> u64 {
         let shape = self.shape(settings.family);
-        let (element, vectors, block) = if shape.len() <= F64_ELEMENTS {
-            (
-                size_of::<f64>(),
-                Fit::<f64>::vectors(settings.history),
-                Block::<f64>::bytes(shape),
-            )
+        if shape.len() <= F64_ELEMENTS {
+            Fit::<f64>::bytes(shape, settings.history)
         } else {
-            (
-                size_of::<f32>(),
-                Fit::<f32>::vectors(settings.history),
-                Block::<f32>::bytes(shape),
-            )
-        };
-        (shape.len() * element * vectors + block + self.features * size_of::<f64>()) as u64
+            Fit::<f32>::bytes(shape, settings.history)
+        }
     }
 
-    /// Bytes that the sums over the features take besides.
+    /// Bytes that the sums over the features and the search for symmetries take besides.
     pub fn summary_bytes(self, folds: u32) -> u64 {
-        u64::from(folds.max(1)) * self.features as u64 * 2 * size_of::<f64>() as u64 * 2
+        let sums = u64::from(folds.max(1)) * 2 * size_of::<f64>() as u64 * 2;
+        self.features as u64 * (sums + refine::BYTES_PER_COLUMN)
     }
 }
 
@@ -99,8 +100,7 @@ pub fn logistic_search(
 ) -> Result<Box<dyn Trainer>> {
     let each = size.bytes_per_model(settings);
     let available = memory.saturating_sub(size.summary_bytes(search.folds));
-    let together = (available / each) as usize;
-    if together == 0 {
+    if available < each {
         return Err(Error::Budget {
             what: format!(
                 "one logistic regression of {} features and {} classes with history = {}",
@@ -119,7 +119,7 @@ pub fn logistic_search(
             search,
             size,
             shape,
-            together,
+            available,
             Weights::F64,
         ))
     } else {
@@ -128,7 +128,7 @@ pub fn logistic_search(
             search,
             size,
             shape,
-            together,
+            available,
             Weights::F32,
         ))
     })
@@ -139,8 +139,11 @@ struct LogisticSearch<F> {
     metric: Metric,
     shape: Shape,
     summary_pass: SummaryPass,
-    summary: Option<Summary>,
-    subsets: Vec<Arc<Subset>>,
+    /// Of every fold held out, then of none.
+    trainings: Vec<Training>,
+    class_rows: Vec<u64>,
+    memory: u64,
+    /// Models that advance together.
     together: usize,
     wrap: fn(Arc<Vec<F>>) -> Weights,
     /// Models of the search that have not started, last first.
@@ -155,25 +158,9 @@ struct LogisticSearch<F> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Summary,
+    Gather,
     Search,
     Refit { best: usize },
-}
-
-/// A regularisation strength on one fold.
-#[derive(Debug, Clone, Copy)]
-struct Candidate {
-    reg: usize,
-    fold: usize,
-}
-
-/// A model under way.
-struct Running<F> {
-    candidate: Option<Candidate>,
-    fit: Fit<F>,
-    /// Points of the grid whose iterate is reached and not scored yet.
-    due: Vec<usize>,
-    /// Points further along the path.
-    ahead: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +175,7 @@ impl<F: Real> LogisticSearch<F> {
         search: &SearchSettings,
         size: TrainingSize,
         shape: Shape,
-        together: usize,
+        memory: u64,
         wrap: fn(Arc<Vec<F>>) -> Weights,
     ) -> Self {
         let mut points = Vec::new();
@@ -219,9 +206,10 @@ impl<F: Real> LogisticSearch<F> {
                 classes: size.classes,
                 features: size.features,
             },
-            summary: None,
-            subsets: Vec::new(),
-            together,
+            trainings: Vec::new(),
+            class_rows: Vec::new(),
+            memory,
+            together: 1,
             wrap,
             waiting: Vec::new(),
             running: Vec::new(),
@@ -232,14 +220,16 @@ impl<F: Real> LogisticSearch<F> {
         }
     }
 
-    fn start_search(&mut self, state: &RecordBatch) -> Result<()> {
+    /// The folds held out, one after the other, and at last none.
+    fn held_out(&self) -> impl Iterator<Item = Option<usize>> + use<F> {
+        let folds = self.summary_pass.folds;
+        (0..folds).filter(move |_| folds > 1).map(Some).chain([None])
+    }
+
+    fn take_summary(&mut self, state: &RecordBatch) -> Result<()> {
         let summary = Summary::of(self.summary_pass, state)?;
         let folds = self.summary_pass.folds;
-        if folds == 1 {
-            self.summary = Some(summary);
-            return self.start_refit(0);
-        }
-        for fold in 0..folds {
+        for fold in (0..folds).filter(|_| folds > 1) {
             if summary.fold_rows(fold) == 0 {
                 return Err(Error::EmptySplit {
                     what: format!("fold {fold} of {folds}"),
@@ -248,9 +238,46 @@ impl<F: Real> LogisticSearch<F> {
                             .to_owned(),
                 });
             }
-            self.subsets.push(Arc::new(summary.subset(Some(fold))));
         }
-        self.summary = Some(summary);
+        let whole = summary.subset(None);
+        if whole.rows == 0 {
+            return Err(Error::EmptySplit {
+                what: "the training split".to_owned(),
+                why: "no entity falls into it; raise split.train or read more rows".to_owned(),
+            });
+        }
+        self.class_rows = whole.counts;
+        let training = |held_out| Training {
+            subset: Arc::new(summary.subset(held_out)),
+            lifted: None,
+            shape: self.shape,
+        };
+        self.trainings = self.held_out().map(training).collect();
+        self.phase = Phase::Gather;
+        Ok(())
+    }
+
+    /// Looks for symmetries in the rows gathered, and starts.
+    fn take_rows(&mut self, state: &RecordBatch) -> Result<()> {
+        let folds = self.summary_pass.folds;
+        // Without columns there were too many.
+        let rows = (state.num_columns() > 0).then(|| Rows::of(state)).transpose()?;
+        for (held_out, training) in self.held_out().zip(&mut self.trainings) {
+            let lifted = rows.and_then(|rows| Lifted::of(rows, folds, held_out, &training.subset));
+            training.lifted = lifted.map(Arc::new);
+        }
+        let lifted = self.trainings.iter().filter_map(|t| t.lifted.as_ref());
+        let held: u64 = lifted.map(|lifted| lifted.bytes()).sum();
+        let each = self
+            .trainings
+            .iter()
+            .map(|t| t.model_bytes::<F>(self.settings.history));
+        let each = each.max().unwrap_or(1);
+        self.together = (self.memory.saturating_sub(held) / each).max(1) as usize;
+        if folds == 1 {
+            self.start_refit(0);
+            return Ok(());
+        }
         // All folds of one strength end up beside each other; the order changes no result.
         for reg in (0..self.settings.reg_param.len()).rev() {
             for fold in (0..folds).rev() {
@@ -262,38 +289,20 @@ impl<F: Real> LogisticSearch<F> {
         Ok(())
     }
 
-    fn start_refit(&mut self, best: usize) -> Result<()> {
-        let Some(summary) = self.summary.take() else {
-            return Err(Error::State {
-                pass: "features summary",
-                why: "missing".to_owned(),
-            });
-        };
-        let subset = summary.subset(None);
-        if subset.rows == 0 {
-            return Err(Error::EmptySplit {
-                what: "the training split".to_owned(),
-                why: "no entity falls into it; raise split.train or read more rows".to_owned(),
-            });
-        }
-        self.subsets = vec![Arc::new(subset)];
-        let point = &self.points[best];
-        let subset = Arc::clone(&self.subsets[0]);
-        let fit = Fit::new(
-            subset,
-            self.shape,
-            point.reg_param,
-            point.max_iter,
+    fn start_refit(&mut self, best: usize) {
+        let (point, all) = (&self.points[best], self.trainings.len() - 1);
+        let (reg_param, max_iter) = (point.reg_param, point.max_iter);
+        let training = self.trainings.swap_remove(all);
+        self.trainings.clear();
+        self.running.push(Running::start(
+            None,
+            training,
+            reg_param,
+            max_iter,
             &self.settings,
-        );
-        self.running.push(Running {
-            candidate: None,
-            fit,
-            due: Vec::new(),
-            ahead: Vec::new(),
-        });
+            Vec::new(),
+        ));
         self.phase = Phase::Refit { best };
-        Ok(())
     }
 
     fn start_waiting(&mut self) {
@@ -303,51 +312,47 @@ impl<F: Real> LogisticSearch<F> {
                 break;
             };
             let reg_param = self.settings.reg_param[candidate.reg];
-            let subset = Arc::clone(&self.subsets[candidate.fold]);
-            let fit = Fit::new(subset, self.shape, reg_param, longest, &self.settings);
             let ahead = (0..self.points.len())
                 .filter(|p| self.points[*p].reg_param == reg_param)
                 .collect();
-            self.running.push(Running {
-                candidate: Some(candidate),
-                fit,
-                due: Vec::new(),
+            let training = self.trainings[candidate.fold].clone();
+            let candidate = Some(candidate);
+            self.running.push(Running::start(
+                candidate,
+                training,
+                reg_param,
+                longest,
+                &self.settings,
                 ahead,
-            });
+            ));
         }
     }
 
-    /// The next scan over every model that wants one; `None` when all have stopped and are scored.
-    fn ask(&mut self) -> Option<ScanPass<F>> {
+    /// What comes next for the models that want something; `None` when all have stopped and are scored.
+    fn ask(&mut self) -> Option<Next> {
         self.start_waiting();
         self.asked.clear();
         let mut jobs = Vec::new();
         for (i, running) in self.running.iter().enumerate() {
-            let held_out = running.candidate.map(|c| c.fold);
-            if let (false, Some(fold)) = (running.due.is_empty(), held_out) {
-                let weights = Arc::clone(running.fit.accepted());
-                jobs.push(Job {
-                    weights,
-                    task: Task::Score { fold },
-                });
+            if let Some(job) = running.score() {
+                jobs.push(job);
                 self.asked.push((i, Question::Score));
             }
-            if running.fit.stopped().is_none() {
-                let weights = Arc::clone(running.fit.weights());
-                jobs.push(Job {
-                    weights,
-                    task: Task::Gradient { held_out },
-                });
+            if let Some(job) = running.gradient() {
+                jobs.push(job);
                 self.asked.push((i, Question::Gradient));
             }
         }
-        let (classes, folds) = (self.summary_pass.classes, self.summary_pass.folds);
-        (!jobs.is_empty()).then_some(ScanPass {
+        if jobs.is_empty() {
+            let any = self.running.iter().any(|r| r.fit.stopped().is_none());
+            return any.then_some(Next::Step);
+        }
+        Some(Next::Scan(Box::new(ScanPass {
             shape: self.shape,
-            classes,
-            folds,
+            classes: self.summary_pass.classes,
+            folds: self.summary_pass.folds,
             jobs,
-        })
+        })))
     }
 
     fn take(&mut self, answers: Vec<Answer<F>>) -> Result<()> {
@@ -357,6 +362,7 @@ impl<F: Real> LogisticSearch<F> {
                 why: format!("{} answers to {} questions", answers.len(), self.asked.len()),
             });
         }
+        let mut scanned: Vec<Option<(f64, Vec<F>)>> = self.running.iter().map(|_| None).collect();
         for ((i, question), answer) in self.asked.iter().zip(answers) {
             let running = &mut self.running[*i];
             match question {
@@ -367,25 +373,14 @@ impl<F: Real> LogisticSearch<F> {
                         self.points[point].scores[fold] = score;
                     }
                 }
-                Question::Gradient => {
-                    if !answer.loss.is_finite() {
-                        return Err(Error::Diverged {
-                            model: "logistic_regression".to_owned(),
-                            value: answer.loss,
-                            iteration: running.fit.iteration(),
-                        });
-                    }
-                    running.fit.tell(answer.loss, answer.gradient);
-                    let (iteration, stopped) = (running.fit.iteration(), running.fit.stopped().is_some());
-                    let points = &self.points;
-                    let reached = |p: &usize| points[*p].max_iter <= iteration || stopped;
-                    let (due, ahead) = running.ahead.iter().partition(|p| reached(p));
-                    // The iterate of an earlier limit was asked for in the scan after it was reached, so `due` is empty.
-                    running.due.extend::<Vec<usize>>(due);
-                    running.ahead = ahead;
-                }
+                Question::Gradient => scanned[*i] = Some((answer.loss, answer.gradient)),
             }
         }
+        let points = &self.points;
+        self.running
+            .par_iter_mut()
+            .zip(scanned)
+            .try_for_each(|(running, scanned)| running.advance(scanned, points))?;
         if self.phase == Phase::Search {
             self.running
                 .retain(|r| r.fit.stopped().is_none() || !r.due.is_empty());
@@ -416,10 +411,9 @@ impl<F: Real> LogisticSearch<F> {
                 why: "no model".to_owned(),
             });
         };
-        let class_rows = self.subsets[0].counts.clone();
         let (iterations, objective) = (last.fit.iteration(), last.fit.objective());
         let converged = last.fit.stopped() != Some(Stop::MaxIterations);
-        let weights = (self.wrap)(last.fit.into_weights());
+        let weights = (self.wrap)(last.into_weights());
         Ok(Next::Done(Box::new(Trained {
             model: Arc::new(LogisticModel::new(self.shape, self.summary_pass.classes, weights)),
             search: self.points.clone(),
@@ -427,34 +421,39 @@ impl<F: Real> LogisticSearch<F> {
             iterations,
             converged,
             objective,
-            class_rows,
+            class_rows: self.class_rows.clone(),
         })))
     }
 }
 
 impl<F: Real> Trainer for LogisticSearch<F> {
     fn next(&mut self, answer: Option<RecordBatch>) -> Result<Next> {
-        self.scans += 1;
         match (self.phase, answer) {
-            (Phase::Summary, None) => return Ok(Next::Scan(Box::new(self.summary_pass))),
-            (Phase::Summary, Some(state)) => self.start_search(&state)?,
+            (Phase::Summary, None) => {}
+            (Phase::Summary, Some(state)) => self.take_summary(&state)?,
+            (Phase::Gather, Some(state)) => self.take_rows(&state)?,
+            (Phase::Gather, None) => {}
             (Phase::Search | Phase::Refit { .. }, Some(state)) => self.take(answers(state)?)?,
-            (Phase::Search | Phase::Refit { .. }, None) => {}
+            (Phase::Search | Phase::Refit { .. }, None) => self.take(Vec::new())?,
         }
-        if let Some(pass) = self.ask() {
-            return Ok(Next::Scan(Box::new(pass)));
-        }
-        match self.phase {
-            Phase::Refit { best } => self.done(best),
-            Phase::Summary | Phase::Search => {
-                let best = self.choose();
-                self.start_refit(best)?;
-                match self.ask() {
-                    Some(pass) => Ok(Next::Scan(Box::new(pass))),
-                    None => self.done(best),
+        let next = match self.phase {
+            Phase::Summary => Next::Scan(Box::new(self.summary_pass)),
+            Phase::Gather => Next::Scan(Box::new(GatherPass)),
+            Phase::Search | Phase::Refit { .. } => match (self.ask(), self.phase) {
+                (Some(next), _) => next,
+                (None, Phase::Refit { best }) => self.done(best)?,
+                (None, _) => {
+                    let best = self.choose();
+                    self.start_refit(best);
+                    match self.ask() {
+                        Some(next) => next,
+                        None => self.done(best)?,
+                    }
                 }
-            }
-        }
+            },
+        };
+        self.scans += u64::from(matches!(next, Next::Scan(_)));
+        Ok(next)
     }
 
     fn status(&self) -> Status {
@@ -462,7 +461,7 @@ impl<F: Real> Trainer for LogisticSearch<F> {
         Status {
             scans: self.scans,
             phase: match self.phase {
-                Phase::Summary => "summary",
+                Phase::Summary | Phase::Gather => "summary",
                 Phase::Search => "search",
                 Phase::Refit { .. } => "refit",
             },

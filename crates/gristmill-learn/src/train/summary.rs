@@ -105,6 +105,7 @@ impl Summary {
             rows,
             counts,
             deviation,
+            members: Vec::new(),
         }
     }
 
@@ -123,6 +124,19 @@ pub(crate) struct Subset {
     pub(crate) counts: Vec<u64>,
     /// Unbiased standard deviation of each feature; 0 where it is constant.
     pub(crate) deviation: Vec<f64>,
+    /// How many columns each feature stands for, their deviation then times the root of that; empty where one each.
+    pub(crate) members: Vec<f64>,
+}
+
+impl Subset {
+    /// What the square of a feature's coefficient (in the units of the data) counts in the penalty.
+    pub(crate) fn penalty_unit(&self, feature: usize, standardization: bool) -> f64 {
+        if standardization {
+            self.deviation[feature] * self.deviation[feature]
+        } else {
+            self.members.get(feature).copied().unwrap_or(1.0)
+        }
+    }
 }
 
 impl Accumulate for Summary {

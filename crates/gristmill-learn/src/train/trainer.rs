@@ -25,6 +25,8 @@ pub trait Trainer: Send {
 pub enum Next {
     /// A scan; hand its final state to [`Trainer::next`].
     Scan(Box<dyn Pass>),
+    /// No rows: it has all it needs for the next step, and is asked again with `None`.
+    Step,
     /// Nothing: it is done.
     Done(Box<Trained>),
 }

@@ -72,6 +72,7 @@ pub(crate) fn run(
     let trained = loop {
         match engine.install(|| trainer.next(answer.take()))? {
             Next::Scan(pass) => answer = Some(engine.fold(features, pass.as_ref(), &|_| {})?),
+            Next::Step => {}
             Next::Done(trained) => break trained,
         }
         let status = trainer.status();

@@ -1,0 +1,139 @@
+//! One model of a search under way: its fit, by scans or on its lifted problem, and the points of the grid on its path.
+
+use std::sync::Arc;
+
+use super::kernel::Shape;
+use super::lifted::Lifted;
+use super::logistic::Fit;
+use super::real::Real;
+use super::scan::{Job, Task};
+use super::search::SearchPoint;
+use super::summary::Subset;
+use crate::error::{Error, Result};
+use crate::settings::LogisticSettings;
+
+/// A regularisation strength on one fold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate {
+    pub(crate) reg: usize,
+    pub(crate) fold: usize,
+}
+
+/// The rows that a model is fitted to.
+#[derive(Clone)]
+pub(crate) struct Training {
+    /// The rows' sums.
+    pub(crate) subset: Arc<Subset>,
+    /// The lifted problem, where there is one.
+    pub(crate) lifted: Option<Arc<Lifted>>,
+    /// The shape of the whole model.
+    pub(crate) shape: Shape,
+}
+
+impl Training {
+    /// Bytes that the fit of one model takes.
+    pub(crate) fn model_bytes<F: Real>(&self, history: u32) -> u64 {
+        match &self.lifted {
+            // The whole coefficients besides, to be scored.
+            Some(lifted) => {
+                Fit::<F>::bytes(lifted.shape(self.shape), history)
+                    + (self.shape.len() * size_of::<F>()) as u64
+            }
+            None => Fit::<F>::bytes(self.shape, history),
+        }
+    }
+
+    /// The coefficients of the whole model.
+    fn whole<F: Real>(&self, weights: Arc<Vec<F>>) -> Arc<Vec<F>> {
+        match &self.lifted {
+            Some(lifted) => Arc::new(lifted.expand(&weights, self.shape)),
+            None => weights,
+        }
+    }
+}
+
+/// A model under way.
+pub(crate) struct Running<F> {
+    pub(crate) candidate: Option<Candidate>,
+    pub(crate) fit: Fit<F>,
+    training: Training,
+    /// Points of the grid whose iterate is reached and not scored yet.
+    pub(crate) due: Vec<usize>,
+    /// Points further along the path.
+    ahead: Vec<usize>,
+}
+
+impl<F: Real> Running<F> {
+    /// Starts; `ahead` are the points of the grid to read off its path.
+    pub(crate) fn start(
+        candidate: Option<Candidate>,
+        training: Training,
+        reg_param: f64,
+        max_iter: u32,
+        settings: &LogisticSettings,
+        ahead: Vec<usize>,
+    ) -> Self {
+        let (subset, shape) = match &training.lifted {
+            Some(lifted) => (&lifted.subset, lifted.shape(training.shape)),
+            None => (&training.subset, training.shape),
+        };
+        Self {
+            candidate,
+            fit: Fit::new(Arc::clone(subset), shape, reg_param, max_iter, settings),
+            training,
+            due: Vec::new(),
+            ahead,
+        }
+    }
+
+    /// The score it wants of a scan.
+    pub(crate) fn score(&self) -> Option<Job<F>> {
+        let fold = self.candidate.filter(|_| !self.due.is_empty())?.fold;
+        Some(Job {
+            weights: self.training.whole(Arc::clone(self.fit.accepted())),
+            task: Task::Score { fold },
+        })
+    }
+
+    /// The gradient it wants of a scan.
+    pub(crate) fn gradient(&self) -> Option<Job<F>> {
+        (self.training.lifted.is_none() && self.fit.stopped().is_none()).then(|| Job {
+            weights: Arc::clone(self.fit.weights()),
+            task: Task::Gradient {
+                held_out: self.candidate.map(|c| c.fold),
+            },
+        })
+    }
+
+    /// Goes on with the loss and gradient of the scan, or with those of the lifted problem.
+    pub(crate) fn advance(&mut self, scanned: Option<(f64, Vec<F>)>, points: &[SearchPoint]) -> Result<()> {
+        if self.fit.stopped().is_some() {
+            return Ok(());
+        }
+        let (loss, gradient) = match (&self.training.lifted, scanned) {
+            (_, Some(scanned)) => scanned,
+            (Some(lifted), None) => lifted.gradient(self.fit.weights(), self.training.shape),
+            (None, None) => return Ok(()),
+        };
+        if !loss.is_finite() {
+            return Err(Error::Diverged {
+                model: "logistic_regression".to_owned(),
+                value: loss,
+                iteration: self.fit.iteration(),
+            });
+        }
+        self.fit.tell(loss, gradient);
+        let (iteration, stopped) = (self.fit.iteration(), self.fit.stopped().is_some());
+        let reached = |p: &usize| points[*p].max_iter <= iteration || stopped;
+        // The iterate of an earlier limit was asked for in the scan after it was reached, so `due` is empty.
+        let (due, ahead) = self.ahead.iter().partition(|p| reached(p));
+        self.due.extend::<Vec<usize>>(due);
+        self.ahead = ahead;
+        Ok(())
+    }
+
+    /// The final coefficients of the whole model.
+    pub(crate) fn into_weights(self) -> Arc<Vec<F>> {
+        self.training.whole(self.fit.into_weights())
+    }
+}
