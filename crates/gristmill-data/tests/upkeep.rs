@@ -22,6 +22,7 @@ use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source::{Source, connect};
 use gristmill_data::table::{Compacted, TableVersion, compact, vacuum};
 use gristmill_testkit::TempPostgres;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use support::{TempSqlite, settings};
 
 const BIG: u64 = 1 << 30;
@@ -142,6 +143,37 @@ async fn compaction_keeps_rows_order_hash_and_records() {
 
     // The version before has its files.
     assert!(files.iter().all(|file| dir.join(file).exists()));
+}
+
+#[tokio::test]
+async fn row_groups_of_a_good_size_are_copied_as_they_are() {
+    let database = TempSqlite::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 90000)
+         INSERT INTO t SELECT i, CASE WHEN i % 7 THEN 'name ' || i * 7919 % 1000 END FROM n;",
+    );
+    let dir = database.dir.path().join("dataset");
+    let pulled = pulled(&of(&database), &clean(None), &dir, 18_000).await;
+    let before = rows(&dir).await;
+    let (old, groups) = (names(&dir).await, |name: &str| {
+        let file = fs::File::open(dir.join(name)).unwrap();
+        let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
+        reader.parse_and_finish(&file).unwrap()
+    });
+    assert_eq!(compact(&dir, BIG).await.unwrap(), Compacted { from: 5, into: 1 });
+    let merged = groups(&names(&dir).await[0]);
+    assert_eq!(merged.num_row_groups(), 5);
+    for (old, merged) in old.iter().zip(merged.row_groups()) {
+        let metadata = groups(old);
+        for (old, merged) in metadata.row_group(0).columns().iter().zip(merged.columns()) {
+            assert_eq!(old.compressed_size(), merged.compressed_size());
+            assert_eq!(old.statistics(), merged.statistics());
+        }
+    }
+    assert_eq!(rows(&dir).await, before);
+    assert_eq!(ContentHash::of(&before).unwrap(), pulled.totals.hash);
+    assert!(verify_files(&dir).await.unwrap().same());
+    assert!(compared(&of(&database), &clean(None), &dir).await.same());
 }
 
 #[tokio::test]

@@ -19,11 +19,19 @@ pub(super) struct Encoder {
     pub(super) files: BatchFiles,
 }
 
-/// A batch that only waits for its commit.
+/// A batch that only waits for its commit, once its file is on the disk.
 pub(super) struct EncodedBatch {
     pub(super) record: BatchRecord,
     /// `None` where no row was kept.
     pub(super) file: Option<WrittenFile>,
+}
+
+impl EncodedBatch {
+    /// The same, once its file is on the disk. Blocks its thread meanwhile.
+    pub(super) fn synced(mut self) -> Result<Self> {
+        self.file.as_mut().map(WrittenFile::sync).transpose()?;
+        Ok(self)
+    }
 }
 
 /// What a reader sends.

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::TryStreamExt;
-use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
 use crate::batch::encode::{EncodedBatch, Encoder, Piece};
 use crate::batch::queue::Queue;
@@ -53,8 +53,8 @@ struct Reader {
     /// Why it has no connection.
     failed: Option<Error>,
     messages: mpsc::Sender<Message>,
-    /// The end of the batch before, which may overlap with the beginning of the next.
-    encoding: Option<JoinHandle<()>>,
+    /// Closed when the batch before is encoded, whose end may overlap with the beginning of the next.
+    encoding: Option<oneshot::Receiver<()>>,
 }
 
 impl Readers {
@@ -197,7 +197,7 @@ impl Reader {
     async fn read(&mut self, source: &dyn Source, range: &KeyRange) -> Result<()> {
         let mut rows = source.read(range).await?;
         if let Some(before) = self.encoding.take() {
-            // How it ended, it has told itself.
+            // How that went, it tells itself.
             let _ = before.await;
         }
         let (pieces, received) = mpsc::channel(PIECES_AHEAD);
@@ -222,8 +222,17 @@ impl Reader {
         }
         failpoint::hit("batch-read");
         let messages = self.messages.clone();
-        self.encoding = Some(tokio::spawn(async move {
-            let message = match encoding.await {
+        let (encoded, end) = oneshot::channel();
+        self.encoding = Some(end);
+        // The disk is not waited for before the next batch is encoded, only before this one is committed.
+        tokio::spawn(async move {
+            let batch = encoding.await;
+            drop(encoded);
+            let batch = match batch {
+                Ok(Ok(Some(batch))) => spawn_blocking(move || batch.synced().map(Some)).await,
+                other => other,
+            };
+            let message = match batch {
                 Ok(Ok(Some(batch))) => Message::Batch(batch),
                 Ok(Ok(None)) => return,
                 Ok(Err(error)) => Message::Ended(End::Failed(error)),
@@ -233,7 +242,7 @@ impl Reader {
                 })),
             };
             let _ = messages.send(message).await;
-        }));
+        });
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::table::log::{Lock, Log, log_path, millis};
 use crate::table::schema::{has_timestamp_ntz, to_kernel};
-use crate::table::write::{close, io, write_failed, writer};
+use crate::table::write::{io, synced, write_failed, writer};
 
 /// Who writes here, as the log has it.
 pub(crate) const ENGINE: &str = concat!("gristmill/", env!("CARGO_PKG_VERSION"));
@@ -54,6 +54,8 @@ pub struct WrittenFile {
     /// Its name.
     pub name: String,
     unfinished: PathBuf,
+    /// Until it is on the disk.
+    file: Option<File>,
     rows: u64,
     bytes: u64,
 }
@@ -87,17 +89,25 @@ impl BatchWriter {
 
     /// Ends the file.
     pub fn finish(mut self) -> Result<WrittenFile> {
-        let bytes = match self.parquet.take() {
-            Some(parquet) => close(parquet, &self.unfinished)?,
-            None => 0,
-        };
-        failpoint::hit("parquet-written");
+        let parquet = self.parquet.take().map(ArrowWriter::into_inner).transpose();
         Ok(WrittenFile {
+            file: parquet.map_err(write_failed(&self.unfinished))?,
             name: std::mem::take(&mut self.name),
             unfinished: std::mem::take(&mut self.unfinished),
             rows: self.rows,
-            bytes,
+            bytes: 0,
         })
+    }
+}
+
+impl WrittenFile {
+    /// Waits until it is on the disk, as it must be before it is committed. Blocks its thread meanwhile.
+    pub fn sync(&mut self) -> Result<()> {
+        if let Some(file) = self.file.take() {
+            self.bytes = synced(&file, &self.unfinished)?;
+        }
+        failpoint::hit("parquet-written");
+        Ok(())
     }
 }
 

@@ -6,7 +6,6 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::SystemTime;
 
-use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 
 use crate::batch::ledger::{Ledger, RECORD, Record};
@@ -14,14 +13,12 @@ use crate::error::Result;
 use crate::failpoint;
 use crate::table::append::{ENGINE, add, batches_file, batches_of};
 use crate::table::log::{Lock, Log, millis};
-use crate::table::write::{close, io, write_failed, writer};
+use crate::table::merge::Merge;
+use crate::table::write::io;
 use crate::table::{DataFile, TableVersion};
 
 /// So many small files in a row are left as they are.
 const A_FEW: usize = 4;
-
-/// Rows in memory at a time, beside the row group that is written.
-const SCAN_ROWS: usize = 8_192;
 
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,19 +100,18 @@ fn runs(table: &TableVersion, target: u64) -> Result<Vec<Vec<Small>>> {
 fn merge(table: &TableVersion, files: &[Small], target: u64) -> Result<(Merged, usize)> {
     // Its name is known once it is known which files go into it.
     let unfinished = table.dir.join(".compacted.parquet.unfinished");
-    let mut parquet = writer(&unfinished, table.schema.clone())?;
+    let mean_rows = files.iter().map(|small| small.file.rows).sum::<u64>() / files.len().max(1) as u64;
+    let mut merge = Merge::create(&unfinished, table.schema.clone(), mean_rows)?;
     let (mut rows, mut merged) = (0, 0);
     for small in files {
-        if merged >= 2 && written(&parquet) + small.bytes > target {
+        if merged >= 2 && merge.bytes() + small.bytes > target {
             break;
         }
-        for batch in table.only(&small.file).scan(None, SCAN_ROWS)? {
-            parquet.write(&batch?).map_err(write_failed(&unfinished))?;
-        }
+        merge.append(table, &small.file, &unfinished)?;
         rows += small.file.rows;
         merged += 1;
     }
-    let bytes = close(parquet, &unfinished)?;
+    let bytes = merge.close(&unfinished)?;
     let ends = (files.first(), files[..merged].last());
     let batches = match ends {
         (Some(first), Some(last)) => *first.batches.start()..=*last.batches.end(),
@@ -125,10 +121,6 @@ fn merge(table: &TableVersion, files: &[Small], target: u64) -> Result<(Merged, 
     let path = table.dir.join(&name);
     fs::rename(&unfinished, &path).map_err(io(&path))?;
     Ok((Merged { name, rows, bytes }, merged))
-}
-
-fn written(parquet: &ArrowWriter<fs::File>) -> u64 {
-    (parquet.bytes_written() + parquet.in_progress_size()) as u64
 }
 
 fn actions(record: &Record, file: &Merged, merged: &[Small]) -> Vec<Value> {

@@ -3,6 +3,7 @@
 mod append;
 mod compact;
 mod log;
+mod merge;
 mod scan;
 mod schema;
 mod vacuum;

@@ -18,7 +18,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio_postgres::error::{ErrorPosition, SqlState};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 
 use super::sql::{line_and_column, quoted, without_semicolon};
@@ -36,8 +36,15 @@ pub(super) struct Postgres {
     bounds: Mutex<()>,
     snapshot: Snapshot,
     query: Arc<Query>,
-    first_boundary: Statement,
-    next_boundary: Statement,
+    first_boundary: Boundary,
+    next_boundary: Boundary,
+}
+
+/// Finds the key of the `$1`-th row of some: by passing over those before, which of all ways works the server least, and
+/// where there are fewer, by looking for the last.
+struct Boundary {
+    nth: Statement,
+    last: Statement,
 }
 
 /// What all connections that read the query know.
@@ -74,8 +81,14 @@ impl Postgres {
 
     async fn new(client: Client, snapshot: Snapshot, query: Arc<Query>) -> Result<Self> {
         let prepare = async |sql: String| client.prepare(&sql).await.map_err(|error| query.failed(error));
-        let next_boundary = prepare(query.boundary(&format!("> $2::text::{}", query.key_type))).await?;
-        let first_boundary = prepare(query.boundary("IS NOT NULL")).await?;
+        let boundary = async |condition: &str| {
+            Ok::<_, Error>(Boundary {
+                nth: prepare(query.nth_key(condition)).await?,
+                last: prepare(query.last_key(condition)).await?,
+            })
+        };
+        let next_boundary = boundary(&format!("> $2::text::{}", query.key_type)).await?;
+        let first_boundary = boundary("IS NOT NULL").await?;
         Ok(Self {
             client,
             bounds: Mutex::new(()),
@@ -178,13 +191,23 @@ impl Query {
         })
     }
 
-    /// Finds the key of the `$1`-th row of those whose key meets a condition.
-    fn boundary(&self, condition: &str) -> String {
-        let (column, sql) = (quoted(&self.settings.key), &self.sql);
+    /// Finds the key after the first `$1` rows of those whose key meets a condition. Only that one is made text.
+    fn nth_key(&self, condition: &str) -> String {
         format!(
-            "SELECT s.k::text FROM (SELECT q.{column} AS k FROM ({sql}\n) AS q WHERE q.{column} {condition} \
-             ORDER BY q.{column} LIMIT $1) AS s ORDER BY s.k DESC LIMIT 1"
+            "SELECT s.k::text FROM ({} OFFSET $1 LIMIT 1) AS s",
+            self.keys(condition)
         )
+    }
+
+    /// Finds the last key of the first `$1` rows of those whose key meets a condition.
+    fn last_key(&self, condition: &str) -> String {
+        let keys = self.keys(condition);
+        format!("SELECT s.k::text FROM ({keys} LIMIT $1) AS s ORDER BY s.k DESC LIMIT 1")
+    }
+
+    fn keys(&self, condition: &str) -> String {
+        let (column, sql) = (quoted(&self.settings.key), &self.sql);
+        format!("SELECT q.{column} AS k FROM ({sql}\n) AS q WHERE q.{column} {condition} ORDER BY q.{column}")
     }
 
     /// `SELECT` of the query's rows, one way or another.
@@ -263,15 +286,24 @@ impl Source for Postgres {
     fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {
         async move {
             let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-            let row = match after {
-                None => self.client.query_opt(&self.first_boundary, &[&rows]).await,
-                Some(after) => {
-                    self.client
-                        .query_opt(&self.next_boundary, &[&rows, &after.to_string()])
-                        .await
-                }
+            let key = async |statement: &Statement, number: i64| {
+                let after = after.map(Key::to_string);
+                let parameters: &[&(dyn ToSql + Sync)] = match &after {
+                    None => &[&number],
+                    Some(after) => &[&number, after],
+                };
+                let row = self.client.query_opt(statement, parameters).await;
+                row.map_err(|e| self.failed(e))
             };
-            let Some(row) = row.map_err(|e| self.failed(e))? else {
+            let boundary = match after {
+                None => &self.first_boundary,
+                Some(_) => &self.next_boundary,
+            };
+            let mut row = key(&boundary.nth, rows - 1).await?;
+            if row.is_none() {
+                row = key(&boundary.last, rows).await?;
+            }
+            let Some(row) = row else {
                 return Ok(None);
             };
             let text: String = row.try_get(0).map_err(|e| self.failed(e))?;
