@@ -1,8 +1,11 @@
-//! Checks of this repository that the compiler does not make, `cargo xtask tidy`, and its benchmarks, `cargo xtask bench`.
+//! Checks that the compiler does not make: of this repository, `cargo xtask tidy`; of its datasets in other tools, `cargo
+//! xtask interop`; and benchmarks, `cargo xtask bench`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod interop;
+mod python;
 mod tidy;
 
 use std::path::Path;
@@ -16,8 +19,10 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((task, [])) if task == "tidy" => tidy::check(&root).map(|findings| report(&findings)),
         Some((task, rest)) if task == "bench" => bench::run(rest, &root).map(|()| ExitCode::SUCCESS),
+        Some((task, [])) if task == "interop" => interop::run(&root).map(|()| ExitCode::SUCCESS),
         _ => {
             eprintln!("usage: cargo xtask tidy    check the rules of STYLE.md that a machine can check");
+            eprintln!("       {}", interop::USAGE);
             eprintln!("       {}", bench::USAGE);
             return ExitCode::from(2);
         }

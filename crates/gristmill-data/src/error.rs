@@ -11,8 +11,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The URL cannot be read.
     #[error(
-        "source.url {url}: {why}; expected sqlite:path.db, postgres://user@host:port/database or \
-         mysql://user@host:port/database"
+        "source.url {url}: {why}; expected sqlite:path.db, postgres://user@host:port/database, \
+         mysql://user@host:port/database, or parquet:, csv: or delta: and a path"
     )]
     Url {
         /// The URL, redacted.
@@ -134,6 +134,14 @@ pub enum Error {
         path: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A file that rows are read from is not what it should be.
+    #[error("{path}: {why}")]
+    SourceFile {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// There is no space left for a file.
     #[error("{path}: the disk is full; make room and run again, which goes on after what was committed")]

@@ -4,13 +4,18 @@
 mod support;
 
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use arrow::compute::{SortOptions, cast, sort};
+use arrow::datatypes::{DataType, TimeUnit};
 use gristmill_data::source::{Bounds, KeyRange, Source};
 use gristmill_testkit::{TempMariaDb, TempPostgres};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rusqlite::types::Value;
-use support::{Rows, TempSqlite, read_all, source};
+use support::files::{TempFiles, columns};
+use support::{Rows, TempSqlite, read_all, rows_of, source};
 
 /// Checks the ranges of a query `SELECT row, key`, whose rows are numbered from 1 on.
 async fn check(source: &dyn Source, batch_rows: u64, row_count: usize) {
@@ -206,6 +211,112 @@ fn any_keys_on_postgres() {
                     check(source.as_ref(), batch_rows, keys.len()).await;
                 });
                 Ok(())
+            },
+        )
+        .unwrap();
+}
+
+/// Columns of keys in files: of each kind of value, in the types that it can have.
+fn file_keys() -> impl Strategy<Value = ArrayRef> {
+    let keys = |key: BoxedStrategy<i64>| {
+        proptest::collection::vec(prop_oneof![1 => Just(None), 6 => key.prop_map(Some)], 0..30)
+    };
+    let of = |kinds: &'static [DataType]| {
+        move |(keys, kind): (Vec<Option<i64>>, usize)| cast(&Int64Array::from(keys), &kinds[kind]).unwrap()
+    };
+    // What fits into each.
+    let small = (keys((0_i64..7).boxed()), 0..SMALL_KEYS.len()).prop_map(of(SMALL_KEYS.as_slice()));
+    let large = (keys(integer().boxed()), 0..LARGE_KEYS.len()).prop_map(of(LARGE_KEYS.as_slice()));
+    let bits = prop_oneof![3 => any::<u64>(), 1 => Just(u64::MAX), 1 => Just(1 << 63), 1 => Just(0), 1 => Just(f64::NAN.to_bits())];
+    let reals = proptest::collection::vec(proptest::option::weighted(0.9, bits), 0..30);
+    let reals = reals.prop_map(|bits| {
+        Arc::new(
+            bits.into_iter()
+                .map(|bits| bits.map(f64::from_bits))
+                .collect::<Float64Array>(),
+        ) as ArrayRef
+    });
+    let texts = proptest::collection::vec(proptest::option::weighted(0.9, text()), 0..30);
+    let texts = (texts, 0..TEXT_KEYS.len()).prop_map(|(texts, kind)| {
+        cast(&texts.into_iter().collect::<StringArray>(), &TEXT_KEYS[kind]).unwrap()
+    });
+    prop_oneof![3 => small, 2 => large, 1 => reals, 2 => texts]
+}
+
+static SMALL_KEYS: LazyLock<[DataType; 9]> = LazyLock::new(|| {
+    use DataType as T;
+    let dictionary = T::Dictionary(T::Int8.into(), T::Utf8.into());
+    let seconds = T::Timestamp(TimeUnit::Second, None);
+    [
+        T::Boolean,
+        T::UInt8,
+        T::UInt64,
+        T::Float16,
+        T::Float32,
+        T::Date32,
+        dictionary,
+        seconds,
+        T::Decimal128(9, 3),
+    ]
+});
+static LARGE_KEYS: LazyLock<[DataType; 4]> = LazyLock::new(|| {
+    use DataType as T;
+    let micros = |zone: Option<&str>| T::Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
+    [
+        T::Int64,
+        T::Decimal128(38, 4),
+        micros(None),
+        micros(Some("+02:00")),
+    ]
+});
+static TEXT_KEYS: [DataType; 4] = [
+    DataType::Utf8,
+    DataType::Utf8View,
+    DataType::LargeUtf8,
+    DataType::Binary,
+];
+
+/// Read in place where they are sorted, from a sorted copy where not.
+#[test]
+fn any_keys_in_files() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = ProptestConfig {
+        cases: 60,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let order = prop_oneof![Just(None), any::<bool>().prop_map(Some)];
+    TestRunner::new(config)
+        .run(
+            &(file_keys(), order, 1_u64..9, 1_usize..5, 0_usize..30),
+            |(keys, order, batch_rows, group_rows, cut)| {
+                let keys = match order {
+                    None => keys,
+                    Some(nulls_first) => {
+                        let options = SortOptions {
+                            descending: false,
+                            nulls_first,
+                        };
+                        sort(&keys, Some(options)).unwrap()
+                    }
+                };
+                let numbers = Arc::new(Int64Array::from_iter_values(1..=keys.len() as i64));
+                let rows = columns(vec![("row", numbers), ("k", keys)]);
+                let files = TempFiles::new();
+                let cut = cut.min(rows.num_rows());
+                files.parquet("b.parquet", &rows.slice(0, cut), group_rows);
+                files.parquet("a.parquet", &rows.slice(cut, rows.num_rows() - cut), group_rows);
+                runtime.block_on(async {
+                    // Numbers of different bits are different keys, which their text does not always show.
+                    let source = source(&files.url("parquet", "?.parquet"), "SELECT * FROM input", "k").await;
+                    if rows.column(1).data_type() == &DataType::Float64 {
+                        let seen = rows_of(source.as_ref(), batch_rows).await;
+                        prop_assert_eq!(seen.len(), rows.num_rows());
+                    } else {
+                        check(source.as_ref(), batch_rows, rows.num_rows()).await;
+                    }
+                    Ok(())
+                })
             },
         )
         .unwrap();

@@ -3,10 +3,19 @@
 
 mod support;
 
+use std::sync::Arc;
+
+use arrow::array::{
+    BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::kernels::cast_utils::Parser;
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, TimeUnit};
 use futures::StreamExt;
 use gristmill_data::source::{Bounds, Key, KeyRange};
 use gristmill_testkit::{TempMariaDb, TempPostgres};
+use serde_json::json;
+use support::files::{TempFiles, columns};
 use support::{Rows, TempSqlite, everything, failure, read, read_all, row, rows_of, source};
 
 /// The rows of the battery's table, in both dialects.
@@ -48,6 +57,10 @@ fn battery_rows() -> Rows {
 }
 
 async fn battery(url: &str, query: &str) {
+    battery_of(url, query, battery_rows()).await;
+}
+
+async fn battery_of(url: &str, query: &str, expected: Rows) {
     let source = source(url, query, "id").await;
     assert_eq!(source.schema().fields().len(), 6);
     assert_eq!(source.column_types().len(), 6);
@@ -64,7 +77,7 @@ async fn battery(url: &str, query: &str) {
         );
         let mut all: Rows = ranges.into_iter().flat_map(|(_, rows)| rows).collect();
         all.sort();
-        assert_eq!(all, battery_rows(), "{rows} rows a batch");
+        assert_eq!(all, expected, "{rows} rows a batch");
     }
     assert_eq!(numbers, [5, 4, 2, 2]);
     assert!(source.has_null_keys().await.unwrap());
@@ -98,6 +111,131 @@ async fn battery_on_postgres() {
     ));
     battery(&server.url(), "SELECT * FROM battery").await;
     battery(&server.socket_url(), "SELECT * FROM battery").await;
+}
+
+/// The battery's rows, in the order of [`ROWS`].
+fn battery_batch() -> RecordBatch {
+    let micros =
+        |text: Option<&str>| text.and_then(|text| arrow::datatypes::TimestampMicrosecondType::parse(text));
+    let at = [
+        "2024-01-02T03:04:05.123456Z",
+        "1970-01-01T00:00:00Z",
+        "",
+        "1969-12-31T23:59:59Z",
+        "2024-01-02T03:04:05Z",
+    ];
+    let at = at
+        .iter()
+        .map(|text| micros(Some(*text).filter(|text| !text.is_empty())));
+    let born = [
+        Some("1960-02-29"),
+        Some("0001-01-01"),
+        None,
+        Some("2000-01-01"),
+        Some("9999-12-31"),
+        None,
+        None,
+    ];
+    let born: StringArray = born.into_iter().collect();
+    let at: TimestampMicrosecondArray = at.chain([None, None]).collect();
+    columns(vec![
+        (
+            "id",
+            Arc::new(Int64Array::from(vec![
+                Some(7),
+                Some(-3),
+                None,
+                Some(7),
+                Some(i64::MAX),
+                None,
+                Some(0),
+            ])),
+        ),
+        (
+            "ratio",
+            Arc::new(Float64Array::from(vec![
+                Some(1.5),
+                Some(-0.25),
+                Some(2.0),
+                None,
+                Some(1e300),
+                Some(3.0),
+                Some(0.1),
+            ])),
+        ),
+        (
+            "name",
+            Arc::new(StringArray::from(vec![
+                Some("Łukasz"),
+                Some(""),
+                Some("no key"),
+                None,
+                Some("日本"),
+                Some("no key either"),
+                Some("a, \"b\""),
+            ])),
+        ),
+        (
+            "flag",
+            Arc::new(BooleanArray::from(vec![
+                Some(true),
+                Some(false),
+                None,
+                Some(true),
+                Some(false),
+                Some(true),
+                None,
+            ])),
+        ),
+        ("born", arrow::compute::cast(&born, &DataType::Date32).unwrap()),
+        ("at", Arc::new(at.with_timezone("UTC"))),
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn battery_on_files() {
+    const ALL: &str = "SELECT * FROM input";
+    let files = TempFiles::new();
+    let rows = battery_batch();
+    let take = |order: Vec<u32>| take_record_batch(&rows, &UInt32Array::from(order)).unwrap();
+    files.parquet("unsorted/a.parquet", &rows, 2);
+    files.parquet("first/a.parquet", &take(vec![2, 5, 1]), 2);
+    files.parquet("first/b.parquet", &take(vec![6, 0, 3, 4]), 3);
+    files.parquet("last/b.parquet", &take(vec![1, 6]), 2);
+    files.parquet("last/c.parquet", &take(vec![0, 3, 4, 5, 2]), 1);
+    for name in ["unsorted", "first", "last", "last/?.parquet"] {
+        battery(&files.url("parquet", name), ALL).await;
+    }
+    battery(
+        &files.url("parquet", "last"),
+        "SELECT * FROM input WHERE id IS NULL OR id > -5",
+    )
+    .await;
+
+    // By a column that the files do not hold, as Spark does.
+    let kept = [0, 1, 2, 4, 5];
+    let of = |order: Vec<u32>, flag: serde_json::Value| {
+        (take(order).project(&kept).unwrap(), json!({ "flag": flag }))
+    };
+    let parts = [
+        of(vec![0, 3, 5], json!("true")),
+        of(vec![1, 4], json!("false")),
+        of(vec![2, 6], json!(null)),
+    ];
+    files.delta("table", &rows.schema(), &parts, &json!({}));
+    battery(&files.url("delta", "table"), ALL).await;
+
+    let mut text = Vec::new();
+    arrow::csv::Writer::new(&mut text).write(&rows).unwrap();
+    files.write("a.csv", text);
+    let mut expected = battery_rows();
+    // CSV does not tell empty text from none.
+    expected
+        .iter_mut()
+        .flatten()
+        .filter(|value| value.is_empty())
+        .for_each(|value| *value = "∅".to_owned());
+    battery_of(&files.url("csv", "a.csv"), ALL, expected).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -313,7 +451,7 @@ async fn databases_that_cannot_be_reached_are_explained() {
         (
             "oracle://u:secret@h/db".to_owned(),
             "source.url oracle://u:***@h/db: unknown kind of database `oracle`; expected sqlite:path.db, \
-             postgres://user@host:port/database or mysql://user@host:port/database"
+             postgres://user@host:port/database, mysql://user@host:port/database, or parquet:, csv: or delta: and a path"
                 .to_owned(),
         ),
         (

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::measure::{Cost, measure, median};
+use crate::python::{done, environment, gristmill, target};
 
 pub(crate) const USAGE: &str = "cargo xtask bench extract POSTGRES_URL [--rounds N] [--multiples 4,16]";
 
@@ -103,36 +104,13 @@ fn options(arguments: &[String]) -> Result<Options> {
 
 impl Bench {
     fn prepare(root: &Path) -> Result<Self> {
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let mut build = Command::new(cargo);
-        // The workspace, so that its crates have the features that they have in every other build.
-        done(
-            build
-                .current_dir(root)
-                .args(["build", "--release", "--locked", "--workspace"]),
-        )?;
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let dir = target.join("bench");
+        let gristmill = gristmill(root)?;
+        let dir = target(root).join("bench");
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("peers.py"), PEERS)?;
-        let python = dir.join("venv/bin/python");
-        let installed = dir.join("venv/requirements");
-        let wanted = REQUIREMENTS.join("\n");
-        if fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
-            done(
-                Command::new("python3")
-                    .args(["-m", "venv", "--clear"])
-                    .arg(dir.join("venv")),
-            )?;
-            done(
-                Command::new(&python)
-                    .args(["-m", "pip", "install", "--quiet"])
-                    .args(REQUIREMENTS),
-            )?;
-            fs::write(installed, wanted)?;
-        }
+        let python = environment(&dir, &REQUIREMENTS)?;
         Ok(Self {
-            gristmill: target.join("release/gristmill").display().to_string(),
+            gristmill: gristmill.display().to_string(),
             python: python.display().to_string(),
             dir,
         })
@@ -302,14 +280,6 @@ fn command(url: &str, sql: &str) -> Command {
         sql,
     ]);
     psql
-}
-
-fn done(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(status.success(), "{command:?}: {status}");
-    Ok(())
 }
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! A database query whose rows can be read in ranges of a key: the contract, and the way to it from a URL.
 
+mod files;
 mod key;
 mod mysql;
 mod postgres;
@@ -79,6 +80,9 @@ pub async fn connect(settings: &SourceSettings) -> Result<Box<dyn Source>> {
         Some(("mysql" | "mariadb", rest)) if rest.starts_with("//") => {
             Ok(Box::new(mysql::MySql::connect(settings).await?))
         }
+        Some((scheme @ ("parquet" | "csv" | "delta"), rest)) => {
+            Ok(Box::new(files::Files::connect(scheme, rest, settings).await?))
+        }
         Some((scheme, _)) => Err(Error::Url {
             url: redact(&settings.url),
             why: format!("unknown kind of database `{scheme}`"),
@@ -88,6 +92,14 @@ pub async fn connect(settings: &SourceSettings) -> Result<Box<dyn Source>> {
             why: "no `scheme:` in front".to_owned(),
         }),
     }
+}
+
+/// The query that stands where none is given, for a source that has one table only.
+pub fn default_query(url: &str) -> Option<String> {
+    let files = ["parquet:", "csv:", "delta:"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    files.then(|| format!("SELECT * FROM {}", files::TABLE))
 }
 
 /// The URL with `***` for its password, in the user part and as a parameter.

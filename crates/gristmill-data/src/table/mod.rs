@@ -2,6 +2,7 @@
 
 mod append;
 mod compact;
+mod listing;
 mod log;
 mod merge;
 mod scan;
@@ -29,9 +30,10 @@ pub use vacuum::{Vacuumed, vacuum};
 pub use write::PartWriter;
 
 pub(crate) use append::batches_of;
+pub(crate) use listing::{ListedFile, Listing, list_files};
 pub(crate) use log::{commit_path, log_path};
 pub(crate) use schema::to_kernel;
-pub(crate) use write::io;
+pub(crate) use write::{io, write_failed};
 
 /// One version of a table: fixed files with fixed rows in a fixed order.
 #[derive(Debug, Clone)]

@@ -1,6 +1,8 @@
 //! What the tests of sources share: reading a whole query by ranges, and temporary SQLite files.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod files;
+
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;

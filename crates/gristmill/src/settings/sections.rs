@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
+use gristmill_data::source::default_query;
 use gristmill_learn::settings::{
     Analyzer, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric, NgramSettings, Norm,
     NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, SplitSettings, Unseen,
@@ -80,14 +81,19 @@ fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (SourceSettings, Con
         let words = [("resume", Consistency::Resume), ("strict", Consistency::Strict)];
         r.choice(name, v, &words)
     });
+    let url = r.require(
+        &s,
+        "url",
+        "url = \"sqlite:data.db\" or \"postgres://user@host/db\"",
+        Reader::text,
+    );
+    let query = match default_query(&url) {
+        Some(query) => r.get(&s, "query", Reader::filled).unwrap_or_else(|| query.into()),
+        None => r.require(&s, "query", "query = \"SELECT … FROM …\"", Reader::filled),
+    };
     let source = SourceSettings {
-        url: r.require(
-            &s,
-            "url",
-            "url = \"sqlite:data.db\" or \"postgres://user@host/db\"",
-            Reader::text,
-        ),
-        query: r.require(&s, "query", "query = \"SELECT … FROM …\"", Reader::filled),
+        url,
+        query,
         key: r.require(
             &s,
             "key",

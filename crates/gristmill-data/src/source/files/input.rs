@@ -1,0 +1,248 @@
+//! The files as one table: its columns, its exact rows, and the rows themselves, a few columns at a time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::csv::CsvFiles;
+use super::location::{Format, Location};
+use super::parquet::{ParquetFile, Rows};
+use crate::error::{Error, Result};
+use crate::source::MAX_BATCH_ROWS;
+use crate::table::Listing;
+
+/// The bytes that a record batch has at most, as far as the mean size of the rows tells.
+const MEAN_BATCH_BYTES: u64 = 1 << 20;
+
+/// Record batches, one after the other.
+pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+
+/// Some files of one format.
+pub(super) struct Input {
+    /// The columns, with the types that the files have.
+    pub(super) schema: SchemaRef,
+    /// The rows of all files.
+    pub(super) rows: u64,
+    /// What each column is called in `check`.
+    pub(super) types: Vec<String>,
+    /// The state of the files.
+    pub(super) snapshot: String,
+    pub(super) kind: Kind,
+    url: String,
+    files: Vec<FileState>,
+}
+
+pub(super) enum Kind {
+    Parquet(Vec<ParquetFile>),
+    Csv(CsvFiles),
+}
+
+/// What tells whether a file was changed.
+#[derive(Debug, PartialEq)]
+struct FileState {
+    path: PathBuf,
+    size: u64,
+    modified: SystemTime,
+}
+
+impl Input {
+    /// Opens the files of a location. Parquet is opened by its footers; CSV is read once, for its types. A Delta table's
+    /// `listing` says which its files are.
+    pub(super) fn open(location: &Location, listing: Option<Listing>) -> Result<Self> {
+        let paths = match &listing {
+            Some(listing) => listing.files.iter().map(|file| file.path.clone()).collect(),
+            None => location.files()?,
+        };
+        let files = paths
+            .iter()
+            .map(|path| FileState::of(path))
+            .collect::<Result<Vec<_>>>()?;
+        let mut input = match (location.format, &listing) {
+            (_, Some(listing)) => {
+                let open = |file: &crate::table::ListedFile| {
+                    ParquetFile::open(&file.path)?.with_columns(&listing.schema, &file.partition)
+                };
+                let parquet = listing.files.iter().map(open).collect::<Result<Vec<_>>>()?;
+                Self::parquet(&location.url, parquet, Some(listing.schema.clone()))?
+            }
+            (Format::Csv { delimiter, header }, None) => {
+                let csv = CsvFiles::open(&paths, delimiter, header)?;
+                Self {
+                    schema: csv.schema(),
+                    rows: csv.rows(),
+                    types: csv.types(),
+                    snapshot: String::new(),
+                    kind: Kind::Csv(csv),
+                    url: String::new(),
+                    files: Vec::new(),
+                }
+            }
+            (_, None) => {
+                let parquet = paths.iter().map(|path| ParquetFile::open(path));
+                Self::parquet(&location.url, parquet.collect::<Result<Vec<_>>>()?, None)?
+            }
+        };
+        input.snapshot = match listing {
+            Some(Listing { version, id, .. }) => format!("version {version} of {id}"),
+            None => name_of(&files),
+        };
+        input.url.clone_from(&location.url);
+        input.files = files;
+        Ok(input)
+    }
+
+    /// Parquet files that nobody else changes.
+    pub(super) fn parquet(url: &str, files: Vec<ParquetFile>, schema: Option<SchemaRef>) -> Result<Self> {
+        let first = files.first().map(|file| file.schema.clone());
+        let (schema, strict) = match (schema, first) {
+            (Some(schema), _) => (schema, false),
+            (None, Some(schema)) => (schema, true),
+            (None, None) => (Arc::new(Schema::empty()), true),
+        };
+        if strict {
+            for file in &files {
+                file.check_columns(&schema)?;
+            }
+        }
+        Ok(Self {
+            rows: files.iter().map(|file| file.rows).sum(),
+            types: schema
+                .fields()
+                .iter()
+                .map(|field| field.data_type().to_string())
+                .collect(),
+            schema,
+            snapshot: String::new(),
+            kind: Kind::Parquet(files),
+            url: url.to_owned(),
+            files: Vec::new(),
+        })
+    }
+
+    /// All rows, with the columns at these places of the schema.
+    pub(super) fn scan(self: &Arc<Self>, columns: Vec<usize>) -> Batches {
+        let input = self.clone();
+        let count = match &self.kind {
+            Kind::Parquet(files) => files.len(),
+            Kind::Csv(csv) => csv.len(),
+        };
+        Box::new((0..count).flat_map(move |number| {
+            let batches = match &input.kind {
+                Kind::Parquet(files) => input.read(&files[number], &columns, &Rows::All),
+                Kind::Csv(csv) => csv.read(number, &columns, input.batch_rows()),
+            };
+            let input = input.clone();
+            batches
+                .unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
+                // Of a file that was changed nothing is what it says.
+                .map(move |batch| batch.map_err(|error| input.unchanged().err().unwrap_or(error)))
+        }))
+    }
+
+    /// Some rows of a Parquet file, with the columns at these places of the schema.
+    pub(super) fn read(&self, file: &ParquetFile, columns: &[usize], rows: &Rows) -> Result<Batches> {
+        let schema = Arc::new(self.schema.project(columns)?);
+        file.read(schema, rows, batch_rows(file.bytes, file.rows))
+    }
+
+    /// Rows that a record batch of all columns may have.
+    pub(super) fn batch_rows(&self) -> usize {
+        let bytes = match &self.kind {
+            Kind::Parquet(files) => files.iter().map(|file| file.bytes).sum(),
+            Kind::Csv(csv) => csv.bytes(),
+        };
+        batch_rows(bytes, self.rows)
+    }
+
+    /// Fails where a file is not what it was when this was opened.
+    pub(super) fn unchanged(&self) -> Result<()> {
+        for file in &self.files {
+            if FileState::of(&file.path).ok().as_ref() != Some(file) {
+                return Err(Error::SnapshotGone {
+                    url: self.url.clone(),
+                    why: format!("{} was changed", file.path.display()),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FileState {
+    fn of(path: &Path) -> Result<Self> {
+        let state = |path: &Path| {
+            let metadata = fs::metadata(path)?;
+            Ok((metadata.len(), metadata.modified()?))
+        };
+        let (size, modified) = state(path).map_err(crate::table::io(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            size,
+            modified,
+        })
+    }
+}
+
+/// Rows that a record batch may have, by their mean size.
+fn batch_rows(bytes: u64, rows: u64) -> usize {
+    let mean = bytes / rows.max(1) + 1;
+    (MEAN_BATCH_BYTES / mean).clamp(1, MAX_BATCH_ROWS as u64) as usize
+}
+
+/// The columns of `schema` from those of a batch, by name: in their order, of their types, null where there is none.
+pub(super) fn arranged(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+    constants: &BTreeMap<String, ArrayRef>,
+) -> Result<RecordBatch> {
+    let column = |field: &Arc<Field>| -> Result<ArrayRef> {
+        let rows = batch.num_rows();
+        let found = match (batch.column_by_name(field.name()), constants.get(field.name())) {
+            (Some(column), None) => column.clone(),
+            (_, Some(value)) => {
+                let repeated = arrow::array::UInt32Array::from(vec![0; rows]);
+                arrow::compute::take(value, &repeated, None)?
+            }
+            (None, None) => return Ok(new_null_array(field.data_type(), rows)),
+        };
+        Ok(if found.data_type() == field.data_type() {
+            found
+        } else {
+            arrow::compute::cast(&found, field.data_type())?
+        })
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
+}
+
+/// Equal for equal paths, sizes and times of change.
+fn name_of(files: &[FileState]) -> String {
+    let mut text = String::new();
+    for file in files {
+        let path = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
+        let modified = file.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        text.push_str(&format!(
+            "{}\0{}\0{}\n",
+            path.display(),
+            file.size,
+            modified.as_nanos()
+        ));
+    }
+    format!("files {:032x}", xxh3_128(text.as_bytes()))
+}

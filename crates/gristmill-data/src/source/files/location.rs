@@ -1,0 +1,243 @@
+//! Which files a URL names: a path, a folder or a pattern, with the options of the format.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// What follows `parquet:`, `csv:` or `delta:`, taken apart.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Location {
+    pub(super) url: String,
+    pub(super) format: Format,
+    path: String,
+}
+
+/// What the files are, and how they are read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Format {
+    Parquet,
+    Csv {
+        /// `None` goes by the file's name: a tab for `.tsv`, else a comma.
+        delimiter: Option<u8>,
+        /// Whether the first line names the columns.
+        header: bool,
+    },
+    Delta {
+        /// `None` is the latest.
+        version: Option<u64>,
+    },
+}
+
+impl Location {
+    /// Takes a URL apart; `rest` is what follows `scheme:`.
+    pub(super) fn parse(url: &str, scheme: &str, rest: &str) -> Result<Self> {
+        let failed = |why: String| Error::Url {
+            url: url.to_owned(),
+            why,
+        };
+        let mut format = match scheme {
+            "csv" => Format::Csv {
+                delimiter: None,
+                header: true,
+            },
+            "delta" => Format::Delta { version: None },
+            _ => Format::Parquet,
+        };
+        let (path, options) = options_of(rest);
+        for (name, value) in options {
+            match (&mut format, name) {
+                (Format::Csv { delimiter, .. }, "delimiter") => {
+                    *delimiter = Some(single_byte(value).ok_or_else(|| {
+                        failed(format!(
+                            "delimiter={value} is not one ASCII character (%09 is a tab)"
+                        ))
+                    })?);
+                }
+                (Format::Csv { header, .. }, "header") if matches!(value, "true" | "false") => {
+                    *header = value == "true";
+                }
+                (Format::Delta { version }, "version") => {
+                    let number = value.parse();
+                    *version = Some(number.map_err(|_| failed(format!("version={value} is not a number")))?);
+                }
+                _ => {
+                    let known = match format {
+                        Format::Csv { .. } => "delimiter=… and header=true or false",
+                        Format::Delta { .. } => "version=…",
+                        Format::Parquet => "none",
+                    };
+                    return Err(failed(format!(
+                        "unknown option {name}={value}; the options of {scheme}: are {known}"
+                    )));
+                }
+            }
+        }
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.contains("://") {
+            let why = "only files of this machine are read; copy them here, or mount what holds them";
+            return Err(failed(why.to_owned()));
+        }
+        if path.is_empty() {
+            return Err(failed("no path in it".to_owned()));
+        }
+        Ok(Self {
+            url: url.to_owned(),
+            format,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The path as it was given.
+    pub(super) fn path(&self) -> &Path {
+        Path::new(&self.path)
+    }
+
+    /// The files, in the order of their names.
+    pub(super) fn files(&self) -> Result<Vec<PathBuf>> {
+        let path = self.path();
+        let mut files = Vec::new();
+        if path.is_dir() {
+            self.collect(path, &mut files)?;
+        } else if path.is_file() || !self.path.contains(['*', '?', '[']) {
+            files.push(path.to_owned());
+        } else {
+            let found = glob::glob(&self.path).map_err(|e| Error::Url {
+                url: self.url.clone(),
+                why: format!("{e} in its pattern"),
+            })?;
+            files.extend(found.flatten().filter(|path| path.is_file()));
+        }
+        files.sort_unstable();
+        match files.first() {
+            Some(first) if first.is_file() => Ok(files),
+            Some(missing) => Err(self.failed(format!("there is no file {}", missing.display()))),
+            None => Err(self.failed(format!(
+                "there is no {} file in {}",
+                self.endings().join(" or "),
+                self.path
+            ))),
+        }
+    }
+
+    /// The files of a folder and of those in it; what begins with a dot or an underscore is none, as with Spark.
+    fn collect(&self, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+        let entries = fs::read_dir(folder).map_err(|e| self.failed(format!("{}: {e}", folder.display())))?;
+        for entry in entries.flatten() {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if name.starts_with(['.', '_']) {
+                continue;
+            }
+            if path.is_dir() {
+                if name.contains('=') {
+                    return Err(self.failed(format!(
+                        "the folder {} holds a partition, whose column is in no file; name the files of one with a \
+                         pattern such as {}/*, or make a Delta table of them",
+                        path.display(),
+                        path.display()
+                    )));
+                }
+                self.collect(&path, files)?;
+            } else if self.endings().iter().any(|ending| name.ends_with(ending)) {
+                files.push(path);
+            }
+        }
+        Ok(())
+    }
+
+    fn endings(&self) -> &'static [&'static str] {
+        match self.format {
+            Format::Csv { .. } => &[".csv", ".tsv", ".csv.gz", ".tsv.gz"],
+            Format::Parquet | Format::Delta { .. } => &[".parquet"],
+        }
+    }
+
+    /// The files cannot be read.
+    pub(super) fn failed(&self, why: String) -> Error {
+        Error::Connect {
+            url: self.url.clone(),
+            why,
+        }
+    }
+}
+
+/// The path, and what follows its last `?` where that looks like `name=value`: in a pattern `?` stands for a character.
+fn options_of(rest: &str) -> (&str, Vec<(&str, &str)>) {
+    let Some((path, options)) = rest.rsplit_once('?') else {
+        return (rest, Vec::new());
+    };
+    let options: Option<Vec<_>> = options.split('&').map(|option| option.split_once('=')).collect();
+    match options {
+        Some(options) if options.iter().all(|(name, _)| !name.contains(['/', '.', '*'])) => (path, options),
+        _ => (rest, Vec::new()),
+    }
+}
+
+fn single_byte(value: &str) -> Option<u8> {
+    let bytes: Vec<u8> = percent_encoding::percent_decode_str(value).collect();
+    match bytes[..] {
+        [byte] if byte.is_ascii() => Some(byte),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parsed(url: &str) -> Result<Location> {
+        let (scheme, rest) = url.split_once(':').unwrap();
+        Location::parse(url, scheme, rest)
+    }
+
+    #[test]
+    fn options_follow_the_last_question_mark() {
+        for (url, path, format) in [
+            (
+                "parquet:a b/part-?.parquet",
+                "a b/part-?.parquet",
+                Format::Parquet,
+            ),
+            ("parquet:///data/x.parquet", "/data/x.parquet", Format::Parquet),
+            (
+                "csv:a?.csv?delimiter=%09&header=false",
+                "a?.csv",
+                Format::Csv {
+                    delimiter: Some(b'\t'),
+                    header: false,
+                },
+            ),
+            (
+                "csv:a.csv?delimiter=;",
+                "a.csv",
+                Format::Csv {
+                    delimiter: Some(b';'),
+                    header: true,
+                },
+            ),
+            ("delta:t?version=7", "t", Format::Delta { version: Some(7) }),
+        ] {
+            let location = parsed(url).unwrap();
+            assert_eq!((location.path.as_str(), location.format), (path, format), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_is_said() {
+        for (url, why) in [
+            (
+                "parquet:s3://bucket/x.parquet",
+                "only files of this machine are read",
+            ),
+            ("parquet:x.parquet?version=1", "the options of parquet: are none"),
+            ("csv:x.csv?delimiter=ab", "is not one ASCII character"),
+            ("csv:x.csv?header=maybe", "unknown option header=maybe"),
+            ("delta:t?version=last", "version=last is not a number"),
+            ("csv:", "no path in it"),
+        ] {
+            let message = parsed(url).unwrap_err().to_string();
+            assert!(message.contains(why), "{message}");
+        }
+    }
+}

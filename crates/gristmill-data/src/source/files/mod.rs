@@ -1,0 +1,298 @@
+//! Files as a source: Parquet, CSV and Delta tables, through a DataFusion query, in the order of the key.
+//!
+//! Files have no index. Parquet that is in the order of the key is read in place; everything else is sorted once, into a
+//! temporary Parquet file with small row groups. After that, planning and reading a range touch a few row groups.
+
+mod csv;
+mod guess;
+mod input;
+mod keys;
+mod location;
+mod parquet;
+mod query;
+mod scratch;
+mod sorted;
+mod types;
+
+use std::sync::Arc;
+
+use ::parquet::arrow::ArrowWriter;
+use ::parquet::basic::{Compression, ZstdLevel};
+use ::parquet::file::properties::WriterProperties;
+use arrow::datatypes::SchemaRef;
+use futures::FutureExt;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream;
+use tokio::sync::{OnceCell, mpsc};
+use tokio::task::spawn_blocking;
+
+use super::{BatchStream, ColumnType, Key, KeyRange, Source, check_names};
+use crate::error::{Error, Result};
+use crate::settings::SourceSettings;
+use crate::table::{io, list_files, write_failed};
+use input::Input;
+use location::{Format, Location};
+use query::Query;
+use scratch::Scratch;
+use sorted::Sorted;
+
+pub(super) use query::TABLE;
+
+/// Record batches that may wait to be taken.
+const BATCHES_AHEAD: usize = 2;
+
+/// Row groups of the sorted copy: small, for each range decodes those at its ends in vain.
+const GROUP_ROWS: usize = 16_384;
+const GROUP_BYTES: usize = 16 << 20;
+
+/// A query on files.
+#[derive(Clone)]
+pub(super) struct Files {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    location: Location,
+    input: Arc<Input>,
+    query: Query,
+    columns: Vec<ColumnType>,
+    schema: SchemaRef,
+    /// Which column is the key.
+    key: usize,
+    prepared: OnceCell<Arc<Prepared>>,
+}
+
+/// The rows in the order of the key.
+struct Prepared {
+    sorted: Sorted,
+    /// Holds the sorted copy, if there is one.
+    _scratch: Option<Scratch>,
+}
+
+impl Files {
+    /// `rest` is what follows `scheme:` in the URL.
+    pub(super) async fn connect(scheme: &str, rest: &str, settings: &SourceSettings) -> Result<Self> {
+        let location = Location::parse(&settings.url, scheme, rest)?;
+        let listing = match location.format {
+            Format::Delta { version } if location.path().is_dir() => {
+                Some(list_files(location.path(), version).await?)
+            }
+            Format::Delta { .. } => {
+                return Err(location.failed(format!("there is no folder {}", location.path().display())));
+            }
+            _ => None,
+        };
+        let place = location.clone();
+        let input = blocking("opening the files", move || Input::open(&place, listing)).await?;
+        let input = Arc::new(input);
+        let query = Query::plan(&settings.query, &input).await?;
+        let names: Vec<String> = query
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
+        check_names(&names, &settings.key, str::eq)?;
+        let key = names
+            .iter()
+            .position(|name| *name == settings.key)
+            .unwrap_or_default();
+        let schema = types::held_schema(&query.schema)?;
+        keys::check_key(schema.field(key), query.schema.field(key).data_type())?;
+        let columns = schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(place, field)| ColumnType {
+                name: field.name().clone(),
+                database_type: match &query.plain {
+                    Some(places) => input.types[places[place]].clone(),
+                    None => query.schema.field(place).data_type().to_string(),
+                },
+                arrow_type: field.data_type().clone(),
+            });
+        Ok(Self {
+            shared: Arc::new(Shared {
+                columns: columns.collect(),
+                location,
+                input,
+                query,
+                schema,
+                key,
+                prepared: OnceCell::new(),
+            }),
+        })
+    }
+
+    /// The rows in the order of the key, sorted at the first call of all connections.
+    async fn prepared(&self) -> Result<Arc<Prepared>> {
+        let shared = &self.shared;
+        shared
+            .prepared
+            .get_or_try_init(|| shared.prepare())
+            .await
+            .cloned()
+    }
+}
+
+impl Shared {
+    async fn prepare(&self) -> Result<Arc<Prepared>> {
+        if let (Some(columns), input::Kind::Parquet(_)) = (&self.query.plain, &self.input.kind) {
+            let (input, columns, schema, key) =
+                (self.input.clone(), columns.clone(), self.schema.clone(), self.key);
+            let index = move || {
+                let sorted = Sorted::index(input, columns, schema, key)?;
+                if let Some(sorted) = &sorted {
+                    sorted.unchanged()?;
+                }
+                Ok(sorted)
+            };
+            if let Some(sorted) = blocking("reading the keys", index).await? {
+                return Ok(Arc::new(Prepared {
+                    sorted,
+                    _scratch: None,
+                }));
+            }
+        }
+        let prepared = self.copy().await;
+        // Of files that were changed meanwhile, nothing is what it says.
+        self.input.unchanged()?;
+        prepared.map(Arc::new)
+    }
+
+    /// Writes the rows, sorted, into a file of our own.
+    async fn copy(&self) -> Result<Prepared> {
+        let scratch = Scratch::new()?;
+        let path = scratch.path().join("sorted.parquet");
+        let mut rows = self.query.sorted(&self.input, self.key, scratch.path()).await?;
+        let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
+        let (schema, key, to) = (self.schema.clone(), self.key, path.clone());
+        let writing = blocking("writing the sorted copy", move || {
+            let properties = WriterProperties::builder()
+                .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+                .set_max_row_group_row_count(Some(GROUP_ROWS))
+                .build();
+            let file = std::fs::File::create(&to).map_err(io(&to))?;
+            let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
+            while let Some(batch) = receiver.blocking_recv() {
+                let batch =
+                    types::to_held(&batch, &schema, |row| sorted::row_name(&batch, &schema, key, row))?;
+                writer.write(&batch).map_err(write_failed(&to))?;
+                if writer.in_progress_size() > GROUP_BYTES {
+                    writer.flush().map_err(write_failed(&to))?;
+                }
+            }
+            writer.close().map_err(write_failed(&to))?;
+            let copy = Input::parquet("", vec![parquet::ParquetFile::open(&to)?], None)?;
+            let columns = (0..schema.fields().len()).collect();
+            Sorted::index(Arc::new(copy), columns, schema, key)
+        });
+        let reading = async move {
+            while let Some(batch) = rows.next().await {
+                // Nobody receives any more where writing failed.
+                if sender.send(batch.map_err(query::failed)?).await.is_err() {
+                    break;
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        let (read, written) = futures::join!(reading, writing);
+        let sorted = match (read, written) {
+            (Err(error), _) | (Ok(()), Err(error)) => return Err(error),
+            (Ok(()), Ok(sorted)) => sorted,
+        };
+        let sorted = sorted.ok_or_else(|| Error::Stopped {
+            what: "sorting by the key".to_owned(),
+            why: "the rows are not in its order".to_owned(),
+        })?;
+        Ok(Prepared {
+            sorted,
+            _scratch: Some(scratch),
+        })
+    }
+}
+
+impl Source for Files {
+    fn describe(&self) -> String {
+        self.shared.location.url.clone()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.shared.schema.clone()
+    }
+
+    fn column_types(&self) -> Vec<ColumnType> {
+        self.shared.columns.clone()
+    }
+
+    fn snapshot(&self) -> String {
+        self.shared.input.snapshot.clone()
+    }
+
+    /// All read the same files, or the same sorted copy.
+    fn fork(&self) -> BoxFuture<'_, Result<Option<Box<dyn Source>>>> {
+        let fork: Box<dyn Source> = Box::new(self.clone());
+        async { Ok(Some(fork)) }.boxed()
+    }
+
+    /// Exact: of a query that is more than columns, by carrying it out.
+    fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>> {
+        async {
+            Ok(Some(match self.shared.query.plain {
+                Some(_) => self.shared.input.rows,
+                None => self.prepared().await?.sorted.rows(),
+            }))
+        }
+        .boxed()
+    }
+
+    fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {
+        async move {
+            let (prepared, after) = (self.prepared().await?, after.cloned());
+            blocking("planning", move || {
+                let found = prepared.sorted.boundary(after.as_ref(), rows);
+                prepared.sorted.unchanged()?;
+                found
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn has_null_keys(&self) -> BoxFuture<'_, Result<bool>> {
+        async { Ok(self.prepared().await?.sorted.has_nulls()) }.boxed()
+    }
+
+    fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
+        async move {
+            let (prepared, bounds) = (self.prepared().await?, range.bounds.clone());
+            let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
+            spawn_blocking(move || {
+                let sorted = &prepared.sorted;
+                let read = sorted
+                    .span(&bounds)
+                    // Sending fails when nobody wants the rest.
+                    .and_then(|span| sorted.read(&span, |batch| sender.blocking_send(Ok(batch)).is_ok()));
+                // The batch counts as read when its end comes, and that must not be so if it was of changed files.
+                if let Err(error) = sorted.unchanged().and(read) {
+                    let _ = sender.blocking_send(Err(error));
+                }
+            });
+            Ok(stream::poll_fn(move |context| receiver.poll_recv(context)).boxed())
+        }
+        .boxed()
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    spawn_blocking(work).await.unwrap_or_else(|stopped| {
+        Err(Error::Stopped {
+            what: what.to_owned(),
+            why: stopped.to_string(),
+        })
+    })
+}
