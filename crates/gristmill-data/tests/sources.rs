@@ -10,7 +10,7 @@ use arrow::array::{
 };
 use arrow::compute::kernels::cast_utils::Parser;
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use futures::StreamExt;
 use gristmill_data::source::{Bounds, Key, KeyRange};
 use gristmill_testkit::{TempMariaDb, TempPostgres};
@@ -115,18 +115,19 @@ async fn battery_on_postgres() {
 
 /// The battery's rows, in the order of [`ROWS`].
 fn battery_batch() -> RecordBatch {
-    let micros =
-        |text: Option<&str>| text.and_then(|text| arrow::datatypes::TimestampMicrosecondType::parse(text));
     let at = [
-        "2024-01-02T03:04:05.123456Z",
-        "1970-01-01T00:00:00Z",
-        "",
-        "1969-12-31T23:59:59Z",
-        "2024-01-02T03:04:05Z",
+        Some("2024-01-02T03:04:05.123456Z"),
+        Some("1970-01-01T00:00:00Z"),
+        None,
+        Some("1969-12-31T23:59:59Z"),
+        Some("2024-01-02T03:04:05Z"),
+        None,
+        None,
     ];
-    let at = at
-        .iter()
-        .map(|text| micros(Some(*text).filter(|text| !text.is_empty())));
+    let at: TimestampMicrosecondArray = at
+        .into_iter()
+        .map(|text| text.and_then(TimestampMicrosecondType::parse))
+        .collect();
     let born = [
         Some("1960-02-29"),
         Some("0001-01-01"),
@@ -137,7 +138,6 @@ fn battery_batch() -> RecordBatch {
         None,
     ];
     let born: StringArray = born.into_iter().collect();
-    let at: TimestampMicrosecondArray = at.chain([None, None]).collect();
     columns(vec![
         (
             "id",

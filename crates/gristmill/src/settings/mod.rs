@@ -119,7 +119,10 @@ impl PipelineFile {
     pub fn explain(&self, error: &gristmill_data::Error) -> Option<Diagnostic> {
         use gristmill_data::Error;
         let setting = match error {
-            Error::Url { .. } | Error::Connect { .. } | Error::Unavailable { .. } => "source.url".to_owned(),
+            Error::Url { .. }
+            | Error::Connect { .. }
+            | Error::Unavailable { .. }
+            | Error::SourceFile { .. } => "source.url".to_owned(),
             Error::Query { .. } => "source.query".to_owned(),
             Error::KeyMissing { available, .. } => {
                 let columns: Vec<&str> = available.iter().map(String::as_str).collect();
