@@ -166,7 +166,7 @@ pub struct SplitSettings {
 pub struct LogisticSettings {
     /// Regularisation strengths. Default `[0.0]`.
     pub reg_param: Vec<f64>,
-    /// Share of L1 in the penalty. Default `[0.0]`, the only value supported so far.
+    /// Share of L1 in the penalty. Default `[0.0]`.
     pub elastic_net_param: Vec<f64>,
     /// Iteration limits: points on one path. Default `[100]`.
     pub max_iter: Vec<u32>,
@@ -178,7 +178,7 @@ pub struct LogisticSettings {
     pub standardization: bool,
     /// Default `auto`: binomial for two classes, else multinomial.
     pub family: Family,
-    /// Corrections kept by L-BFGS. Default 10, as in Spark ML.
+    /// Corrections kept by L-BFGS or OWL-QN. Default 10, as in Spark ML.
     pub history: u32,
 }
 

@@ -208,6 +208,7 @@ fn table(rows: usize) -> (Table, TrainingSize) {
 fn grid() -> LogisticSettings {
     LogisticSettings {
         reg_param: vec![0.001, 0.01, 0.1],
+        elastic_net_param: vec![0.0, 0.6],
         max_iter: vec![2, 5, 15],
         ..settings(0.0)
     }
@@ -250,7 +251,7 @@ fn the_search_equals_independent_fits() {
     let (table, size) = table(1200);
     let batches = table.batches(1200);
     let searched = train(&batches, size, &grid(), &SEARCH, PLENTY).unwrap();
-    assert_eq!(searched.search.len(), 9);
+    assert_eq!(searched.search.len(), 18);
     for point in &searched.search {
         for fold in 0..3_u8 {
             // Train outside the fold alone, and score the fold as a validation split.
@@ -265,6 +266,7 @@ fn the_search_equals_independent_fits() {
             let batches = alone.batches(1200);
             let settings = LogisticSettings {
                 reg_param: vec![point.reg_param],
+                elastic_net_param: vec![point.elastic_net_param],
                 max_iter: vec![point.max_iter],
                 ..grid()
             };

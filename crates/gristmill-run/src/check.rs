@@ -84,7 +84,10 @@ impl Session<'_> {
             let model = size.bytes_per_model(&pipeline.model);
             let models = match pipeline.folds() {
                 1 => 1,
-                folds => u64::from(folds) * pipeline.model.reg_param.len() as u64,
+                folds => {
+                    let penalties = pipeline.model.reg_param.len() * pipeline.model.elastic_net_param.len();
+                    u64::from(folds) * penalties as u64
+                }
             };
             let together = (pipeline.run.memory.saturating_sub(base) / model).min(models);
             Memory {

@@ -49,11 +49,13 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
         )?;
         writeln!(
             out,
-            "  {:>10}  {:>8}  {:>8}  {:>8}",
-            "reg_param", "max_iter", "mean", "spread"
+            "  {:>10}  {:>11}  {:>8}  {:>8}  {:>8}",
+            "reg_param", "elastic_net", "max_iter", "mean", "spread"
         )?;
         for point in &m.search {
-            let chosen = point.reg_param == m.best.reg_param && point.max_iter == m.best.max_iter;
+            let chosen = point.reg_param == m.best.reg_param
+                && point.elastic_net_param == m.best.elastic_net_param
+                && point.max_iter == m.best.max_iter;
             let (low, high) = point
                 .scores
                 .iter()
@@ -62,8 +64,9 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
                 });
             writeln!(
                 out,
-                "  {:>10}  {:>8}  {:>8.4}  {:>8.4}{}",
+                "  {:>10}  {:>11}  {:>8}  {:>8.4}  {:>8.4}{}",
                 point.reg_param,
+                point.elastic_net_param,
                 point.max_iter,
                 point.score.unwrap_or(f64::NAN),
                 high - low,

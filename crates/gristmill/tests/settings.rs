@@ -262,7 +262,7 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
             with_model("reg_param = [0.1, 1.0, 1]\nmax_iter = [10, 10]"),
         ),
         ("an empty axis", with_model("max_iter = []")),
-        ("elastic net", with_model("elastic_net_param = [0.0, 0.5]")),
+        ("elastic net", with_model("elastic_net_param = [0.0, 1.5]")),
         ("memory without a unit", with("[run]\nmemory = \"2\"")),
         ("memory too small", with("[run]\nmemory = \"10MB\"")),
         ("memory in bytes too small", with("[run]\nmemory = 2")),

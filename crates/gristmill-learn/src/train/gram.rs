@@ -1,7 +1,7 @@
 //! The inner products that L-BFGS works on, and its two-loop recursion on them.
 //!
-//! The basis is every correction s, then every y, oldest first, and the gradient last. See Chen et al., "Large-scale
-//! L-BFGS using MapReduce" (2014).
+//! The basis is every correction s, then every y, oldest first, and the gradient (of OWL-QN: the pseudo-gradient) last.
+//! See Chen et al., "Large-scale L-BFGS using MapReduce" (2014).
 
 /// Inner products of the basis with itself.
 #[derive(Debug, Clone, Default)]
@@ -49,10 +49,35 @@ impl Gram {
             .unwrap_or(f64::NAN)
     }
 
-    /// Takes in a new correction and gradient, forgetting the oldest correction beyond `memory`. `step` times the
-    /// direction of these `weights` is the new s. Says whether the correction was kept: one without positive curvature,
-    /// which only rounding at the limit of the arithmetic brings about, is not.
+    /// Takes in a new correction and gradient as [`Gram::push_with`] does, where `step` times the direction of these
+    /// `weights` is the new s, and y is the difference of the gradients: the products with these follow from the others.
     pub(crate) fn push(&mut self, step: f64, weights: &[f64], found: &Products, memory: usize) -> bool {
+        let g = 2 * self.pairs;
+        let s_known: Vec<f64> = (0..g)
+            .map(|i| {
+                step * weights
+                    .iter()
+                    .zip(&self.products[i])
+                    .map(|(w, p)| w * p)
+                    .sum::<f64>()
+            })
+            .collect();
+        let y_known: Vec<f64> = (0..g)
+            .map(|i| found.gradient_known[i] - self.products[i][g])
+            .collect();
+        self.push_with(&s_known, &y_known, found, memory)
+    }
+
+    /// Takes in a new correction, its products with the old ones, and a new gradient, forgetting the oldest correction
+    /// beyond `memory`. Says whether the correction was kept: one without positive curvature, which only rounding at
+    /// the limit of the arithmetic brings about, is not.
+    pub(crate) fn push_with(
+        &mut self,
+        s_known: &[f64],
+        y_known: &[f64],
+        found: &Products,
+        memory: usize,
+    ) -> bool {
         let old = self.pairs;
         let g = 2 * old;
         let known = &found.gradient_known;
@@ -64,17 +89,6 @@ impl Gram {
             self.products[g][g] = found.gg;
             return false;
         }
-        // s = step * sum(weights * basis), and y is the difference of two gradients.
-        let s_known: Vec<f64> = (0..g)
-            .map(|i| {
-                step * weights
-                    .iter()
-                    .zip(&self.products[i])
-                    .map(|(w, p)| w * p)
-                    .sum::<f64>()
-            })
-            .collect();
-        let y_known: Vec<f64> = (0..g).map(|i| known[i] - self.products[i][g]).collect();
         let first = usize::from(old == memory);
         let pairs = old - first + 1;
         let mut products = vec![vec![0.0; 2 * pairs + 1]; 2 * pairs + 1];

@@ -8,62 +8,33 @@
 
 use std::collections::VecDeque;
 
+use super::convergence::{Convergence, Step, Stop};
 use super::gram::Gram;
 use super::line_search::{LineSearch, Verdict};
 use super::real::Real;
 use super::vector::{axpy, combine, dot, products};
-
-/// Function values looked back at for convergence.
-const VALUE_MEMORY: usize = 20;
-
-/// Why an optimisation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// The function value has stopped changing.
-    ValueConverged,
-    /// The gradient is small.
-    GradientConverged,
-    /// No step along the search direction decreases the function any more: the limit of the arithmetic.
-    NoProgress,
-    /// The iteration limit.
-    MaxIterations,
-}
-
-/// What [`Lbfgs::tell`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// The line search goes on: evaluate at the new trial.
-    Trial,
-    /// The trial became the next iterate.
-    Accepted,
-    /// The trial became the last iterate, or (`NoProgress`) was given up and the iterate stands.
-    Stopped(Stop),
-}
 
 /// One optimisation. `x` is the current iterate; the point to evaluate next is `x + step * direction`.
 pub(crate) struct Lbfgs<F> {
     x: Vec<F>,
     gradient: Vec<F>,
     direction: Vec<F>,
-    value: f64,
-    first_value: f64,
-    values: VecDeque<f64>,
+    convergence: Convergence,
     history: VecDeque<Correction<F>>,
     gram: Gram,
     /// The direction in terms of the corrections and the gradient.
     weights: Vec<f64>,
     memory: usize,
-    tol: f64,
-    max_iter: u32,
-    iteration: u32,
     started: bool,
     search: LineSearch,
 }
 
 /// One pair of the inverse Hessian approximation.
-struct Correction<F> {
-    s: Vec<F>,
-    y: Vec<F>,
+pub(crate) struct Correction<F> {
+    /// How far the iterate moved.
+    pub(crate) s: Vec<F>,
+    /// How the gradient changed.
+    pub(crate) y: Vec<F>,
 }
 
 impl<F: Real> Lbfgs<F> {
@@ -74,16 +45,11 @@ impl<F: Real> Lbfgs<F> {
             x,
             gradient: vec![F::default(); n],
             direction: vec![F::default(); n],
-            value: f64::NAN,
-            first_value: f64::NAN,
-            values: VecDeque::with_capacity(VALUE_MEMORY),
+            convergence: Convergence::new(tol, max_iter),
             history: VecDeque::with_capacity(memory),
             gram: Gram::default(),
             weights: Vec::new(),
             memory,
-            tol,
-            max_iter,
-            iteration: 0,
             started: false,
             search: LineSearch::new(0.0, 0.0, 0.0),
         }
@@ -94,14 +60,9 @@ impl<F: Real> Lbfgs<F> {
         4 + 2 * memory
     }
 
-    /// Accepted iterations so far.
-    pub(crate) fn iteration(&self) -> u32 {
-        self.iteration
-    }
-
-    /// The function at the current iterate.
-    pub(crate) fn value(&self) -> f64 {
-        self.value
+    /// How far it has come.
+    pub(crate) fn convergence(&self) -> &Convergence {
+        &self.convergence
     }
 
     /// The current iterate.
@@ -129,12 +90,9 @@ impl<F: Real> Lbfgs<F> {
     pub(crate) fn tell(&mut self, value: f64, gradient: Vec<F>) -> Step {
         if !self.started {
             self.started = true;
-            self.value = value;
-            self.first_value = value;
-            self.values.push_back(value);
             self.gradient = gradient;
             self.gram = Gram::new(dot(&self.gradient, &self.gradient));
-            if let Some(stop) = self.converged() {
+            if let Some(stop) = self.convergence.accept(value, self.gram.gradient_square()) {
                 return Step::Stopped(stop);
             }
             self.new_direction();
@@ -153,13 +111,7 @@ impl<F: Real> Lbfgs<F> {
             Verdict::GiveUp => Step::Stopped(Stop::NoProgress),
             Verdict::Accept => {
                 self.accept(gradient);
-                self.value = value;
-                self.values.push_back(value);
-                if self.values.len() > VALUE_MEMORY {
-                    self.values.pop_front();
-                }
-                self.iteration += 1;
-                if let Some(stop) = self.converged() {
+                if let Some(stop) = self.convergence.accept(value, self.gram.gradient_square()) {
                     return Step::Stopped(stop);
                 }
                 self.new_direction();
@@ -194,20 +146,6 @@ impl<F: Real> Lbfgs<F> {
         s.chain(self.history.iter().map(|c| c.y.as_slice()))
     }
 
-    fn converged(&self) -> Option<Stop> {
-        if self.iteration >= self.max_iter {
-            return Some(Stop::MaxIterations);
-        }
-        let largest = self.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if self.values.len() >= 2 && (self.value - largest).abs() <= self.tol * self.first_value.abs() {
-            return Some(Stop::ValueConverged);
-        }
-        if self.gram.gradient_square().sqrt() <= (self.tol * self.value.abs()).max(1e-8) {
-            return Some(Stop::GradientConverged);
-        }
-        None
-    }
-
     /// A fresh direction, and a line search along it.
     fn new_direction(&mut self) {
         self.weights = self.gram.direction();
@@ -222,7 +160,7 @@ impl<F: Real> Lbfgs<F> {
         } else {
             1.0
         };
-        self.search = LineSearch::new(self.value, slope, first);
+        self.search = LineSearch::new(self.convergence.value(), slope, first);
     }
 }
 
@@ -246,7 +184,7 @@ mod tests {
                 Step::Trial => {}
                 Step::Accepted => path.push(optimiser.x().to_vec()),
                 Step::Stopped(stop) => {
-                    let n = optimiser.iteration();
+                    let n = optimiser.convergence().iteration();
                     return (optimiser.into_x(), stop, n, path);
                 }
             }

@@ -1,7 +1,7 @@
 //! A training with its symmetries taken out: one column for all that training cannot tell apart, one row likewise.
 //!
 //! With m equal columns of coefficient w and deviation σ, the optimiser moves along u = w σ √m, the coordinate of their
-//! common direction: an orthogonal change of basis, under which L-BFGS takes the same steps. So the lifted problem is
+//! common direction: an orthogonal change of basis, under which L-BFGS and OWL-QN take the same steps. So the lifted problem is
 //! one like any other, in which the deviation is σ √m, and its solution is the original's up to rounding.
 
 use std::collections::HashMap;
@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
     use crate::settings::{Family, LogisticSettings};
-    use crate::train::logistic::Fit;
+    use crate::train::logistic::{Fit, Penalty};
 
     /// Rows as categories: a constant, one of few, and names of which most occur once.
     struct Table {
@@ -258,6 +258,7 @@ mod tests {
             rows in prop::collection::vec((0..3, 0_u32..3, 0_u32..200, 0_u8..3), 30..80),
             standardization in any::<bool>(),
             reg_param in prop_oneof![Just(0.0), Just(0.1)],
+            elastic_net_param in prop_oneof![Just(0.0), Just(0.3)],
         ) {
             let table = Table::new(&rows);
             let whole = Shape { features: table.features, sets: 3 };
@@ -270,7 +271,7 @@ mod tests {
             prop_assert_eq!(u64::from(weight as u32), subset.rows);
             let settings = LogisticSettings {
                 reg_param: vec![reg_param],
-                elastic_net_param: vec![0.0],
+                elastic_net_param: vec![elastic_net_param],
                 max_iter: vec![8],
                 tol: 1e-12,
                 fit_intercept: true,
@@ -278,8 +279,9 @@ mod tests {
                 family: Family::Multinomial,
                 history: 3,
             };
-            let mut plain = Fit::<f64>::new(Arc::new(subset), whole, reg_param, 8, &settings);
-            let mut short = Fit::<f64>::new(Arc::clone(&lifted.subset), lifted.shape(whole), reg_param, 8, &settings);
+            let penalty = Penalty { reg_param, elastic_net_param };
+            let mut plain = Fit::<f64>::new(Arc::new(subset), whole, penalty, 8, &settings);
+            let mut short = Fit::<f64>::new(Arc::clone(&lifted.subset), lifted.shape(whole), penalty, 8, &settings);
             while plain.stopped().is_none() && short.stopped().is_none() {
                 let mut block = Block::new();
                 block.select(0..rows.len(), |r| table.fold[r] != 1);

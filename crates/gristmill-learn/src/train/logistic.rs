@@ -1,16 +1,19 @@
 //! One logistic regression as an optimisation in the space of standardised features, as Spark ML does it.
 //!
-//! Objective: `mean(loss) + reg_param / 2 * |w|²`, intercepts unpenalised, where `w` are the coefficients of features
-//! divided by their standard deviation (with `standardization = false` the penalty is on those of the raw features,
-//! but the optimiser still moves in the standardised space). A constant feature has coefficient 0.
-//! See Spark's `LogisticRegression.scala` (`train`, `createInitialIntercepts`) and `L2Regularization`.
+//! Objective: `mean(loss) + l2 / 2 * |w|² + l1 * |w|₁` with `l1 = elastic_net_param * reg_param` and `l2` the rest of
+//! `reg_param`, intercepts unpenalised, where `w` are the coefficients of features divided by their standard deviation
+//! (with `standardization = false` the penalty is on those of the raw features, but the optimiser still moves in the
+//! standardised space). A constant feature has coefficient 0.
+//! See Spark's `LogisticRegression.scala` (`train`, `createInitialSolution`) and `L2Regularization`.
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::convergence::{Step, Stop};
 use super::kernel::{Block, Shape};
-use super::lbfgs::{Lbfgs, Step, Stop};
+use super::optimiser::Optimiser;
+use super::owlqn::L1;
 use super::real::Real;
 use super::simd::vectorised;
 use super::summary::Subset;
@@ -19,14 +22,34 @@ use crate::settings::LogisticSettings;
 /// Features per chunk of the element-wise work.
 const CHUNK_FEATURES: usize = 256;
 
+/// An elastic net.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Penalty {
+    /// Strength.
+    pub(crate) reg_param: f64,
+    /// Share of L1.
+    pub(crate) elastic_net_param: f64,
+}
+
+impl Penalty {
+    /// Strength of the L1 part.
+    fn l1(self) -> f64 {
+        self.elastic_net_param * self.reg_param
+    }
+
+    fn l2(self) -> f64 {
+        (1.0 - self.elastic_net_param) * self.reg_param
+    }
+}
+
 /// The fit of one model: where its optimisation stands.
 pub(crate) struct Fit<F> {
     subset: Arc<Subset>,
     shape: Shape,
-    reg_param: f64,
+    penalty: Penalty,
     standardization: bool,
     fit_intercept: bool,
-    optimiser: Lbfgs<F>,
+    optimiser: Optimiser<F>,
     /// Coefficients in the units of the data at the point being evaluated.
     weights: Arc<Vec<F>>,
     /// The same at the current iterate.
@@ -39,7 +62,7 @@ impl<F: Real> Fit<F> {
     pub(crate) fn new(
         subset: Arc<Subset>,
         shape: Shape,
-        reg_param: f64,
+        penalty: Penalty,
         max_iter: u32,
         settings: &LogisticSettings,
     ) -> Self {
@@ -58,13 +81,25 @@ impl<F: Real> Fit<F> {
                 }
             }
         }
+        let l1 = (penalty.l1() > 0.0).then(|| {
+            let strength = |feature| {
+                let unit = subset.l1_unit(feature, settings.standardization);
+                F::from_f64(penalty.l1() * unit * inverse(subset.deviation[feature]))
+            };
+            let features = (0..shape.features).map(strength);
+            L1 {
+                strengths: features.chain([F::default()]).collect(),
+                stride: shape.stride(),
+            }
+        });
+        let (history, tol) = (settings.history as usize, settings.tol);
         let mut fit = Self {
             subset,
             shape,
-            reg_param,
+            penalty,
             standardization: settings.standardization,
             fit_intercept: settings.fit_intercept,
-            optimiser: Lbfgs::new(start, settings.history as usize, settings.tol, max_iter),
+            optimiser: Optimiser::new(start, l1, history, tol, max_iter),
             weights: Arc::default(),
             accepted: Arc::default(),
             stopped: None,
@@ -75,14 +110,15 @@ impl<F: Real> Fit<F> {
     }
 
     /// Vectors of the model's length that a fit holds at most, with the gradient of a scan.
-    fn vectors(history: u32) -> usize {
+    fn vectors(settings: &LogisticSettings) -> usize {
+        let l1 = settings.elastic_net_param.iter().any(|share| *share > 0.0);
         // The optimiser's, the weights being evaluated, and those of the last iterate.
-        Lbfgs::<F>::vectors(history as usize) + 2
+        Optimiser::<F>::vectors(settings.history as usize, l1) + 2
     }
 
     /// Bytes that a fit holds at most, with its part in a scan.
-    pub(crate) fn bytes(shape: Shape, history: u32) -> u64 {
-        let vectors = shape.len() * size_of::<F>() * Self::vectors(history);
+    pub(crate) fn bytes(shape: Shape, settings: &LogisticSettings) -> u64 {
+        let vectors = shape.len() * size_of::<F>() * Self::vectors(settings);
         (vectors + Block::<F>::bytes(shape) + shape.features * size_of::<f64>()) as u64
     }
 
@@ -98,12 +134,12 @@ impl<F: Real> Fit<F> {
 
     /// Iterations done.
     pub(crate) fn iteration(&self) -> u32 {
-        self.optimiser.iteration()
+        self.optimiser.convergence().iteration()
     }
 
     /// The objective at the current iterate.
     pub(crate) fn objective(&self) -> f64 {
-        self.optimiser.value()
+        self.optimiser.convergence().value()
     }
 
     /// Why it stopped, if it did.
@@ -115,9 +151,9 @@ impl<F: Real> Fit<F> {
     pub(crate) fn tell(&mut self, loss: f64, mut gradient: Vec<F>) -> bool {
         let n = self.subset.rows.max(1) as f64;
         let penalty = self.finish_gradient(&mut gradient, 1.0 / n);
-        let before = self.optimiser.iteration();
+        let before = self.optimiser.convergence().iteration();
         let step = self.optimiser.tell(loss / n + penalty, gradient);
-        let moved = self.optimiser.iteration() > before;
+        let moved = self.optimiser.convergence().iteration() > before;
         if moved {
             self.accepted = Arc::clone(&self.weights);
         }
@@ -138,7 +174,11 @@ impl<F: Real> Fit<F> {
         drop(self.weights);
         let mut weights = Arc::unwrap_or_clone(self.accepted);
         if sets > 1 {
-            let centred = if self.reg_param == 0.0 { 0 } else { features };
+            let centred = if self.penalty.reg_param == 0.0 {
+                0
+            } else {
+                features
+            };
             for row in weights.chunks_exact_mut(self.shape.stride()).skip(centred) {
                 let row = &mut row[..sets];
                 let mean = F::from_f64(row.iter().map(|w| w.to_f64()).sum::<f64>() / sets as f64);
@@ -208,14 +248,16 @@ impl<F: Real> Fit<F> {
         let inverse = inverse(self.subset.deviation[feature]);
         let unit = self.subset.penalty_unit(feature, self.standardization);
         let to_scaled = F::from_f64(over_n * inverse);
-        // d/dw of reg/2 unit raw², with raw = w / deviation.
-        let pull = F::from_f64(self.reg_param * unit * inverse);
-        let mut squares = 0.0;
+        let (l1, l2) = (self.penalty.l1(), self.penalty.l2());
+        // d/dw of l2/2 unit raw², with raw = w / deviation. The L1 part is the optimiser's to differentiate.
+        let pull = F::from_f64(l2 * unit * inverse);
+        let (mut squares, mut sizes) = (0.0, 0.0);
         for (g, w) in gradient.iter_mut().zip(weights) {
             *g = w.mul_add(pull, g.mul(to_scaled));
             squares += w.to_f64() * w.to_f64();
+            sizes += w.to_f64().abs();
         }
-        0.5 * self.reg_param * squares * unit
+        0.5 * l2 * squares * unit + l1 * sizes * self.subset.l1_unit(feature, self.standardization)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Training: trainers that ask for scans, the optimiser, the kernels.
 
+pub(crate) mod convergence;
 pub(crate) mod gather;
 pub(crate) mod gram;
 pub(crate) mod kernel;
@@ -7,6 +8,8 @@ pub(crate) mod lbfgs;
 pub(crate) mod lifted;
 pub(crate) mod line_search;
 pub(crate) mod logistic;
+pub(crate) mod optimiser;
+pub(crate) mod owlqn;
 pub(crate) mod real;
 pub(crate) mod refine;
 pub(crate) mod rows;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::kernel::Shape;
 use super::lifted::Lifted;
-use super::logistic::Fit;
+use super::logistic::{Fit, Penalty};
 use super::real::Real;
 use super::scan::{Job, Task};
 use super::search::SearchPoint;
@@ -12,10 +12,10 @@ use super::summary::Subset;
 use crate::error::{Error, Result};
 use crate::settings::LogisticSettings;
 
-/// A regularisation strength on one fold.
+/// A penalty on one fold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate {
-    pub(crate) reg: usize,
+    pub(crate) penalty: Penalty,
     pub(crate) fold: usize,
 }
 
@@ -32,14 +32,14 @@ pub(crate) struct Training {
 
 impl Training {
     /// Bytes that the fit of one model takes.
-    pub(crate) fn model_bytes<F: Real>(&self, history: u32) -> u64 {
+    pub(crate) fn model_bytes<F: Real>(&self, settings: &LogisticSettings) -> u64 {
         match &self.lifted {
             // The whole coefficients besides, to be scored.
             Some(lifted) => {
-                Fit::<F>::bytes(lifted.shape(self.shape), history)
+                Fit::<F>::bytes(lifted.shape(self.shape), settings)
                     + (self.shape.len() * size_of::<F>()) as u64
             }
-            None => Fit::<F>::bytes(self.shape, history),
+            None => Fit::<F>::bytes(self.shape, settings),
         }
     }
 
@@ -68,7 +68,7 @@ impl<F: Real> Running<F> {
     pub(crate) fn start(
         candidate: Option<Candidate>,
         training: Training,
-        reg_param: f64,
+        penalty: Penalty,
         max_iter: u32,
         settings: &LogisticSettings,
         ahead: Vec<usize>,
@@ -79,7 +79,7 @@ impl<F: Real> Running<F> {
         };
         Self {
             candidate,
-            fit: Fit::new(Arc::clone(subset), shape, reg_param, max_iter, settings),
+            fit: Fit::new(Arc::clone(subset), shape, penalty, max_iter, settings),
             training,
             due: Vec::new(),
             ahead,

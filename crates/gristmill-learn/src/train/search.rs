@@ -1,6 +1,6 @@
-//! Grid search with cross-validation in one lock-step: all folds and regularisations share every scan.
+//! Grid search with cross-validation in one lock-step: all folds and penalties share every scan.
 //!
-//! `max_iter` is no axis of its own: L-BFGS is deterministic from one start, so the iterate at 10 of a run of 100 is
+//! `max_iter` is no axis of its own: the optimiser is deterministic from one start, so the iterate at 10 of a run of 100 is
 //! the model of `max_iter = 10`, and its score is read off the path.
 //!
 //! Where the training rows are few enough to be gathered and their symmetries halve them, a model is fitted to the
@@ -11,11 +11,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use rayon::prelude::*;
 
+use super::convergence::Stop;
 use super::gather::GatherPass;
 use super::kernel::Shape;
-use super::lbfgs::Stop;
 use super::lifted::Lifted;
-use super::logistic::Fit;
+use super::logistic::{Fit, Penalty};
 use super::real::Real;
 use super::refine;
 use super::rows::Rows;
@@ -46,6 +46,15 @@ pub struct SearchPoint {
     pub scores: Vec<f64>,
 }
 
+impl SearchPoint {
+    fn penalty(&self) -> Penalty {
+        Penalty {
+            reg_param: self.reg_param,
+            elastic_net_param: self.elastic_net_param,
+        }
+    }
+}
+
 /// The dimensions of a training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrainingSize {
@@ -72,9 +81,9 @@ impl TrainingSize {
     pub fn bytes_per_model(self, settings: &LogisticSettings) -> u64 {
         let shape = self.shape(settings.family);
         if shape.len() <= F64_ELEMENTS {
-            Fit::<f64>::bytes(shape, settings.history)
+            Fit::<f64>::bytes(shape, settings)
         } else {
-            Fit::<f32>::bytes(shape, settings.history)
+            Fit::<f32>::bytes(shape, settings)
         }
     }
 
@@ -268,20 +277,17 @@ impl<F: Real> LogisticSearch<F> {
         }
         let lifted = self.trainings.iter().filter_map(|t| t.lifted.as_ref());
         let held: u64 = lifted.map(|lifted| lifted.bytes()).sum();
-        let each = self
-            .trainings
-            .iter()
-            .map(|t| t.model_bytes::<F>(self.settings.history));
+        let each = self.trainings.iter().map(|t| t.model_bytes::<F>(&self.settings));
         let each = each.max().unwrap_or(1);
         self.together = (self.memory.saturating_sub(held) / each).max(1) as usize;
         if folds == 1 {
             self.start_refit(0);
             return Ok(());
         }
-        // All folds of one strength end up beside each other; the order changes no result.
-        for reg in (0..self.settings.reg_param.len()).rev() {
+        // All folds of one penalty end up beside each other; the order changes no result.
+        for penalty in self.penalties().into_iter().rev() {
             for fold in (0..folds).rev() {
-                self.waiting.push(Candidate { reg, fold });
+                self.waiting.push(Candidate { penalty, fold });
             }
         }
         self.points.iter_mut().for_each(|p| p.scores = vec![0.0; folds]);
@@ -291,18 +297,25 @@ impl<F: Real> LogisticSearch<F> {
 
     fn start_refit(&mut self, best: usize) {
         let (point, all) = (&self.points[best], self.trainings.len() - 1);
-        let (reg_param, max_iter) = (point.reg_param, point.max_iter);
+        let (penalty, max_iter) = (point.penalty(), point.max_iter);
         let training = self.trainings.swap_remove(all);
         self.trainings.clear();
         self.running.push(Running::start(
             None,
             training,
-            reg_param,
+            penalty,
             max_iter,
             &self.settings,
             Vec::new(),
         ));
         self.phase = Phase::Refit { best };
+    }
+
+    /// The penalties of the grid, in its order.
+    fn penalties(&self) -> Vec<Penalty> {
+        let mut penalties: Vec<Penalty> = self.points.iter().map(SearchPoint::penalty).collect();
+        penalties.dedup();
+        penalties
     }
 
     fn start_waiting(&mut self) {
@@ -311,16 +324,16 @@ impl<F: Real> LogisticSearch<F> {
             let Some(candidate) = self.waiting.pop() else {
                 break;
             };
-            let reg_param = self.settings.reg_param[candidate.reg];
+            let penalty = candidate.penalty;
             let ahead = (0..self.points.len())
-                .filter(|p| self.points[*p].reg_param == reg_param)
+                .filter(|p| self.points[*p].penalty() == penalty)
                 .collect();
             let training = self.trainings[candidate.fold].clone();
             let candidate = Some(candidate);
             self.running.push(Running::start(
                 candidate,
                 training,
-                reg_param,
+                penalty,
                 longest,
                 &self.settings,
                 ahead,

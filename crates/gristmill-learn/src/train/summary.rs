@@ -134,8 +134,21 @@ impl Subset {
         if standardization {
             self.deviation[feature] * self.deviation[feature]
         } else {
-            self.members.get(feature).copied().unwrap_or(1.0)
+            self.members(feature)
         }
+    }
+
+    /// What the size of a feature's coefficient (in the units of the data) counts in the penalty.
+    pub(crate) fn l1_unit(&self, feature: usize, standardization: bool) -> f64 {
+        if standardization {
+            self.deviation[feature] * self.members(feature).sqrt()
+        } else {
+            self.members(feature)
+        }
+    }
+
+    fn members(&self, feature: usize) -> f64 {
+        self.members.get(feature).copied().unwrap_or(1.0)
     }
 }
 

@@ -135,6 +135,52 @@ pub(crate) fn products<F: Real>(
     }
 }
 
+/// The inner products of a correction and a gradient with each other, and of `s`, `y` and `gradient` with the `known`
+/// vectors, in one sweep over memory: the latter of the gradient in [`Products`], those of `s` and `y` beside it.
+pub(crate) fn products_with<F: Real>(
+    s: &[F],
+    y: &[F],
+    gradient: &[F],
+    known: &[&[F]],
+) -> (Products, Vec<f64>, Vec<f64>) {
+    let sums: Vec<Vec<f64>> = s
+        .par_chunks(SWEEP)
+        .zip(y.par_chunks(SWEEP))
+        .zip(gradient.par_chunks(SWEEP))
+        .enumerate()
+        .map(|(chunk, ((s, y), g))| {
+            let from = chunk * SWEEP;
+            vectorised(
+                #[inline(always)]
+                || {
+                    let mut sums = Vec::with_capacity(6 + 3 * known.len());
+                    for (a, b) in [(s, s), (s, y), (s, g), (y, y), (y, g), (g, g)] {
+                        sums.push(dot_chunk(a, b));
+                    }
+                    for vector in known {
+                        for one in [g, s, y] {
+                            sums.push(dot_chunk(one, &vector[from..from + one.len()]));
+                        }
+                    }
+                    sums
+                },
+            )
+        })
+        .collect();
+    let total = |i: usize| sums.iter().map(|chunk| chunk[i]).sum::<f64>();
+    let with_known = |one: usize| (0..known.len()).map(|i| total(6 + 3 * i + one)).collect();
+    let products = Products {
+        ss: total(0),
+        sy: total(1),
+        sg: total(2),
+        yy: total(3),
+        yg: total(4),
+        gg: total(5),
+        gradient_known: with_known(0),
+    };
+    (products, with_known(1), with_known(2))
+}
+
 #[inline(always)]
 fn add_scaled<F: Real>(alpha: F, x: &[F], y: &mut [F]) {
     for (y, x) in y.iter_mut().zip(x) {

@@ -112,8 +112,9 @@ fn write_model(
     writeln!(out, "Label     {label}")?;
     writeln!(
         out,
-        "Best      reg_param {}, max_iter {}: {} iterations, {}",
+        "Best      reg_param {}, elastic_net_param {}, max_iter {}\n          {} iterations, {}",
         scored.best.reg_param,
+        scored.best.elastic_net_param,
         scored.best.max_iter,
         scored.best.iterations,
         if scored.best.converged {

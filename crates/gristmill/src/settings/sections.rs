@@ -270,6 +270,9 @@ fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LogisticSettings {
         r.choice(name, v, &[("logistic_regression", ())])
     });
     let strength = |r: &mut Reader<'t>, name: &str, v| r.number(name, v, "a number, 0 or more", |x| x >= 0.0);
+    let share = |r: &mut Reader<'t>, name: &str, v| {
+        r.number(name, v, "a share from 0 to 1", |x| (0.0..=1.0).contains(&x))
+    };
     let iterations = |r: &mut Reader<'t>, name: &str, v| {
         r.integer(name, v, 1..=u64::from(u32::MAX))
             .map(|limit| limit as u32)
@@ -279,7 +282,7 @@ fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LogisticSettings {
             .get(&s, "reg_param", |r, n, v| r.axis(n, v, strength))
             .unwrap_or(vec![0.0]),
         elastic_net_param: r
-            .get(&s, "elastic_net_param", |r, n, v| r.axis(n, v, elastic_net))
+            .get(&s, "elastic_net_param", |r, n, v| r.axis(n, v, share))
             .unwrap_or(vec![0.0]),
         max_iter: r
             .get(&s, "max_iter", |r, n, v| r.axis(n, v, iterations))
@@ -305,18 +308,6 @@ fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LogisticSettings {
             .get(&s, "history", |r, name, v| r.integer(name, v, 1..=100))
             .unwrap_or(10) as u32,
     }
-}
-
-fn elastic_net<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<f64> {
-    let share = r.number(name, v, "a share from 0 to 1", |x| (0.0..=1.0).contains(&x))?;
-    if share > 0.0 {
-        let message = format!("`{name}` = {} is not supported yet", r.written(v));
-        let problem = r.at(Some(v.span()), message).label("only 0.0, an L2 penalty, is");
-        r.problems
-            .push(problem.help("leave the L1 share away, or set it to 0.0"));
-        return None;
-    }
-    Some(share)
 }
 
 fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> SearchSettings {

@@ -1,0 +1,55 @@
+//! The optimiser that an objective asks for: L-BFGS for a smooth one, OWL-QN for one with an L1 penalty.
+
+use super::convergence::{Convergence, Step};
+use super::lbfgs::Lbfgs;
+use super::owlqn::{L1, Owlqn};
+use super::real::Real;
+
+/// One optimisation under way.
+pub(crate) enum Optimiser<F> {
+    Lbfgs(Lbfgs<F>),
+    Owlqn(Owlqn<F>),
+}
+
+impl<F: Real> Optimiser<F> {
+    /// Starts at `x`; the first point to evaluate is `x` itself.
+    pub(crate) fn new(x: Vec<F>, l1: Option<L1<F>>, memory: usize, tol: f64, max_iter: u32) -> Self {
+        match l1 {
+            None => Self::Lbfgs(Lbfgs::new(x, memory, tol, max_iter)),
+            Some(l1) => Self::Owlqn(Owlqn::new(x, l1, memory, tol, max_iter)),
+        }
+    }
+
+    /// Vectors of the length of `x` held at most, with the trial's gradient that is handed in.
+    pub(crate) fn vectors(memory: usize, l1: bool) -> usize {
+        if l1 {
+            Owlqn::<F>::vectors(memory)
+        } else {
+            Lbfgs::<F>::vectors(memory)
+        }
+    }
+
+    /// How far it has come.
+    pub(crate) fn convergence(&self) -> &Convergence {
+        match self {
+            Self::Lbfgs(one) => one.convergence(),
+            Self::Owlqn(one) => one.convergence(),
+        }
+    }
+
+    /// Writes the point to evaluate next.
+    pub(crate) fn trial(&self, out: &mut Vec<F>) {
+        match self {
+            Self::Lbfgs(one) => one.trial(out),
+            Self::Owlqn(one) => one.trial(out),
+        }
+    }
+
+    /// Takes the objective's value and the gradient of its smooth part at the trial.
+    pub(crate) fn tell(&mut self, value: f64, gradient: Vec<F>) -> Step {
+        match self {
+            Self::Lbfgs(one) => one.tell(value, gradient),
+            Self::Owlqn(one) => one.tell(value, gradient),
+        }
+    }
+}
