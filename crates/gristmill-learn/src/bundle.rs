@@ -1,6 +1,7 @@
 //! The model bundle: one portable safetensors file with all that prediction needs, and where the model came from.
 //!
-//! Layout: the tensors `coefficients` (features × sets) and `intercepts` (sets); one tensor `step<i>.<name>` an array of
+//! Layout: the tensors `coefficients` (features × sets), `intercepts` (sets) and, if there are any, `thresholds` (classes);
+//! one tensor `step<i>.<name>` an array of
 //! step `i` (text as `….bytes` with `….offsets`); and under the metadata key `gristmill` a JSON object: format version,
 //! steps, model, provenance, checksum. Nothing in it depends on how the model was computed (batches, threads, time,
 //! machine), so that the same data gives the same bytes. Any safetensors reader opens it.
@@ -22,6 +23,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Result};
+use crate::evaluate::Thresholds;
 use crate::model::{Coefficients, LogisticModel};
 use crate::step::StepSpec;
 
@@ -212,6 +214,12 @@ impl Bundle {
             "intercepts".to_owned(),
             tensor(vec![sets], all.slice(split * size)),
         );
+        if let Some(thresholds) = self.model.thresholds().values() {
+            let bytes = Buffer::from_vec(thresholds.to_vec());
+            let shape = vec![thresholds.len()];
+            let dtype = Dtype::F64;
+            tensors.insert("thresholds".to_owned(), Tensor { dtype, shape, bytes });
+        }
         for (i, step) in self.steps.iter().enumerate() {
             for (name, array) in &step.arrays {
                 add_array(&mut tensors, format!("step{i}.{name}"), array)?;
@@ -302,8 +310,15 @@ fn read_model(
     if !finite {
         return Err("a coefficient is not a number".to_owned());
     }
-    LogisticModel::from_coefficients(header.features, header.sets, header.classes, &coefficients)
-        .ok_or_else(|| "the coefficients do not have the shape that the header states".to_owned())
+    let model = LogisticModel::from_coefficients(header.features, header.sets, header.classes, &coefficients)
+        .ok_or("the coefficients do not have the shape that the header states")?;
+    let Some(thresholds) = tensors.get("thresholds") else {
+        return Ok(model);
+    };
+    let values = numbers::<Float64Type>(thresholds.data());
+    let fit = thresholds.dtype() == Dtype::F64 && values.len() == header.classes;
+    let thresholds = fit.then(|| Thresholds::from_values(values)).flatten();
+    Ok(model.with_thresholds(thresholds.ok_or("the thresholds are not one number a class")?))
 }
 
 fn read_arrays(

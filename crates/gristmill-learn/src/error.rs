@@ -1,5 +1,7 @@
 //! What can go wrong in fitting, transforming, training and reading a model.
 
+use std::collections::BTreeMap;
+
 use arrow::error::ArrowError;
 
 /// The result of every fallible function of this crate.
@@ -96,6 +98,35 @@ pub enum Error {
         /// The threshold in force.
         min_rows: u64,
     },
+    /// A setting names a class that the label does not have.
+    #[error("{setting} names the class {class:?}, which the label does not have; its classes are: {}", listed(.known))]
+    UnknownClass {
+        /// The setting.
+        setting: &'static str,
+        /// The class it names.
+        class: String,
+        /// The classes there are.
+        known: Vec<String>,
+    },
+    /// `model.thresholds` leaves a class out.
+    #[error(
+        "model.thresholds has no threshold for the class {class:?}; give one for every class, or none at all"
+    )]
+    MissingThreshold {
+        /// The class left out.
+        class: String,
+    },
+    /// A weight that is none.
+    #[error(
+        "column `{column}` holds {value} as the weight of a row, which must be a number of 0 or more; \
+         mend it in the query, or leave such rows out, e.g. [clean] filter = \"{column} >= 0\""
+    )]
+    Weight {
+        /// The column.
+        column: String,
+        /// What it holds.
+        value: String,
+    },
     /// A split or fold received no rows.
     #[error("{what} is empty: {why}")]
     EmptySplit {
@@ -164,6 +195,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// `UnknownClass` if a table of a setting names a class that is not among these.
+    pub(crate) fn check_classes(
+        setting: &'static str,
+        table: &BTreeMap<String, f64>,
+        classes: &[String],
+    ) -> Result<()> {
+        match table.keys().find(|class| !classes.contains(class)) {
+            None => Ok(()),
+            Some(class) => Err(Self::UnknownClass {
+                setting,
+                class: class.clone(),
+                known: classes.to_vec(),
+            }),
+        }
+    }
+
     /// `MissingColumn` for `column`, listing what `schema` has.
     pub fn missing_column(column: &str, schema: &arrow::datatypes::Schema) -> Self {
         Self::MissingColumn {
@@ -171,4 +218,16 @@ impl Error {
             available: schema.fields().iter().map(|f| f.name().clone()).collect(),
         }
     }
+}
+
+/// The first classes of a list.
+fn listed(classes: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = classes
+        .iter()
+        .take(SHOWN)
+        .map(|class| format!("{class:?}"))
+        .collect();
+    let more = if classes.len() > SHOWN { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::evaluate::Thresholds;
 use crate::step::SparseBlock;
 use crate::train::kernel::{BLOCK_ROWS, Block, Shape};
 use crate::train::real::Real;
@@ -14,6 +15,7 @@ pub struct LogisticModel {
     shape: Shape,
     classes: usize,
     weights: Weights,
+    thresholds: Thresholds,
 }
 
 /// Coefficients, as the kernels lay them out, in the precision they were trained in.
@@ -38,7 +40,18 @@ impl LogisticModel {
             shape,
             classes,
             weights,
+            thresholds: Thresholds::default(),
         }
+    }
+
+    /// The same model, which predicts by these thresholds.
+    pub fn with_thresholds(self, thresholds: Thresholds) -> Self {
+        Self { thresholds, ..self }
+    }
+
+    /// How probabilities become a predicted class.
+    pub fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
     }
 
     /// From `(features + 1) × sets` coefficients, feature by feature, the intercepts last.
@@ -69,11 +82,7 @@ impl LogisticModel {
             Coefficients::F64(c) if c.len() == expected => Weights::F64(pad(c, shape)),
             Coefficients::F32(_) | Coefficients::F64(_) => return None,
         };
-        Some(Self {
-            shape,
-            classes,
-            weights,
-        })
+        Some(Self::new(shape, classes, weights))
     }
 
     /// The coefficients: `(features + 1) × sets`, feature by feature, the intercepts last.

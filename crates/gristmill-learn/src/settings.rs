@@ -1,5 +1,7 @@
 //! The settings of everything that shapes a model. Plain data: validated where the pipeline file is read.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// One `[[feature]]`.
@@ -134,6 +136,22 @@ pub struct LabelSettings {
     pub min_rows: u64,
     /// What becomes of the rows of rare classes. Default `drop`.
     pub rare: Rare,
+    /// The column with the weight of each row in training (Spark's `weightCol`). Default: every row weighs 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
+    /// Multiplies the weight of each row of a class. Default: no class does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_weight: Option<ClassWeight>,
+}
+
+/// How much the rows of a class weigh, as scikit-learn's `class_weight`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeight {
+    /// `rows / (classes * rows of the class)`, of the training rows: all classes weigh the same together.
+    Balanced,
+    /// By class; classes that are not in it have weight 1.
+    Each(BTreeMap<String, f64>),
 }
 
 /// What becomes of the rows of rare classes.
@@ -180,6 +198,10 @@ pub struct LogisticSettings {
     pub family: Family,
     /// Corrections kept by L-BFGS or OWL-QN. Default 10, as in Spark ML.
     pub history: u32,
+    /// By class: the class with the largest probability over threshold is predicted (Spark's `thresholds`).
+    /// Default: the most likely class is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<BTreeMap<String, f64>>,
 }
 
 /// The likelihood.

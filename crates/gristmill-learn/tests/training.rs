@@ -2,13 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "training/spark.rs"]
+mod spark;
+#[path = "training/weights.rs"]
+mod weights;
+
 use std::sync::Arc;
 
-use arrow::array::{Float32Array, Int32Array, ListArray, RecordBatch, UInt8Array, UInt32Array};
+use arrow::array::{Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, UInt8Array, UInt32Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use gristmill_learn::Error;
-use gristmill_learn::evaluate::ScorePass;
+use gristmill_learn::evaluate::{ScorePass, Thresholds};
 use gristmill_learn::model::Coefficients;
 use gristmill_learn::pass::{Grain, Pass};
 use gristmill_learn::settings::{Family, LogisticSettings, Metric, SearchSettings};
@@ -22,6 +27,7 @@ struct Table {
     rows: Vec<Vec<(u32, f32)>>,
     split: Vec<u8>,
     fold: Vec<u8>,
+    weights: Option<Vec<f64>>,
 }
 
 impl Table {
@@ -35,7 +41,11 @@ impl Table {
             let field = Arc::new(Field::new_list_field(item, false));
             Arc::new(ListArray::new(field, offsets.clone(), values, None))
         };
-        RecordBatch::try_from_iter([
+        let weights = self.weights.as_ref().map(|weights| {
+            let weights = Float64Array::from(weights[range.clone()].to_vec());
+            ("weight", Arc::new(weights) as arrow::array::ArrayRef)
+        });
+        let columns = [
             (
                 "label",
                 Arc::new(Int32Array::from(self.labels[range.clone()].to_vec())) as _,
@@ -47,8 +57,8 @@ impl Table {
                 Arc::new(UInt8Array::from(self.split[range.clone()].to_vec())) as _,
             ),
             ("fold", Arc::new(UInt8Array::from(self.fold[range].to_vec())) as _),
-        ])
-        .unwrap()
+        ];
+        RecordBatch::try_from_iter(columns.into_iter().chain(weights)).unwrap()
     }
 
     /// Batches of so many rows.
@@ -68,7 +78,7 @@ fn train(
     search: &SearchSettings,
     memory: u64,
 ) -> gristmill_learn::Result<Trained> {
-    let mut trainer = logistic_search(settings, search, size, memory)?;
+    let mut trainer = logistic_search(settings, search, size, Thresholds::default(), memory)?;
     let mut answer = None;
     loop {
         match trainer.next(answer.take())? {
@@ -96,6 +106,7 @@ fn settings(reg_param: f64) -> LogisticSettings {
         standardization: true,
         family: Family::Auto,
         history: 10,
+        thresholds: None,
     }
 }
 
@@ -130,6 +141,7 @@ fn the_solutions_are_those_of_scikit_learn() {
             rows: golden.rows,
             split: vec![0; n],
             fold: vec![0; n],
+            weights: None,
         };
         let settings = LogisticSettings {
             max_iter: vec![10_000],
@@ -179,6 +191,7 @@ fn table(rows: usize) -> (Table, TrainingSize) {
         rows: vec![],
         split: vec![],
         fold: vec![],
+        weights: None,
     };
     for _ in 0..rows {
         let label = random(3);
@@ -290,7 +303,7 @@ fn the_search_equals_independent_fits() {
 #[test]
 fn states_merge_to_the_whole() {
     let (table, size) = table(600);
-    let mut trainer = logistic_search(&grid(), &SEARCH, size, PLENTY).unwrap();
+    let mut trainer = logistic_search(&grid(), &SEARCH, size, Thresholds::default(), PLENTY).unwrap();
     let mut answer = None;
     for _ in 0..6 {
         let Next::Scan(pass) = trainer.next(answer.take()).unwrap() else {
@@ -375,7 +388,7 @@ fn a_budget_below_one_model_is_refused() {
         features: 1 << 20,
         classes: 100,
     };
-    let error = logistic_search(&settings(0.1), &SEARCH, size, 1 << 30)
+    let error = logistic_search(&settings(0.1), &SEARCH, size, Thresholds::default(), 1 << 30)
         .err()
         .unwrap();
     assert!(

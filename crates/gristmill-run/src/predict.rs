@@ -28,7 +28,7 @@ const BATCH_ROWS: usize = 8192;
 
 /// A model with everything between a raw row and its prediction.
 ///
-/// As a transformer it adds, for each of the `top` classes, `prediction` (text) and `probability`, the further ones
+/// As a transformer it adds, for each of the `top` classes (by probability over threshold, where there are thresholds), `prediction` (text) and `probability`, the further ones
 /// numbered: `prediction_2`, … A row with a category that `unseen = "skip"` leaves out gets nulls.
 pub struct Predictor {
     assembler: Assembler,
@@ -240,8 +240,9 @@ impl Transformer for Predictor {
             let skipped = block.skip.get(row).copied().unwrap_or(false);
             order.clear();
             order.extend(0..classes.len());
+            let scaled = |class: &usize| self.model.thresholds().scaled(*class, p[*class]);
             // Stable, so of equally likely classes the more frequent one comes first.
-            order.sort_by(|a, b| p[*b].total_cmp(&p[*a]));
+            order.sort_by(|a, b| scaled(b).total_cmp(&scaled(a)));
             for (place, class) in order.iter().take(self.top).enumerate() {
                 labels[place].append_option((!skipped).then(|| classes[*class].as_str()));
                 values[place].append_option((!skipped).then(|| p[*class]));

@@ -11,6 +11,7 @@ use gristmill_data::batch::verify::{Verified, verify_source};
 use gristmill_data::source::{Source, connect};
 use gristmill_data::table::{TableVersion, delta_schema};
 use gristmill_learn::bundle::{Bundle, Provenance};
+use gristmill_learn::evaluate::Thresholds;
 use gristmill_learn::fit::Fitted;
 use gristmill_learn::pass::Pass;
 use gristmill_learn::step::LeftOut;
@@ -174,19 +175,20 @@ impl<'a> Session<'a> {
         }
 
         let fitted = run_fit(&engine, pipeline, &mut dir, &dataset, &shaped, observe)?;
+        let classes = fitted.assembler.classes();
+        let thresholds = Thresholds::of(pipeline.model.thresholds.as_ref(), classes)?;
         let (features, left_out) = run_transform(&engine, &mut dir, &dataset, &fitted, &shaped, observe)?;
         let size = TrainingSize {
             features: fitted.assembler.width() as usize,
-            classes: fitted.assembler.classes().len(),
+            classes: classes.len(),
         };
-        let (trained, seconds) = train::run(&engine, pipeline, &features, size, observe)?;
+        let (trained, seconds) = train::run(&engine, pipeline, &features, size, thresholds, observe)?;
         let trained_stage = FinishedStage {
             fingerprint: trained_for,
             seconds,
             rows: features.rows,
         };
-        let (evaluated, seconds) =
-            evaluate::run(&engine, &features, &trained, fitted.assembler.classes(), observe)?;
+        let (evaluated, seconds) = evaluate::run(&engine, &features, &trained, classes, observe)?;
         let evaluate_stage = Stage {
             name: "evaluate".to_owned(),
             seconds,

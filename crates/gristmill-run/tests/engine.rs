@@ -71,6 +71,8 @@ fn pipeline() -> FitPipeline {
         column: "label".to_owned(),
         min_rows: 1,
         rare: Rare::Drop,
+        weight: None,
+        class_weight: None,
     };
     let split = SplitSettings {
         by: "id".to_owned(),

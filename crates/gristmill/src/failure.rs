@@ -114,10 +114,16 @@ impl PipelineFile {
             | E::NotFinite { column, .. }
             | E::NothingToImpute { column, .. } => {
                 let feature = self.pipeline.features.iter().position(|f| f.column() == column);
-                feature.map_or("label.column".to_owned(), |index| {
-                    format!("feature[{index}].column")
-                })
+                let weight = self.pipeline.label.weight.as_ref() == Some(column);
+                match feature {
+                    Some(index) => format!("feature[{index}].column"),
+                    None if weight => "label.weight".to_owned(),
+                    None => "label.column".to_owned(),
+                }
             }
+            E::Weight { .. } => "label.weight".to_owned(),
+            E::UnknownClass { setting, .. } => (*setting).to_owned(),
+            E::MissingThreshold { .. } => "model.thresholds".to_owned(),
             E::LabelAllNull { .. } | E::TooFewClasses { .. } => "label.column".to_owned(),
             E::Budget { .. } => "run.memory".to_owned(),
             _ => return None,

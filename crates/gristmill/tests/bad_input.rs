@@ -545,3 +545,22 @@ fn rows_that_cannot_be_predicted() {
     assert_snapshot!("input_has_a_prediction", predict("twice.csv", "out.csv"));
     assert_snapshot!("output_in_no_directory", predict("rows.csv", "nowhere/out.csv"));
 }
+
+#[test]
+fn weights_and_thresholds_that_do_not_fit() {
+    let weight = ("column = \"country\"", "column = \"country\"\nweight = \"size\"");
+    let sizes = "UPDATE artist SET size = 1; UPDATE artist SET size = -2.5 WHERE id = 7;";
+    let said = changed(sizes, &[weight], 2);
+    assert!(said.contains("column `size` holds -2.5 as the weight"), "{said}");
+    assert!(said.contains("weight = \"size\""), "{said}");
+    let class = (
+        "column = \"country\"",
+        "column = \"country\"\nclass_weight = { Spain = 2 }",
+    );
+    assert_snapshot!("a_weight_of_no_class", edited(&[class], 2));
+    let thresholds = (
+        "max_iter = 5",
+        "max_iter = 5\nthresholds = { Japan = 0.5, France = 1 }",
+    );
+    assert_snapshot!("a_class_without_threshold", edited(&[thresholds], 2));
+}

@@ -9,8 +9,8 @@ use gristmill::diagnose::{Diagnostic, WIDTH};
 use gristmill::settings::{ENCODERS, PipelineFile, TABLES};
 use gristmill_data::settings::Consistency;
 use gristmill_learn::settings::{
-    Analyzer, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric, NgramSettings, Norm,
-    NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, SplitSettings, Unseen,
+    Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric,
+    NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, SplitSettings, Unseen,
 };
 
 const SECRET: &str = "hunter2-from-the-environment";
@@ -263,6 +263,29 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
         ),
         ("an empty axis", with_model("max_iter = []")),
         ("elastic net", with_model("elastic_net_param = [0.0, 1.5]")),
+        (
+            "weights of classes that are none",
+            edited(
+                "[model]",
+                "class_weight = { France = -1, Italy = \"2\" }\n[model]",
+            ),
+        ),
+        (
+            "one weight for all classes",
+            edited("[model]", "class_weight = 2\n[model]"),
+        ),
+        (
+            "the label as the weight",
+            edited("[model]", "weight = \"country\"\n[model]"),
+        ),
+        (
+            "thresholds of zero",
+            with_model("thresholds = { France = 0, Italy = 0.0 }"),
+        ),
+        (
+            "thresholds without classes",
+            with_model("thresholds = [0.5, 0.5]"),
+        ),
         ("memory without a unit", with("[run]\nmemory = \"2\"")),
         ("memory too small", with("[run]\nmemory = \"10MB\"")),
         ("memory in bytes too small", with("[run]\nmemory = 2")),
@@ -432,7 +455,9 @@ fn the_minimal_file_has_the_documented_defaults() {
         LabelSettings {
             column: "country".into(),
             min_rows: 1,
-            rare: Rare::Drop
+            rare: Rare::Drop,
+            weight: None,
+            class_weight: None
         }
     );
     let split = SplitSettings {
@@ -452,6 +477,7 @@ fn the_minimal_file_has_the_documented_defaults() {
         standardization: true,
         family: Family::Auto,
         history: 10,
+        thresholds: None,
     };
     assert_eq!(pipeline.model, model);
     assert_eq!(
@@ -520,6 +546,12 @@ fn values_have_more_than_one_form() {
     assert_eq!(pipeline.model.max_iter, [5]);
     assert_eq!(pipeline.run.memory, 1_000_000_000);
     assert_eq!(pipeline.source.url, "sqlite:${x}.db");
+    let text = with_model("[model.thresholds]\nFrance = 1\n\"the rest\" = 0.5");
+    let text = text.replace("[model]", "class_weight = \"balanced\"\n[model]");
+    let pipeline = parse(&text).unwrap().pipeline;
+    assert_eq!(pipeline.label.class_weight, Some(ClassWeight::Balanced));
+    let thresholds = [("France".to_owned(), 1.0), ("the rest".to_owned(), 0.5)];
+    assert_eq!(pipeline.model.thresholds, Some(thresholds.into()));
     let text = with_feature("column = \"year\"\nencode = \"numeric\"\nimpute = -1");
     let FeatureSettings::Numeric(numeric) = &parse(&text).unwrap().pipeline.features[1] else {
         panic!()

@@ -388,3 +388,37 @@ fn the_smallest_demo_trains_too() {
         Some(2)
     );
 }
+
+#[test]
+fn weights_thresholds_and_elastic_net_reach_the_model() {
+    let settings =
+        "elastic_net_param = [0.0, 0.5]\nmax_iter = 5\nthresholds = { Japan = 0, France = 1, Germany = 1 }";
+    let place = Place::with(
+        &table(300),
+        &pipeline(&[
+            (
+                "column = \"country\"",
+                "column = \"country\"\nweight = \"id\"\nclass_weight = \"balanced\"",
+            ),
+            ("max_iter = 5", settings),
+        ]),
+    );
+    place.run();
+    let features = support::files(&place.path("run/features"));
+    let part = features
+        .keys()
+        .find(|path| path.extension().is_some_and(|e| e == "parquet"));
+    let weights = parquet(part.unwrap());
+    let weights = weights[0]["weight"].as_primitive::<Float64Type>();
+    assert!(weights.value(0) < weights.value(200), "row 200 is of a higher id");
+    let metrics = place.metrics("run");
+    assert_eq!(metrics["search"].as_array().unwrap().len(), 4);
+    let summary = String::from_utf8(place.read("run/summary.txt")).unwrap();
+    assert!(summary.contains("elastic_net"), "{summary}");
+    assert_eq!(summary.matches("chosen").count(), 1, "{summary}");
+    place.write("new.csv", "name,kind,size\nschuber,person,3\nette,group,40\n");
+    done(place.gristmill("predict run/model --input new.csv --output labels.csv"));
+    let labels = String::from_utf8(place.read("labels.csv")).unwrap();
+    // At threshold 0 Japan wins wherever it has any probability.
+    assert_eq!(labels.matches("Japan").count(), 2, "{labels}");
+}

@@ -166,28 +166,6 @@ impl Confusion {
     }
 }
 
-/// The predicted class of a row and the probability it gives to class `truth`.
-///
-/// `probabilities` has one value a class, or with `sets == 1` only that of class 1. Of equal ones the first class wins.
-pub(crate) fn predicted<F: Copy + PartialOrd>(
-    probabilities: &[F],
-    sets: usize,
-    truth: usize,
-    to_f64: impl Fn(F) -> f64,
-) -> (usize, f64) {
-    if sets == 1 {
-        let p = to_f64(probabilities[0]);
-        return (usize::from(p > 0.5), if truth == 1 { p } else { 1.0 - p });
-    }
-    let mut best = 0;
-    for class in 1..sets {
-        if probabilities[class] > probabilities[best] {
-            best = class;
-        }
-    }
-    (best, to_f64(probabilities[truth]))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

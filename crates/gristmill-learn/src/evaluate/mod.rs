@@ -2,6 +2,8 @@
 
 pub mod confusion;
 pub mod score;
+pub mod thresholds;
 
 pub use confusion::{Confusion, Scores};
 pub use score::ScorePass;
+pub use thresholds::Thresholds;

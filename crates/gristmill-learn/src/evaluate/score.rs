@@ -6,7 +6,7 @@ use arrow::array::{Array, AsArray, Float64Array, LargeListArray, RecordBatch, UI
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Float64Type, Schema, UInt64Type};
 
-use super::confusion::{Confusion, predicted};
+use super::confusion::Confusion;
 use crate::error::{Error, Result};
 use crate::model::{LogisticModel, Weights};
 use crate::pass::{Accumulate, Grain, Pass};
@@ -91,7 +91,10 @@ impl Score {
             for (p, r) in block.values().chunks_exact(shape.stride()).zip(block.selected()) {
                 let r = *r as usize;
                 let truth = rows.labels[r] as usize;
-                let (class, at_truth) = predicted(p, shape.sets, truth, |p| p.to_f64());
+                let (class, at_truth) = self
+                    .model
+                    .thresholds()
+                    .predicted(p, shape.sets, truth, |p| p.to_f64());
                 self.splits[usize::from(rows.split[r])].add(truth, class, at_truth);
             }
             from = to;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::pass::{Accumulate, Grain, Pass};
 use crate::settings::{FeatureSettings, LabelSettings, SplitSettings};
 use crate::split::{SPLIT_NAMES, Splitter, TRAIN};
-use crate::transform::{Assembler, LabelIndexer, estimator};
+use crate::transform::{Assembler, LabelIndexer, Weigher, estimator};
 
 const NAME: &str = "fit";
 
@@ -81,6 +81,7 @@ impl FitPipeline {
         let fewer_rows_than_folds = rarest
             .filter(|(_, rows)| **rows < folds)
             .map(|(class, rows)| (class.clone(), *rows));
+        let weigher = Weigher::fitted(&self.label, &indexer)?;
         let encoders: Result<_> = self
             .features
             .iter()
@@ -88,7 +89,7 @@ impl FitPipeline {
             .map(|(feature, state)| estimator(feature).fitted(state))
             .collect();
         Ok(Fitted {
-            assembler: Assembler::new(encoders?, indexer, self.splitter.clone()),
+            assembler: Assembler::new(encoders?, indexer, self.splitter.clone()).with_weights(weigher),
             rows,
             null_label,
             rare_classes: rare.len() as u64,
@@ -123,6 +124,9 @@ impl FitPipeline {
 impl Pass for FitPipeline {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
         self.splitter.check(schema)?;
+        if let Some(weight) = &self.label.weight {
+            Weigher::check(weight, schema)?;
+        }
         let mut columns = self.passes.columns(schema)?;
         if !columns.iter().any(|column| column == self.splitter.column()) {
             columns.push(self.splitter.column().to_owned());

@@ -250,10 +250,10 @@ fn tile<F: Real, const N: usize>(
 }
 
 #[inline(always)]
-fn weigh<F: Real>(weight: f32, residual: &mut [F], loss: &mut f64) {
-    let factor = F::from_f32(weight);
+fn weigh<F: Real>(weight: f64, residual: &mut [F], loss: &mut f64) {
+    let factor = F::from_f64(weight);
     residual.iter_mut().for_each(|r| *r = r.mul(factor));
-    *loss *= f64::from(weight);
+    *loss *= weight;
 }
 
 #[inline(always)]
@@ -333,11 +333,12 @@ mod tests {
                             .sum::<f64>()
                 };
                 let y = rows.labels[r] as usize;
-                if shape.sets == 1 {
-                    (1.0 + (-margin(0) * if y == 1 { 1.0 } else { -1.0 }).exp()).ln()
-                } else {
-                    (0..shape.sets).map(|k| margin(k).exp()).sum::<f64>().ln() - margin(y)
-                }
+                rows.weight(r)
+                    * if shape.sets == 1 {
+                        (1.0 + (-margin(0) * if y == 1 { 1.0 } else { -1.0 }).exp()).ln()
+                    } else {
+                        (0..shape.sets).map(|k| margin(k).exp()).sum::<f64>().ln() - margin(y)
+                    }
             })
             .sum()
     }
@@ -349,6 +350,7 @@ mod tests {
         let indices = [0, 3, 1, 0, 2, 4];
         let values = [1.0, -0.5, 2.0, 0.25, 1.5, -1.0];
         let zeros = [0; 4];
+        let weights_of_rows = [1.0, 0.5, 0.0, 3.0];
         for sets in [3, 1] {
             if sets == 1 {
                 labels.iter_mut().for_each(|l| *l = i32::from(*l == 2));
@@ -360,7 +362,7 @@ mod tests {
                 values: &values,
                 split: &zeros,
                 fold: &zeros,
-                weights: None,
+                weights: Some(&weights_of_rows),
             };
             let shape = Shape { features: 5, sets };
             let stride = shape.stride();

@@ -27,8 +27,8 @@ pub(crate) struct Lifted {
     offsets: Vec<i32>,
     indices: Vec<u32>,
     values: Vec<f32>,
-    /// Rows that each row stands for.
-    weights: Vec<f32>,
+    /// What the rows that each row stands for weigh together.
+    weights: Vec<f64>,
     /// Zeros, for what the kernels do not look at.
     unused: Vec<u8>,
 }
@@ -70,6 +70,8 @@ impl Lifted {
             subset: Arc::new(Subset {
                 rows: whole.rows,
                 counts: whole.counts.clone(),
+                weight: whole.weight,
+                weights: whole.weights.clone(),
                 deviation,
                 members,
             }),
@@ -86,7 +88,7 @@ impl Lifted {
             let at = *seen
                 .entry(*colour)
                 .or_insert_with(|| lifted.push(rows, *r as usize));
-            lifted.weights[at] += 1.0;
+            lifted.weights[at] += rows.weight(*r as usize);
         }
         lifted.unused = vec![0; lifted.labels.len()];
         lifted
@@ -162,7 +164,7 @@ impl Lifted {
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
         let columns = 4 * self.class_of.len() + 16 * self.subset.deviation.len();
-        (columns + 14 * self.labels.len() + 8 * self.indices.len()) as u64
+        (columns + 18 * self.labels.len() + 8 * self.indices.len()) as u64
     }
 }
 
@@ -182,6 +184,7 @@ mod tests {
         indices: Vec<u32>,
         values: Vec<f32>,
         fold: Vec<u8>,
+        weights: Vec<f64>,
         features: usize,
     }
 
@@ -194,6 +197,7 @@ mod tests {
                 indices: Vec::new(),
                 values: Vec::new(),
                 fold: rows.iter().map(|r| r.3).collect(),
+                weights: rows.iter().map(|r| [1.0, 0.5, 2.0][r.1 as usize]).collect(),
                 features: (1 + few + names + rows.len() as u32) as usize,
             };
             for (r, row) in rows.iter().enumerate() {
@@ -214,7 +218,7 @@ mod tests {
                 values: &self.values,
                 split: &self.fold,
                 fold: &self.fold,
-                weights: None,
+                weights: Some(&self.weights),
             }
         }
 
@@ -222,9 +226,10 @@ mod tests {
         fn subset(&self) -> Subset {
             let chosen: Vec<usize> = (0..self.labels.len()).filter(|r| self.fold[*r] != 1).collect();
             let (mut sum, mut squares) = (vec![0.0; self.features], vec![0.0; self.features]);
-            let mut counts = vec![0; 3];
+            let (mut counts, mut weights) = (vec![0; 3], vec![0.0; 3]);
             for r in &chosen {
                 counts[self.labels[*r] as usize] += 1;
+                weights[self.labels[*r] as usize] += self.weights[*r];
                 let (indices, values) = self.rows().row(*r);
                 for (i, v) in indices.iter().zip(values) {
                     sum[*i as usize] += f64::from(*v);
@@ -243,6 +248,8 @@ mod tests {
             Subset {
                 rows: chosen.len() as u64,
                 counts,
+                weight: weights.iter().sum(),
+                weights,
                 deviation: deviation.collect(),
                 members: Vec::new(),
             }
@@ -267,8 +274,8 @@ mod tests {
                 return Ok(());
             };
             prop_assert!(lifted.subset.deviation.len() < table.features);
-            let weight: f32 = lifted.weights.iter().sum();
-            prop_assert_eq!(u64::from(weight as u32), subset.rows);
+            let weight: f64 = lifted.weights.iter().sum();
+            prop_assert!((weight - subset.weight).abs() < 1e-9, "{}", weight);
             let settings = LogisticSettings {
                 reg_param: vec![reg_param],
                 elastic_net_param: vec![elastic_net_param],
@@ -278,6 +285,7 @@ mod tests {
                 standardization,
                 family: Family::Multinomial,
                 history: 3,
+                thresholds: None,
             };
             let penalty = Penalty { reg_param, elastic_net_param };
             let mut plain = Fit::<f64>::new(Arc::new(subset), whole, penalty, 8, &settings);

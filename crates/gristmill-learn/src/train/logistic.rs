@@ -19,6 +19,8 @@ use super::simd::vectorised;
 use super::summary::Subset;
 use crate::settings::LogisticSettings;
 
+/// An intercept that makes a class certain: e^-40 is lost beside 1.
+const CERTAIN: f64 = 40.0;
 /// Features per chunk of the element-wise work.
 const CHUNK_FEATURES: usize = 256;
 
@@ -58,7 +60,8 @@ pub(crate) struct Fit<F> {
 }
 
 impl<F: Real> Fit<F> {
-    /// Starts at zero coefficients and the log odds of the classes.
+    /// Starts at zero coefficients and the log odds of the classes. Where only one class has rows, and there is an
+    /// intercept, that is the solution, and nothing remains to be evaluated; Spark's is at infinity.
     pub(crate) fn new(
         subset: Arc<Subset>,
         shape: Shape,
@@ -67,14 +70,22 @@ impl<F: Real> Fit<F> {
         settings: &LogisticSettings,
     ) -> Self {
         let mut start = vec![F::default(); shape.len()];
+        let only = match subset.weights.iter().filter(|weight| **weight > 0.0).count() {
+            1 if settings.fit_intercept => subset.weights.iter().position(|weight| *weight > 0.0),
+            _ => None,
+        };
         if settings.fit_intercept {
             let intercepts = &mut start[shape.features * shape.stride()..];
-            if shape.sets == 1 {
-                let (no, yes) = (subset.counts[0] as f64, subset.counts[1] as f64);
-                // A fold may lack a class; its odds are then those of half a row.
-                intercepts[0] = F::from_f64((yes.max(0.5) / no.max(0.5)).ln());
+            if let Some(class) = only {
+                match (shape.sets, class) {
+                    (1, 0) => intercepts[0] = F::from_f64(-CERTAIN),
+                    (1, _) => intercepts[0] = F::from_f64(CERTAIN),
+                    _ => intercepts[class] = F::from_f64(CERTAIN),
+                }
+            } else if shape.sets == 1 {
+                intercepts[0] = F::from_f64((subset.weights[1] / subset.weights[0]).ln());
             } else {
-                let logs: Vec<f64> = subset.counts.iter().map(|c| (*c as f64).ln_1p()).collect();
+                let logs: Vec<f64> = subset.weights.iter().map(|w| w.ln_1p()).collect();
                 let mean = logs.iter().sum::<f64>() / logs.len() as f64;
                 for (to, log) in intercepts.iter_mut().zip(&logs) {
                     *to = F::from_f64(log - mean);
@@ -106,6 +117,9 @@ impl<F: Real> Fit<F> {
         };
         fit.weights = fit.trial_weights();
         fit.accepted = Arc::clone(&fit.weights);
+        if only.is_some() {
+            fit.tell(0.0, vec![F::default(); shape.len()]);
+        }
         fit
     }
 
@@ -149,10 +163,10 @@ impl<F: Real> Fit<F> {
 
     /// Takes the sums of loss and gradient at [`Fit::weights`]; says whether they made a new iterate.
     pub(crate) fn tell(&mut self, loss: f64, mut gradient: Vec<F>) -> bool {
-        let n = self.subset.rows.max(1) as f64;
-        let penalty = self.finish_gradient(&mut gradient, 1.0 / n);
+        let weight = self.subset.weight;
+        let penalty = self.finish_gradient(&mut gradient, 1.0 / weight);
         let before = self.optimiser.convergence().iteration();
-        let step = self.optimiser.tell(loss / n + penalty, gradient);
+        let step = self.optimiser.tell(loss / weight + penalty, gradient);
         let moved = self.optimiser.convergence().iteration() > before;
         if moved {
             self.accepted = Arc::clone(&self.weights);

@@ -21,5 +21,7 @@ pub(crate) mod summary;
 pub mod trainer;
 pub(crate) mod vector;
 
+pub(crate) use rows::WEIGHT;
+
 pub use search::{F64_ELEMENTS, SearchPoint, TrainingSize, logistic_search};
 pub use trainer::{Next, Status, Trained, Trainer};

@@ -1,6 +1,6 @@
 //! Colour refinement: which rows, and which columns, training cannot tell apart.
 //!
-//! Rows get one colour where their labels and the values and colours of their columns are the same; columns where the
+//! Rows get one colour where their labels, weights and the values and colours of their columns are the same; columns where the
 //! values and the colours of their rows are; and so on until nothing more is told apart. At that partition (the
 //! coarsest equitable one) all columns of a colour have the same gradient whenever they have the same coefficients, so
 //! an optimiser that starts with equal ones keeps them equal for ever, and one column can stand for them all.
@@ -72,7 +72,7 @@ fn row_colour(rows: Rows<'_>, r: usize, varying: &[bool], columns: &[Colour]) ->
     let sum = entries.fold(0, |sum: Colour, (index, value)| {
         sum.wrapping_add(mix(u64::from(value.to_bits()), columns[*index as usize]))
     });
-    mix(rows.labels[r] as u64, sum)
+    mix(rows.weight(r).to_bits(), mix(rows.labels[r] as u64, sum))
 }
 
 fn mix(of: u64, colour: Colour) -> Colour {

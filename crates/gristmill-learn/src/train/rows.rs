@@ -1,12 +1,14 @@
 //! A batch of the features table as slices, without a copy.
 
 use arrow::array::{AsArray, ListArray, RecordBatch};
-use arrow::datatypes::{DataType, Float32Type, Int32Type, Schema, UInt8Type, UInt32Type};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Schema, UInt8Type, UInt32Type};
 
 use crate::error::{Error, Result};
 
-/// The columns of the features table that training reads.
+/// The columns of the features table that training reads, besides [`WEIGHT`].
 pub(crate) const COLUMNS: [&str; 5] = ["label", "indices", "values", "split", "fold"];
+/// The column of the rows' weights, which a table may lack.
+pub(crate) const WEIGHT: &str = "weight";
 
 /// Rows of the features table: a sparse matrix with a label, a split and a fold a row.
 #[derive(Clone, Copy)]
@@ -23,8 +25,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) split: &'a [u8],
     /// The fold of the row's entity.
     pub(crate) fold: &'a [u8],
-    /// How much each row counts; 1 where there are none.
-    pub(crate) weights: Option<&'a [f32]>,
+    /// What each row weighs in training; `None` where all weigh 1.
+    pub(crate) weights: Option<&'a [f64]>,
 }
 
 impl<'a> Rows<'a> {
@@ -56,7 +58,17 @@ impl<'a> Rows<'a> {
                 .ok_or_else(|| wrong(schema, name, "UInt8"))?
                 .values())
         };
+        let weights = match batch.column_by_name(WEIGHT) {
+            None => None,
+            Some(weights) => Some(
+                &weights
+                    .as_primitive_opt::<Float64Type>()
+                    .ok_or_else(|| wrong(schema, WEIGHT, "Float64"))?
+                    .values()[..],
+            ),
+        };
         let rows = Self {
+            weights,
             labels: column("label")?
                 .as_primitive_opt::<Int32Type>()
                 .ok_or_else(|| wrong(schema, "label", "Int32"))?
@@ -66,7 +78,6 @@ impl<'a> Rows<'a> {
             values: value_values.values(),
             split: byte("split")?,
             fold: byte("fold")?,
-            weights: None,
         };
         // Slicing keeps both lists in step, but a foreign file might not.
         let shift = values.value_offsets()[0] - rows.offsets[0];
@@ -94,6 +105,11 @@ impl<'a> Rows<'a> {
         self.labels.len()
     }
 
+    /// What row `r` weighs.
+    pub(crate) fn weight(&self, r: usize) -> f64 {
+        self.weights.map_or(1.0, |weights| weights[r])
+    }
+
     /// The entries of row `r`.
     #[inline(always)]
     pub(crate) fn row(&self, r: usize) -> (&'a [u32], &'a [f32]) {
@@ -109,7 +125,8 @@ pub(crate) fn check(schema: &Schema) -> Result<Vec<String>> {
             .field_with_name(name)
             .map_err(|_| Error::missing_column(name, schema))?;
     }
-    Ok(COLUMNS.iter().map(|c| (*c).to_owned()).collect())
+    let weight = schema.field_with_name(WEIGHT).is_ok().then_some(WEIGHT);
+    Ok(COLUMNS.into_iter().chain(weight).map(str::to_owned).collect())
 }
 
 fn wrong(schema: &Schema, column: &str, expected: &'static str) -> Error {

@@ -77,11 +77,17 @@ impl<F: Real> Running<F> {
             Some(lifted) => (&lifted.subset, lifted.shape(training.shape)),
             None => (&training.subset, training.shape),
         };
+        let fit = Fit::new(Arc::clone(subset), shape, penalty, max_iter, settings);
+        // One with nothing to optimise is to be scored straight away.
+        let (due, ahead) = match fit.stopped() {
+            None => (Vec::new(), ahead),
+            Some(_) => (ahead, Vec::new()),
+        };
         Self {
             candidate,
-            fit: Fit::new(Arc::clone(subset), shape, penalty, max_iter, settings),
+            fit,
             training,
-            due: Vec::new(),
+            due,
             ahead,
         }
     }

@@ -13,7 +13,7 @@ use super::kernel::{BLOCK_ROWS, Block, Shape};
 use super::real::Real;
 use super::rows::{self, Rows};
 use crate::error::{Error, Result};
-use crate::evaluate::confusion::{Confusion, predicted};
+use crate::evaluate::{Confusion, Thresholds};
 use crate::pass::{Accumulate, Grain, Pass};
 use crate::split::TRAIN;
 
@@ -48,6 +48,8 @@ pub(crate) struct ScanPass<F> {
     pub(crate) classes: usize,
     pub(crate) folds: usize,
     pub(crate) jobs: Vec<Job<F>>,
+    /// How scores predict.
+    pub(crate) thresholds: Thresholds,
 }
 
 /// What a job found.
@@ -83,6 +85,7 @@ impl<F: Real> Pass for ScanPass<F> {
         Box::new(Scan {
             shape: self.shape,
             folds: self.folds,
+            thresholds: self.thresholds.clone(),
             running: self.jobs.iter().map(running).collect(),
         })
     }
@@ -96,6 +99,7 @@ impl<F: Real> Pass for ScanPass<F> {
 struct Scan<F> {
     shape: Shape,
     folds: usize,
+    thresholds: Thresholds,
     running: Vec<Running<F>>,
 }
 
@@ -108,7 +112,14 @@ struct Running<F> {
 }
 
 impl<F: Real> Running<F> {
-    fn update(&mut self, rows: Rows<'_>, range: std::ops::Range<usize>, shape: Shape, folds: usize) {
+    fn update(
+        &mut self,
+        rows: Rows<'_>,
+        range: std::ops::Range<usize>,
+        shape: Shape,
+        folds: usize,
+        thresholds: &Thresholds,
+    ) {
         let fold = |r: usize| usize::from(rows.fold[r]) % folds;
         match self.job.task {
             Task::Gradient { held_out } => {
@@ -128,7 +139,7 @@ impl<F: Real> Running<F> {
                 let probabilities = self.block.values().chunks_exact(shape.stride());
                 for (p, r) in probabilities.zip(self.block.selected()) {
                     let truth = rows.labels[*r as usize] as usize;
-                    let (class, at_truth) = predicted(p, shape.sets, truth, |p| p.to_f64());
+                    let (class, at_truth) = thresholds.predicted(p, shape.sets, truth, |p| p.to_f64());
                     self.confusion.add(truth, class, at_truth);
                 }
             }
@@ -139,15 +150,15 @@ impl<F: Real> Running<F> {
 impl<F: Real> Accumulate for Scan<F> {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::of(batch)?;
-        let (shape, folds) = (self.shape, self.folds);
+        let (shape, folds, thresholds) = (self.shape, self.folds, &self.thresholds);
         let mut from = 0;
         while from < rows.len() {
             let to = (from + BLOCK_ROWS).min(rows.len());
             match self.running.as_mut_slice() {
-                [one] => one.update(rows, from..to, shape, folds),
+                [one] => one.update(rows, from..to, shape, folds, thresholds),
                 many => many
                     .par_iter_mut()
-                    .for_each(|job| job.update(rows, from..to, shape, folds)),
+                    .for_each(|job| job.update(rows, from..to, shape, folds, thresholds)),
             }
             from = to;
         }

@@ -21,9 +21,10 @@ use super::refine;
 use super::rows::Rows;
 use super::running::{Candidate, Running, Training};
 use super::scan::{Answer, ScanPass, answers};
-use super::summary::{Summary, SummaryPass};
+use super::summary::{Subset, Summary, SummaryPass};
 use super::trainer::{Next, Status, Trained, Trainer};
 use crate::error::{Error, Result};
+use crate::evaluate::Thresholds;
 use crate::model::{LogisticModel, Weights};
 use crate::settings::{Family, LogisticSettings, Metric, SearchSettings};
 
@@ -105,6 +106,7 @@ pub fn logistic_search(
     settings: &LogisticSettings,
     search: &SearchSettings,
     size: TrainingSize,
+    thresholds: Thresholds,
     memory: u64,
 ) -> Result<Box<dyn Trainer>> {
     let each = size.bytes_per_model(settings);
@@ -128,6 +130,7 @@ pub fn logistic_search(
             search,
             size,
             shape,
+            thresholds,
             available,
             Weights::F64,
         ))
@@ -137,6 +140,7 @@ pub fn logistic_search(
             search,
             size,
             shape,
+            thresholds,
             available,
             Weights::F32,
         ))
@@ -147,6 +151,7 @@ struct LogisticSearch<F> {
     settings: LogisticSettings,
     metric: Metric,
     shape: Shape,
+    thresholds: Thresholds,
     summary_pass: SummaryPass,
     /// Of every fold held out, then of none.
     trainings: Vec<Training>,
@@ -184,6 +189,7 @@ impl<F: Real> LogisticSearch<F> {
         search: &SearchSettings,
         size: TrainingSize,
         shape: Shape,
+        thresholds: Thresholds,
         memory: u64,
         wrap: fn(Arc<Vec<F>>) -> Weights,
     ) -> Self {
@@ -210,6 +216,7 @@ impl<F: Real> LogisticSearch<F> {
             settings: settings.clone(),
             metric: search.metric,
             shape,
+            thresholds,
             summary_pass: SummaryPass {
                 folds,
                 classes: size.classes,
@@ -256,12 +263,14 @@ impl<F: Real> LogisticSearch<F> {
             });
         }
         self.class_rows = whole.counts;
-        let training = |held_out| Training {
-            subset: Arc::new(summary.subset(held_out)),
-            lifted: None,
-            shape: self.shape,
+        let training = |held_out| {
+            Ok(Training {
+                subset: weighty(summary.subset(held_out))?,
+                lifted: None,
+                shape: self.shape,
+            })
         };
-        self.trainings = self.held_out().map(training).collect();
+        self.trainings = self.held_out().map(training).collect::<Result<_>>()?;
         self.phase = Phase::Gather;
         Ok(())
     }
@@ -365,6 +374,7 @@ impl<F: Real> LogisticSearch<F> {
             classes: self.summary_pass.classes,
             folds: self.summary_pass.folds,
             jobs,
+            thresholds: self.thresholds.clone(),
         })))
     }
 
@@ -427,8 +437,10 @@ impl<F: Real> LogisticSearch<F> {
         let (iterations, objective) = (last.fit.iteration(), last.fit.objective());
         let converged = last.fit.stopped() != Some(Stop::MaxIterations);
         let weights = (self.wrap)(last.into_weights());
+        let model = LogisticModel::new(self.shape, self.summary_pass.classes, weights)
+            .with_thresholds(self.thresholds.clone());
         Ok(Next::Done(Box::new(Trained {
-            model: Arc::new(LogisticModel::new(self.shape, self.summary_pass.classes, weights)),
+            model: Arc::new(model),
             search: self.points.clone(),
             best,
             iterations,
@@ -437,6 +449,20 @@ impl<F: Real> LogisticSearch<F> {
             class_rows: self.class_rows.clone(),
         })))
     }
+}
+
+/// Refuses rows that weigh nothing.
+fn weighty(subset: Subset) -> Result<Arc<Subset>> {
+    if subset.weight > 0.0 {
+        return Ok(Arc::new(subset));
+    }
+    Err(Error::EmptySplit {
+        what: "the training split, or what a fold leaves of it,".to_owned(),
+        why: format!(
+            "its {} rows all have weight 0; look at label.weight and label.class_weight",
+            subset.rows
+        ),
+    })
 }
 
 impl<F: Real> Trainer for LogisticSearch<F> {

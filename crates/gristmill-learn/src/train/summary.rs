@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::pass::{Accumulate, Grain, Pass};
 use crate::split::TRAIN;
 
-/// Gathers, for each fold of the training split: class counts, and each feature's sum and sum of squares.
+/// Gathers, for each fold of the training split: class counts and weights, and each feature's weighted sum and sum of
+/// squares.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SummaryPass {
     /// Folds; 1 when there is no cross-validation.
@@ -39,7 +40,12 @@ impl Pass for SummaryPass {
 /// The sums of one fold.
 #[derive(Debug, Clone)]
 struct Fold {
+    /// Rows by class.
     counts: Vec<u64>,
+    /// Their weights.
+    weights: Vec<f64>,
+    /// Sum of the squares of the rows' weights.
+    weight_squares: f64,
     sum: Vec<f64>,
     squares: Vec<f64>,
 }
@@ -55,6 +61,8 @@ impl Summary {
     fn new(pass: SummaryPass) -> Self {
         let fold = Fold {
             counts: vec![0; pass.classes],
+            weights: vec![0.0; pass.classes],
+            weight_squares: 0.0,
             sum: vec![0.0; pass.features],
             squares: vec![0.0; pass.features],
         };
@@ -72,8 +80,13 @@ impl Summary {
     }
 
     /// The training rows outside `held_out`, or all of them.
+    ///
+    /// The deviation is Spark's: unbiased for weights that tell how reliable a row is, i.e. over the sum of the weights
+    /// minus that of their squares divided by it.
     pub(crate) fn subset(&self, held_out: Option<usize>) -> Subset {
         let mut counts = vec![0_u64; self.pass.classes];
+        let mut weights = vec![0.0; self.pass.classes];
+        let mut weight_squares = 0.0;
         let mut sum = vec![0.0; self.pass.features];
         let mut squares = vec![0.0; self.pass.features];
         for (_, fold) in self
@@ -83,27 +96,32 @@ impl Summary {
             .filter(|(f, _)| Some(*f) != held_out)
         {
             counts.iter_mut().zip(&fold.counts).for_each(|(a, b)| *a += b);
+            weights.iter_mut().zip(&fold.weights).for_each(|(a, b)| *a += b);
+            weight_squares += fold.weight_squares;
             sum.iter_mut().zip(&fold.sum).for_each(|(a, b)| *a += b);
             squares.iter_mut().zip(&fold.squares).for_each(|(a, b)| *a += b);
         }
         let rows: u64 = counts.iter().sum();
-        let n = rows as f64;
+        let weight: f64 = weights.iter().sum();
+        let freedom = weight - weight_squares / weight;
         let deviation = sum
             .iter()
             .zip(&squares)
             .map(|(s, q)| {
-                let m2 = q - s * s / n;
-                // A constant column's rounding noise is not a spread.
-                if rows < 2 || m2 <= 1e-12 * q {
-                    0.0
+                let m2 = q - s * s / weight;
+                // A constant column's rounding noise is not a spread; and one row has none.
+                if m2 > 1e-12 * q && freedom > 0.0 {
+                    (m2 / freedom).sqrt()
                 } else {
-                    (m2 / (n - 1.0)).sqrt()
+                    0.0
                 }
             })
             .collect();
         Subset {
             rows,
             counts,
+            weight,
+            weights,
             deviation,
             members: Vec::new(),
         }
@@ -122,6 +140,10 @@ pub(crate) struct Subset {
     pub(crate) rows: u64,
     /// Rows of each class.
     pub(crate) counts: Vec<u64>,
+    /// Sum of the weights.
+    pub(crate) weight: f64,
+    /// The same of each class.
+    pub(crate) weights: Vec<f64>,
     /// Unbiased standard deviation of each feature; 0 where it is constant.
     pub(crate) deviation: Vec<f64>,
     /// How many columns each feature stands for, their deviation then times the root of that; empty where one each.
@@ -158,12 +180,15 @@ impl Accumulate for Summary {
         for r in (0..rows.len()).filter(|r| rows.split[*r] == TRAIN) {
             let fold = usize::from(rows.fold[r]) % self.folds.len();
             let fold = &mut self.folds[fold];
-            fold.counts[rows.labels[r] as usize] += 1;
+            let (class, weight) = (rows.labels[r] as usize, rows.weight(r));
+            fold.counts[class] += 1;
+            fold.weights[class] += weight;
+            fold.weight_squares += weight * weight;
             let (indices, values) = rows.row(r);
             for (index, value) in indices.iter().zip(values) {
                 let value = f64::from(*value);
-                fold.sum[*index as usize] += value;
-                fold.squares[*index as usize] += value * value;
+                fold.sum[*index as usize] += weight * value;
+                fold.squares[*index as usize] += weight * value * value;
             }
         }
         Ok(())
@@ -176,7 +201,11 @@ impl Accumulate for Summary {
                 .and_then(|c| c.as_list_opt::<i32>())
                 .ok_or_else(|| broken(format!("no list `{name}`")))
         };
-        let (counts, sums, squares) = (column("counts")?, column("sum")?, column("squares")?);
+        let weight_squares = state
+            .column_by_name("weight_squares")
+            .and_then(|c| c.as_primitive_opt::<Float64Type>())
+            .ok_or_else(|| broken("no `weight_squares`".to_owned()))?;
+        let counts = column("counts")?;
         if state.num_rows() != self.folds.len() {
             return Err(broken(format!(
                 "{} folds, not {}",
@@ -185,22 +214,26 @@ impl Accumulate for Summary {
             )));
         }
         for (f, fold) in self.folds.iter_mut().enumerate() {
-            let (c, s, q) = (counts.value(f), sums.value(f), squares.value(f));
+            let c = counts.value(f);
             let c = c
                 .as_primitive_opt::<UInt64Type>()
+                .filter(|c| c.len() == fold.counts.len())
                 .ok_or_else(|| broken("counts".to_owned()))?;
-            let s = s
-                .as_primitive_opt::<Float64Type>()
-                .ok_or_else(|| broken("sum".to_owned()))?;
-            let q = q
-                .as_primitive_opt::<Float64Type>()
-                .ok_or_else(|| broken("squares".to_owned()))?;
-            if c.len() != fold.counts.len() || s.len() != fold.sum.len() || q.len() != fold.squares.len() {
-                return Err(broken("another number of classes or features".to_owned()));
-            }
             fold.counts.iter_mut().zip(c.values()).for_each(|(a, b)| *a += b);
-            fold.sum.iter_mut().zip(s.values()).for_each(|(a, b)| *a += b);
-            fold.squares.iter_mut().zip(q.values()).for_each(|(a, b)| *a += b);
+            fold.weight_squares += weight_squares.value(f);
+            let sums = [
+                ("weights", &mut fold.weights),
+                ("sum", &mut fold.sum),
+                ("squares", &mut fold.squares),
+            ];
+            for (name, mine) in sums {
+                let theirs = column(name)?.value(f);
+                let theirs = theirs
+                    .as_primitive_opt::<Float64Type>()
+                    .filter(|theirs| theirs.len() == mine.len())
+                    .ok_or_else(|| broken(format!("another number of classes or features in `{name}`")))?;
+                mine.iter_mut().zip(theirs.values()).for_each(|(a, b)| *a += b);
+            }
         }
         Ok(())
     }
@@ -222,6 +255,16 @@ impl Accumulate for Summary {
         Ok(RecordBatch::try_from_iter([
             ("counts", lists(DataType::UInt64, self.pass.classes, counts)?),
             (
+                "weights",
+                lists(DataType::Float64, self.pass.classes, floats(|f| &f.weights))?,
+            ),
+            (
+                "weight_squares",
+                Arc::new(Float64Array::from_iter_values(
+                    self.folds.iter().map(|f| f.weight_squares),
+                )),
+            ),
+            (
                 "sum",
                 lists(DataType::Float64, self.pass.features, floats(|f| &f.sum))?,
             ),
@@ -233,7 +276,7 @@ impl Accumulate for Summary {
     }
 
     fn size(&self) -> usize {
-        self.folds.len() * (self.pass.features * 16 + self.pass.classes * 8)
+        self.folds.len() * (self.pass.features * 16 + self.pass.classes * 16 + 8)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Float32Array, ListArray, RecordBatch, UInt8Array, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Float32Array, ListArray, RecordBatch, UInt8Array, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{filter, filter_record_batch, is_not_null};
@@ -12,16 +12,18 @@ use arrow::error::ArrowError;
 
 use super::encoder_from_spec;
 use super::label::LabelIndexer;
+use super::weight::Weigher;
 use crate::column::find;
 use crate::error::{Error, Result};
 use crate::split::Splitter;
 use crate::step::{Encoder, LeftOut, SparseBlock, StepSpec, Transformed, Transformer};
+use crate::train::WEIGHT;
 
 /// Turns dataset rows into feature rows.
 ///
 /// Transformed, a batch has the columns `label: Int32`, `indices: List<UInt32>`, `values: List<Float32>`, `split: UInt8`
-/// (an index into [`crate::split::SPLIT_NAMES`]), `fold: UInt8` and `entity` with the type of the entity's column. Rows
-/// with no label, a rare label or a category that `unseen = "skip"` leaves out are not in it.
+/// (an index into [`crate::split::SPLIT_NAMES`]), `fold: UInt8`, `entity` with the type of the entity's column, and where
+/// rows have weights `weight: Float64`. Rows with no label, a rare label or a category that `unseen = "skip"` leaves out are not in it.
 pub struct Assembler {
     encoders: Vec<Box<dyn Encoder>>,
     /// Where the columns of each encoder start.
@@ -29,6 +31,7 @@ pub struct Assembler {
     width: u32,
     label: LabelIndexer,
     splitter: Splitter,
+    weigher: Option<Weigher>,
 }
 
 impl Assembler {
@@ -46,7 +49,13 @@ impl Assembler {
             width,
             label,
             splitter,
+            weigher: None,
         }
+    }
+
+    /// The same, whose rows have weights. Prediction needs none, so the specs do not tell of them.
+    pub fn with_weights(self, weigher: Option<Weigher>) -> Self {
+        Self { weigher, ..self }
     }
 
     /// The assembler that [`Assembler::specs`] described.
@@ -156,7 +165,11 @@ impl Transformer for Assembler {
         self.check_features(schema)?;
         let mut columns = vec![self.splitter.column().to_owned()];
         let others = self.encoders.iter().map(|encoder| encoder.column());
-        for column in others.chain([self.label.column()]) {
+        let weight = self.weigher.as_ref().and_then(Weigher::column);
+        if let Some(column) = weight {
+            Weigher::check(column, schema)?;
+        }
+        for column in others.chain([self.label.column()]).chain(weight) {
             if !columns.iter().any(|known| known == column) {
                 columns.push(column.to_owned());
             }
@@ -170,14 +183,18 @@ impl Transformer for Assembler {
             .field_with_name(by)
             .map_err(|_| Error::missing_column(by, input))?;
         let list = |item| DataType::List(Arc::new(Field::new_list_field(item, false)));
-        Ok(Arc::new(Schema::new(vec![
+        let mut fields = vec![
             Field::new("label", DataType::Int32, false),
             Field::new("indices", list(DataType::UInt32), false),
             Field::new("values", list(DataType::Float32), false),
             Field::new("split", DataType::UInt8, false),
             Field::new("fold", DataType::UInt8, false),
             Field::new("entity", entity.data_type().clone(), true),
-        ])))
+        ];
+        if self.weigher.is_some() {
+            fields.push(Field::new(WEIGHT, DataType::Float64, false));
+        }
+        Ok(Arc::new(Schema::new(fields)))
     }
 
     fn transform(&self, batch: &RecordBatch) -> Result<Transformed> {
@@ -190,6 +207,10 @@ impl Transformer for Assembler {
         let labelled = is_not_null(&labels)?;
         let labels = filter(&labels, &labelled)?;
         let batch = filter_record_batch(&self.project(batch)?, &labelled)?;
+        let weights = match &self.weigher {
+            None => None,
+            Some(weigher) => Some(Arc::new(weigher.weights(&batch, labels.as_primitive())?) as ArrayRef),
+        };
 
         let entity = find(&batch, self.splitter.column())?;
         let (splits, folds) = self.splitter.assign(entity)?;
@@ -198,25 +219,24 @@ impl Transformer for Assembler {
         let offsets: Result<Vec<i32>, _> = block.offsets.into_iter().map(i32::try_from).collect();
         let too_many = |_| ArrowError::OffsetOverflowError(block.indices.len());
         let offsets = OffsetBuffer::new(offsets.map_err(too_many)?.into());
-        let rows = RecordBatch::try_new(
-            self.output_schema(batch.schema_ref())?,
-            vec![
-                labels,
-                list(
-                    DataType::UInt32,
-                    offsets.clone(),
-                    Arc::new(UInt32Array::from(block.indices)),
-                )?,
-                list(
-                    DataType::Float32,
-                    offsets,
-                    Arc::new(Float32Array::from(block.values)),
-                )?,
-                Arc::new(UInt8Array::from(splits)),
-                Arc::new(UInt8Array::from(folds)),
-                entity.clone(),
-            ],
-        )?;
+        let mut columns = vec![
+            labels,
+            list(
+                DataType::UInt32,
+                offsets.clone(),
+                Arc::new(UInt32Array::from(block.indices)),
+            )?,
+            list(
+                DataType::Float32,
+                offsets,
+                Arc::new(Float32Array::from(block.values)),
+            )?,
+            Arc::new(UInt8Array::from(splits)),
+            Arc::new(UInt8Array::from(folds)),
+            entity.clone(),
+        ];
+        columns.extend(weights);
+        let rows = RecordBatch::try_new(self.output_schema(batch.schema_ref())?, columns)?;
         if skip.is_empty() {
             return Ok(Transformed { rows, left_out });
         }

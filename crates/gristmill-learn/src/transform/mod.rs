@@ -7,6 +7,7 @@ mod ngrams;
 mod numeric;
 mod one_hot;
 mod spec;
+mod weight;
 
 pub use assemble::Assembler;
 pub use label::{LabelIndexer, OTHER};
@@ -14,6 +15,7 @@ pub use ngram_text::{NgramHasher, ngrams};
 pub use ngrams::NgramEncoder;
 pub use numeric::NumericEncoder;
 pub use one_hot::OneHotEncoder;
+pub use weight::Weigher;
 
 use crate::error::Result;
 use crate::settings::FeatureSettings;

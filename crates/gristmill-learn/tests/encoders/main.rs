@@ -162,6 +162,8 @@ fn label(min_rows: u64, rare: Rare) -> LabelSettings {
         column: "label".into(),
         min_rows,
         rare,
+        weight: None,
+        class_weight: None,
     }
 }
 

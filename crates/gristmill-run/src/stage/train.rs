@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use gristmill_data::table::TableVersion;
+use gristmill_learn::evaluate::Thresholds;
 use gristmill_learn::train::{Next, Status, Trained, TrainingSize, logistic_search};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -50,6 +51,7 @@ pub(crate) fn run(
     pipeline: &Pipeline,
     features: &TableVersion,
     size: TrainingSize,
+    thresholds: Thresholds,
     observe: &dyn Observe,
 ) -> Result<(Trained, f64)> {
     let teller = Teller::start(observe, "train", "scans", None);
@@ -67,7 +69,7 @@ pub(crate) fn run(
             "train: the features do not fit in memory and are streamed".to_owned(),
         ));
     }
-    let mut trainer = logistic_search(&pipeline.model, &pipeline.search, size, plan.models)?;
+    let mut trainer = logistic_search(&pipeline.model, &pipeline.search, size, thresholds, plan.models)?;
     let mut answer = None;
     let trained = loop {
         match engine.install(|| trainer.next(answer.take()))? {
@@ -107,7 +109,7 @@ fn describe(status: &Status) -> String {
     )
 }
 
-/// Bytes of the features when decoded: 8 an entry, and the columns of one value a row.
+/// Bytes of the features when decoded: 8 an entry, and the columns of one value a row, weights among them.
 fn decoded_bytes(features: &TableVersion) -> Result<u64> {
     let mut entries = 0;
     for file in &features.files {
@@ -124,5 +126,5 @@ fn decoded_bytes(features: &TableVersion) -> Result<u64> {
             entries += column.map_or(0, |c| c.num_values().max(0) as u64);
         }
     }
-    Ok(entries * 8 + features.rows * 16)
+    Ok(entries * 8 + features.rows * 24)
 }

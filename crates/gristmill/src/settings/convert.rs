@@ -1,5 +1,6 @@
 //! Reads single values as what a setting wants them to be, or reports why they are not that.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use gristmill_data::settings::Filled;
@@ -174,6 +175,29 @@ impl<'t> Reader<'t> {
             }
         }
         Some(axis)
+    }
+
+    /// A table from class to number.
+    pub(super) fn by_class(
+        &mut self,
+        name: &str,
+        value: Value<'t>,
+        expected: &str,
+        allowed: impl Fn(f64) -> bool,
+    ) -> Option<BTreeMap<String, f64>> {
+        let DeValue::Table(entries) = value.get_ref() else {
+            return self.wrong_type(name, value, "a table from class to number, as { France = 2.0 }");
+        };
+        // Not straight into an `Option`: that would stop at the first problem.
+        let numbers: Vec<_> = entries
+            .iter()
+            .map(|(class, number)| {
+                let class = class.get_ref().to_string();
+                let number = self.number(&format!("{name}.{class}"), number, expected, &allowed);
+                Some((class, number?))
+            })
+            .collect();
+        numbers.into_iter().collect()
     }
 
     /// Reports a value of the wrong type.

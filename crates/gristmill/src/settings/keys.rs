@@ -9,7 +9,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
         &["trim", "empty_as_null", "require", "filter", "distinct"],
     ),
     ("feature", &["column", "encode"]),
-    ("label", &["column", "min_rows", "rare"]),
+    ("label", &["column", "min_rows", "rare", "weight", "class_weight"]),
     ("split", &["by", "train", "validation", "test", "seed"]),
     (
         "model",
@@ -23,6 +23,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "standardization",
             "family",
             "history",
+            "thresholds",
         ],
     ),
     ("search", &["folds", "metric"]),

@@ -100,6 +100,9 @@ impl PipelineFile {
             named.push((format!("feature[{index}].column"), feature.column()));
         }
         named.push(("label.column".to_owned(), &pipeline.label.column));
+        if let Some(weight) = &pipeline.label.weight {
+            named.push(("label.weight".to_owned(), weight));
+        }
         // The default is the key, which is checked already.
         if self.locate("split.by").is_some() {
             named.push(("split.by".to_owned(), &pipeline.split.by));

@@ -1,13 +1,14 @@
 //! The tables of a pipeline file, one function each, with every default.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source::default_query;
 use gristmill_learn::settings::{
-    Analyzer, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric, NgramSettings, Norm,
-    NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, SplitSettings, Unseen,
+    Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric,
+    NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, SplitSettings, Unseen,
 };
 use gristmill_run::settings::{Pipeline, RunSettings};
 use toml::de::{DeTable, DeValue};
@@ -237,6 +238,16 @@ fn label<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LabelSettings {
                 r.choice(name, v, &[("drop", Rare::Drop), ("other", Rare::Other)])
             })
             .unwrap_or(Rare::Drop),
+        weight: r.get(&s, "weight", Reader::text),
+        class_weight: r.get(&s, "class_weight", |r, name, v| match v.get_ref() {
+            DeValue::String(_) => r
+                .choice(name, v, &[("balanced", ())])
+                .map(|()| ClassWeight::Balanced),
+            DeValue::Table(_) => r
+                .by_class(name, v, "a number, 0 or more", |x| x >= 0.0)
+                .map(ClassWeight::Each),
+            _ => r.wrong_type(name, v, "\"balanced\" or a table from class to number"),
+        }),
     }
 }
 
@@ -307,7 +318,16 @@ fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LogisticSettings {
         history: r
             .get(&s, "history", |r, name, v| r.integer(name, v, 1..=100))
             .unwrap_or(10) as u32,
+        thresholds: r.get(&s, "thresholds", thresholds),
     }
+}
+
+fn thresholds<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<BTreeMap<String, f64>> {
+    let table = r.by_class(name, v, "a number, 0 or more", |x| x >= 0.0)?;
+    if table.values().filter(|threshold| **threshold == 0.0).count() > 1 {
+        return r.not_allowed(name, v, "one threshold of 0 at most");
+    }
+    Some(table)
 }
 
 fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> SearchSettings {

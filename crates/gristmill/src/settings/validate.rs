@@ -65,6 +65,17 @@ fn label_elsewhere(r: &mut Reader<'_>, pipeline: &Pipeline) {
             r.problems.push(problem.help("leave this [[feature]] away"));
         }
     }
+    if pipeline.label.weight.as_deref() == Some(label) {
+        let problem = r
+            .at(
+                r.spans.get("label.weight").cloned(),
+                "the label column is also the weight of the rows",
+            )
+            .label("the rows would weigh what they are to be told apart by")
+            .related(label_at.clone(), "the label");
+        r.problems
+            .push(problem.help("leave label.weight away; label.class_weight gives weights to classes"));
+    }
     if pipeline.split.by == label {
         let by_at = r
             .spans
