@@ -196,12 +196,26 @@ pub struct LogisticSettings {
     pub standardization: bool,
     /// Default `auto`: binomial for two classes, else multinomial.
     pub family: Family,
+    /// Default `auto`.
+    pub solver: Solver,
     /// Corrections kept by L-BFGS or OWL-QN. Default 10, as in Spark ML.
     pub history: u32,
     /// By class: the class with the largest probability over threshold is predicted (Spark's `thresholds`).
     /// Default: the most likely class is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<BTreeMap<String, f64>>,
+}
+
+/// How the objective is minimised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Solver {
+    /// `adagrad` for very many rows, else `lbfgs`: see [`crate::train::TrainingSize::solver`].
+    Auto,
+    /// Full gradients: each iteration is a scan, and the minimum is met as closely as `tol` says.
+    Lbfgs,
+    /// Mini-batches: each iteration is an epoch, and the training stops early by the validation split.
+    Adagrad,
 }
 
 /// The likelihood.

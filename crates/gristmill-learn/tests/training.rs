@@ -16,7 +16,7 @@ use gristmill_learn::Error;
 use gristmill_learn::evaluate::{ScorePass, Thresholds};
 use gristmill_learn::model::Coefficients;
 use gristmill_learn::pass::{Grain, Pass};
-use gristmill_learn::settings::{Family, LogisticSettings, Metric, SearchSettings};
+use gristmill_learn::settings::{Family, LogisticSettings, Metric, SearchSettings, Solver};
 use gristmill_learn::train::{F64_ELEMENTS, Next, Trained, TrainingSize, logistic_search};
 use serde::Deserialize;
 
@@ -105,6 +105,7 @@ fn settings(reg_param: f64) -> LogisticSettings {
         fit_intercept: true,
         standardization: true,
         family: Family::Auto,
+        solver: Solver::Lbfgs,
         history: 10,
         thresholds: None,
     }

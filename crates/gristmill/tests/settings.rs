@@ -10,7 +10,8 @@ use gristmill::settings::{ENCODERS, PipelineFile, TABLES};
 use gristmill_data::settings::Consistency;
 use gristmill_learn::settings::{
     Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric,
-    NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, SplitSettings, Unseen,
+    NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, Solver, SplitSettings,
+    Unseen,
 };
 
 const SECRET: &str = "hunter2-from-the-environment";
@@ -476,6 +477,7 @@ fn the_minimal_file_has_the_documented_defaults() {
         fit_intercept: true,
         standardization: true,
         family: Family::Auto,
+        solver: Solver::Auto,
         history: 10,
         thresholds: None,
     };

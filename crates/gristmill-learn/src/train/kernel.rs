@@ -76,6 +76,12 @@ impl<F: Real> Block<F> {
         self.rows.extend(range.filter(|r| keep(*r)).map(|r| r as u32));
     }
 
+    /// Chooses these rows, in this order.
+    pub(crate) fn choose(&mut self, rows: &[u32]) {
+        self.rows.clear();
+        self.rows.extend_from_slice(rows);
+    }
+
     /// The chosen rows.
     pub(crate) fn selected(&self) -> &[u32] {
         &self.rows

@@ -284,6 +284,7 @@ mod tests {
                 fit_intercept: true,
                 standardization,
                 family: Family::Multinomial,
+                solver: crate::settings::Solver::Lbfgs,
                 history: 3,
                 thresholds: None,
             };

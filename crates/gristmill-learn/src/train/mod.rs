@@ -1,6 +1,9 @@
 //! Training: trainers that ask for scans, the optimiser, the kernels.
 
+pub(crate) mod adagrad;
 pub(crate) mod convergence;
+pub(crate) mod epoch;
+pub(crate) mod epochs;
 pub(crate) mod gather;
 pub(crate) mod gram;
 pub(crate) mod kernel;
@@ -20,8 +23,9 @@ pub(crate) mod simd;
 pub(crate) mod summary;
 pub mod trainer;
 pub(crate) mod vector;
+pub(crate) mod window;
 
 pub(crate) use rows::WEIGHT;
 
-pub use search::{F64_ELEMENTS, SearchPoint, TrainingSize, logistic_search};
+pub use search::{F64_ELEMENTS, MANY_MARGINS, SearchPoint, TrainingSize, logistic_search};
 pub use trainer::{Next, Status, Trained, Trainer};

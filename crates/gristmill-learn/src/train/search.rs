@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 use rayon::prelude::*;
 
 use super::convergence::Stop;
+use super::epochs::{self, EpochSearch};
 use super::gather::GatherPass;
 use super::kernel::Shape;
 use super::lifted::Lifted;
@@ -26,11 +27,14 @@ use super::trainer::{Next, Status, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::evaluate::Thresholds;
 use crate::model::{LogisticModel, Weights};
-use crate::settings::{Family, LogisticSettings, Metric, SearchSettings};
+use crate::settings::{Family, LogisticSettings, Metric, SearchSettings, Solver};
 
 /// Models of at most this many coefficients are trained in double precision, larger ones in single. A rule of size
 /// and not of memory, so that the same pipeline gives the same model under any budget.
 pub const F64_ELEMENTS: usize = 1 << 18;
+
+/// From so many margins a scan on, `solver = "auto"` is AdaGrad.
+pub const MANY_MARGINS: u64 = 1 << 30;
 
 /// One point of the grid.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -78,9 +82,33 @@ impl TrainingSize {
         }
     }
 
+    /// The solver that `auto` stands for with so many rows, and why; any other as it is.
+    ///
+    /// A rule of data and settings alone: from 2^30 margins a scan on (rows times classes; 1 for the binomial family),
+    /// which take some ten seconds on two cores, AdaGrad has a good model before L-BFGS has taken its first steps.
+    pub fn solver(self, settings: &LogisticSettings, rows: u64) -> (Solver, Option<String>) {
+        let sets = self.shape(settings.family).sets as u64;
+        if settings.solver != Solver::Auto {
+            return (settings.solver, None);
+        }
+        let margins = rows.saturating_mul(sets);
+        let l1 = settings.elastic_net_param.iter().any(|share| *share > 0.0);
+        if margins < MANY_MARGINS || l1 {
+            return (Solver::Lbfgs, None);
+        }
+        let why = format!(
+            "solver = \"adagrad\": {rows} rows times {sets} sets of coefficients are {margins} margins a scan, \
+             and from {MANY_MARGINS} on mini-batches are faster"
+        );
+        (Solver::Adagrad, Some(why))
+    }
+
     /// Bytes that the fit of one model takes at most.
     pub fn bytes_per_model(self, settings: &LogisticSettings) -> u64 {
         let shape = self.shape(settings.family);
+        if settings.solver == Solver::Adagrad {
+            return epochs::bytes_per_model(shape);
+        }
         if shape.len() <= F64_ELEMENTS {
             Fit::<f64>::bytes(shape, settings)
         } else {
@@ -124,6 +152,11 @@ pub fn logistic_search(
         });
     }
     let shape = size.shape(settings.family);
+    if settings.solver == Solver::Adagrad {
+        let points = grid(settings);
+        let search = EpochSearch::new(settings, search, size, shape, points, thresholds, available);
+        return Ok(Box::new(search));
+    }
     Ok(if shape.len() <= F64_ELEMENTS {
         Box::new(LogisticSearch::<f64>::new(
             settings,
@@ -145,6 +178,25 @@ pub fn logistic_search(
             Weights::F32,
         ))
     })
+}
+
+/// Every combination of the axes.
+fn grid(settings: &LogisticSettings) -> Vec<SearchPoint> {
+    let mut points = Vec::new();
+    for reg_param in &settings.reg_param {
+        for elastic_net_param in &settings.elastic_net_param {
+            for max_iter in &settings.max_iter {
+                points.push(SearchPoint {
+                    reg_param: *reg_param,
+                    elastic_net_param: *elastic_net_param,
+                    max_iter: *max_iter,
+                    score: None,
+                    scores: Vec::new(),
+                });
+            }
+        }
+    }
+    points
 }
 
 struct LogisticSearch<F> {
@@ -193,20 +245,7 @@ impl<F: Real> LogisticSearch<F> {
         memory: u64,
         wrap: fn(Arc<Vec<F>>) -> Weights,
     ) -> Self {
-        let mut points = Vec::new();
-        for reg_param in &settings.reg_param {
-            for elastic_net_param in &settings.elastic_net_param {
-                for max_iter in &settings.max_iter {
-                    points.push(SearchPoint {
-                        reg_param: *reg_param,
-                        elastic_net_param: *elastic_net_param,
-                        max_iter: *max_iter,
-                        score: None,
-                        scores: Vec::new(),
-                    });
-                }
-            }
-        }
+        let points = grid(settings);
         let folds = if points.len() > 1 {
             search.folds.max(2) as usize
         } else {
@@ -452,7 +491,7 @@ impl<F: Real> LogisticSearch<F> {
 }
 
 /// Refuses rows that weigh nothing.
-fn weighty(subset: Subset) -> Result<Arc<Subset>> {
+pub(super) fn weighty(subset: Subset) -> Result<Arc<Subset>> {
     if subset.weight > 0.0 {
         return Ok(Arc::new(subset));
     }

@@ -4,6 +4,7 @@ use std::fs::File;
 
 use gristmill_data::table::TableVersion;
 use gristmill_learn::evaluate::Thresholds;
+use gristmill_learn::settings::LogisticSettings;
 use gristmill_learn::train::{Next, Status, Trained, TrainingSize, logistic_search};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -55,9 +56,17 @@ pub(crate) fn run(
     observe: &dyn Observe,
 ) -> Result<(Trained, f64)> {
     let teller = Teller::start(observe, "train", "scans", None);
+    let (solver, why) = size.solver(&pipeline.model, features.rows);
+    if let Some(why) = why {
+        observe.event(Event::Detail(format!("train: {why}")));
+    }
+    let model = LogisticSettings {
+        solver,
+        ..pipeline.model.clone()
+    };
     let budget = pipeline.run.memory;
     let used = rss();
-    let one_model = size.bytes_per_model(&pipeline.model) + size.summary_bytes(pipeline.search.folds);
+    let one_model = size.bytes_per_model(&model) + size.summary_bytes(pipeline.search.folds);
     let needed = used + MARGIN + one_model;
     if needed > budget {
         return Err(Error::Memory { budget, needed });
@@ -69,7 +78,7 @@ pub(crate) fn run(
             "train: the features do not fit in memory and are streamed".to_owned(),
         ));
     }
-    let mut trainer = logistic_search(&pipeline.model, &pipeline.search, size, thresholds, plan.models)?;
+    let mut trainer = logistic_search(&model, &pipeline.search, size, thresholds, plan.models)?;
     let mut answer = None;
     let trained = loop {
         match engine.install(|| trainer.next(answer.take()))? {

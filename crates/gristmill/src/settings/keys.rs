@@ -22,6 +22,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
             "fit_intercept",
             "standardization",
             "family",
+            "solver",
             "history",
             "thresholds",
         ],

@@ -8,7 +8,8 @@ use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source::default_query;
 use gristmill_learn::settings::{
     Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric,
-    NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, SplitSettings, Unseen,
+    NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, Solver, SplitSettings,
+    Unseen,
 };
 use gristmill_run::settings::{Pipeline, RunSettings};
 use toml::de::{DeTable, DeValue};
@@ -315,6 +316,16 @@ fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LogisticSettings {
                 r.choice(name, v, &words)
             })
             .unwrap_or(Family::Auto),
+        solver: r
+            .get(&s, "solver", |r, name, v| {
+                let words = [
+                    ("auto", Solver::Auto),
+                    ("lbfgs", Solver::Lbfgs),
+                    ("adagrad", Solver::Adagrad),
+                ];
+                r.choice(name, v, &words)
+            })
+            .unwrap_or(Solver::Auto),
         history: r
             .get(&s, "history", |r, name, v| r.integer(name, v, 1..=100))
             .unwrap_or(10) as u32,

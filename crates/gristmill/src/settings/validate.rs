@@ -2,7 +2,7 @@
 
 use std::mem::discriminant;
 
-use gristmill_learn::settings::FeatureSettings;
+use gristmill_learn::settings::{FeatureSettings, Solver};
 use gristmill_run::settings::Pipeline;
 
 use super::reader::Reader;
@@ -12,6 +12,21 @@ pub(super) fn contradictions(r: &mut Reader<'_>, pipeline: &Pipeline) {
     shares(r, pipeline);
     label_elsewhere(r, pipeline);
     features_twice(r, pipeline);
+    solver_without_l1(r, pipeline);
+}
+
+fn solver_without_l1(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    let model = &pipeline.model;
+    if model.solver == Solver::Adagrad && model.elastic_net_param.iter().any(|share| *share > 0.0) {
+        let problem = r
+            .at(
+                r.spans.get("model.solver").cloned(),
+                "`model.solver` = \"adagrad\" knows no L1 penalty",
+            )
+            .related(r.spans.get("model.elastic_net_param").cloned(), "an L1 share");
+        r.problems
+            .push(problem.help("leave model.elastic_net_param away, or set solver = \"lbfgs\""));
+    }
 }
 
 fn shares(r: &mut Reader<'_>, pipeline: &Pipeline) {

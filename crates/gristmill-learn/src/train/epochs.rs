@@ -1,0 +1,426 @@
+//! Training by epochs: AdaGrad with early stopping, over the same grid and folds as L-BFGS.
+//!
+//! `max_iter` counts epochs. The steps do not depend on how many are allowed, so fewer epochs are a point on the path here
+//! too. After each epoch the validation rows are scored, in the scan of the next; the training stops when their log
+//! loss no longer falls, at the model before. Without validation rows the loss of the training rows decides.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::adagrad::{Problem, State};
+use super::epoch::{EpochJob, EpochPass, On, ScoreJob, Trained as EpochEnd, answers};
+use super::kernel::Shape;
+use super::search::{SearchPoint, TrainingSize, weighty};
+use super::summary::{Summary, SummaryPass};
+use super::trainer::{Next, Status, Trained, Trainer};
+use crate::error::{Error, Result};
+use crate::evaluate::Thresholds;
+use crate::evaluate::confusion::Confusion;
+use crate::model::{LogisticModel, Weights};
+use crate::settings::{LogisticSettings, Metric, SearchSettings};
+
+/// Bytes of training rows that wait to be learnt from, for each set of rows: rows of some 40 entries.
+const WINDOW_BYTES: u64 = 32 << 20;
+
+/// Bytes that the training of one model takes at most.
+pub(crate) fn bytes_per_model(shape: Shape) -> u64 {
+    // Where it starts from in a scan, the best so far, and what the scan makes.
+    let held = 2 * State::bytes(shape) + EpochPass::bytes_per_epoch(shape);
+    held as u64 + WINDOW_BYTES
+}
+
+pub(crate) struct EpochSearch {
+    settings: LogisticSettings,
+    metric: Metric,
+    shape: Shape,
+    thresholds: Thresholds,
+    summary_pass: SummaryPass,
+    /// What is trained on with each fold held out, then with none. Of several penalties, the first.
+    problems: Vec<Arc<Problem>>,
+    class_rows: Vec<u64>,
+    together: usize,
+    points: Vec<SearchPoint>,
+    /// Models of the search that have not started, last first: the penalty and the fold.
+    waiting: Vec<(f64, usize)>,
+    running: Vec<Running>,
+    phase: Phase,
+    asked: Vec<(usize, Question)>,
+    scans: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Summary,
+    Search,
+    Refit { best: usize },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Epoch,
+    Validation,
+    Fold,
+}
+
+/// A model under way.
+struct Running {
+    problem: Arc<Problem>,
+    held_out: Option<usize>,
+    max_iter: u32,
+    tol: f64,
+    state: Arc<State>,
+    /// Mean loss of the rows of the last epoch, each before it was learnt from, and the penalty.
+    objective: f64,
+    /// The state of the lowest loss so far, and that loss.
+    best: Option<(Arc<State>, f64)>,
+    stop: Option<Stop>,
+    /// Points of the grid that are reached and not scored yet, and those further along the path.
+    due: Vec<usize>,
+    ahead: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Converged,
+    MaxIterations,
+}
+
+impl Running {
+    fn start(
+        problem: Arc<Problem>,
+        held_out: Option<usize>,
+        max_iter: u32,
+        tol: f64,
+        ahead: Vec<usize>,
+    ) -> Self {
+        Self {
+            state: Arc::new(State::start(&problem, None)),
+            problem,
+            held_out,
+            max_iter,
+            tol,
+            objective: f64::INFINITY,
+            best: None,
+            stop: None,
+            due: Vec::new(),
+            ahead,
+        }
+    }
+
+    /// Takes in an epoch and what the rows of validation said of the state before it.
+    fn advance(&mut self, end: EpochEnd, validation: Option<f64>, points: &[SearchPoint]) -> Result<()> {
+        let before = std::mem::replace(&mut self.state, Arc::new(end.state));
+        let loss = end.loss / end.rows.max(1) as f64;
+        if !loss.is_finite() {
+            return Err(Error::Diverged {
+                model: "logistic_regression".to_owned(),
+                value: loss,
+                iteration: self.state.epochs,
+            });
+        }
+        self.objective = loss + self.problem.penalty(&self.state.weights);
+        // The loss of an epoch is that of its states on the way, and above that of its end.
+        let seen = match validation {
+            _ if before.epochs == 0 => None,
+            Some(loss) => Some((before, loss)),
+            None => Some((Arc::clone(&self.state), self.objective)),
+        };
+        if let Some((state, loss)) = seen {
+            let improved = match &self.best {
+                Some((_, best)) => loss < best - self.tol * best.abs(),
+                None => true,
+            };
+            if improved {
+                self.best = Some((state, loss));
+            } else {
+                self.stop = Some(Stop::Converged);
+                if let Some((best, _)) = self.best.take() {
+                    self.state = best;
+                }
+            }
+        }
+        if self.stop.is_none() && self.state.epochs >= self.max_iter {
+            self.stop = Some(Stop::MaxIterations);
+            self.best = None;
+        }
+        let (epochs, stopped) = (self.state.epochs, self.stop.is_some());
+        let (due, ahead) = self
+            .ahead
+            .iter()
+            .partition(|p| points[**p].max_iter <= epochs || stopped);
+        self.due.extend::<Vec<usize>>(due);
+        self.ahead = ahead;
+        Ok(())
+    }
+}
+
+impl EpochSearch {
+    /// `memory` bounds how many models advance together, in bytes; it changes nothing but the number of scans.
+    pub(crate) fn new(
+        settings: &LogisticSettings,
+        search: &SearchSettings,
+        size: TrainingSize,
+        shape: Shape,
+        points: Vec<SearchPoint>,
+        thresholds: Thresholds,
+        memory: u64,
+    ) -> Self {
+        let folds = if points.len() > 1 {
+            search.folds.max(2) as usize
+        } else {
+            1
+        };
+        Self {
+            settings: settings.clone(),
+            metric: search.metric,
+            shape,
+            thresholds,
+            summary_pass: SummaryPass {
+                folds,
+                classes: size.classes,
+                features: size.features,
+            },
+            problems: Vec::new(),
+            class_rows: Vec::new(),
+            together: (memory / bytes_per_model(shape)).max(1) as usize,
+            points,
+            waiting: Vec::new(),
+            running: Vec::new(),
+            phase: Phase::Summary,
+            asked: Vec::new(),
+            scans: 0,
+        }
+    }
+
+    fn take_summary(&mut self, state: &RecordBatch) -> Result<()> {
+        let summary = Summary::of(self.summary_pass, state)?;
+        let folds = self.summary_pass.folds;
+        let held_out = (0..folds).filter(|_| folds > 1).map(Some).chain([None]);
+        for fold in held_out {
+            if fold.is_some_and(|fold| summary.fold_rows(fold) == 0) {
+                return Err(Error::EmptySplit {
+                    what: format!("fold {} of {folds}", fold.unwrap_or(0)),
+                    why:
+                        "no entity of the training split falls into it; lower search.folds or read more rows"
+                            .to_owned(),
+                });
+            }
+            let subset = summary.subset(fold);
+            if subset.rows == 0 {
+                return Err(Error::EmptySplit {
+                    what: "the training split".to_owned(),
+                    why: "no entity falls into it; raise split.train or read more rows".to_owned(),
+                });
+            }
+            self.class_rows = subset.counts.clone();
+            self.problems.push(Arc::new(Problem {
+                shape: self.shape,
+                subset: weighty(subset)?,
+                reg_param: 0.0,
+                standardization: self.settings.standardization,
+                fit_intercept: self.settings.fit_intercept,
+            }));
+        }
+        if folds == 1 {
+            self.start_refit(0);
+            return Ok(());
+        }
+        for reg_param in self.settings.reg_param.iter().rev() {
+            for fold in (0..folds).rev() {
+                self.waiting.push((*reg_param, fold));
+            }
+        }
+        self.points.iter_mut().for_each(|p| p.scores = vec![0.0; folds]);
+        self.phase = Phase::Search;
+        Ok(())
+    }
+
+    fn problem(&self, place: usize, reg_param: f64) -> Arc<Problem> {
+        Arc::new(Problem {
+            reg_param,
+            ..Problem::clone(&self.problems[place])
+        })
+    }
+
+    fn start_refit(&mut self, best: usize) {
+        let point = &self.points[best];
+        let problem = self.problem(self.problems.len() - 1, point.reg_param);
+        self.running = vec![Running::start(
+            problem,
+            None,
+            point.max_iter,
+            self.settings.tol,
+            Vec::new(),
+        )];
+        self.phase = Phase::Refit { best };
+    }
+
+    fn start_waiting(&mut self) {
+        let longest = self.settings.max_iter.iter().copied().max().unwrap_or(0);
+        while self.running.len() < self.together {
+            let Some((reg_param, fold)) = self.waiting.pop() else {
+                break;
+            };
+            let ahead = (0..self.points.len()).filter(|p| self.points[*p].reg_param == reg_param);
+            let (problem, ahead) = (self.problem(fold, reg_param), ahead.collect());
+            self.running.push(Running::start(
+                problem,
+                Some(fold),
+                longest,
+                self.settings.tol,
+                ahead,
+            ));
+        }
+    }
+
+    /// The next scan over every model that wants one; `None` when all have stopped and are scored.
+    fn ask(&mut self) -> Option<EpochPass> {
+        self.start_waiting();
+        self.asked.clear();
+        let (mut epochs, mut scores) = (Vec::new(), Vec::new());
+        // In the order of the answers: epochs, then scores.
+        for (i, running) in self.running.iter().enumerate().filter(|(_, r)| r.stop.is_none()) {
+            epochs.push(EpochJob {
+                problem: Arc::clone(&running.problem),
+                state: Arc::clone(&running.state),
+                held_out: running.held_out,
+            });
+            self.asked.push((i, Question::Epoch));
+        }
+        for (i, running) in self.running.iter().enumerate() {
+            let mut score = |on, question| {
+                let state = Arc::clone(&running.state);
+                scores.push(ScoreJob { state, on });
+                self.asked.push((i, question));
+            };
+            if running.stop.is_none() && running.state.epochs > 0 {
+                score(On::Validation, Question::Validation);
+            }
+            if let (false, Some(fold)) = (running.due.is_empty(), running.held_out) {
+                score(On::Fold(fold), Question::Fold);
+            }
+        }
+        (!self.asked.is_empty()).then_some(EpochPass {
+            shape: self.shape,
+            classes: self.summary_pass.classes,
+            folds: self.summary_pass.folds,
+            epochs,
+            scores,
+            thresholds: self.thresholds.clone(),
+        })
+    }
+
+    fn take(&mut self, (ends, confusions): (Vec<EpochEnd>, Vec<Confusion>)) -> Result<()> {
+        if ends.len() + confusions.len() != self.asked.len() {
+            return Err(Error::State {
+                pass: "adagrad epoch",
+                why: format!(
+                    "{} answers to {} questions",
+                    ends.len() + confusions.len(),
+                    self.asked.len()
+                ),
+            });
+        }
+        let (epochs, scores) = self.asked.split_at(ends.len());
+        let mut validation = vec![None; self.running.len()];
+        for ((i, question), confusion) in scores.iter().zip(&confusions) {
+            let scores = confusion.scores();
+            if *question == Question::Validation {
+                validation[*i] = (scores.rows > 0).then_some(scores.log_loss);
+                continue;
+            }
+            let running = &mut self.running[*i];
+            for point in running.due.drain(..) {
+                self.points[point].scores[running.held_out.unwrap_or(0)] = scores.get(self.metric);
+            }
+        }
+        for ((i, _), end) in epochs.iter().zip(ends) {
+            self.running[*i].advance(end, validation[*i], &self.points)?;
+        }
+        if self.phase == Phase::Search {
+            self.running.retain(|r| r.stop.is_none() || !r.due.is_empty());
+        }
+        Ok(())
+    }
+
+    fn choose(&mut self) -> usize {
+        let mut best = 0;
+        for i in 0..self.points.len() {
+            let point = &mut self.points[i];
+            let score = point.scores.iter().sum::<f64>() / point.scores.len() as f64;
+            point.score = Some(score);
+            if self
+                .metric
+                .better(score, self.points[best].score.unwrap_or(score))
+            {
+                best = i;
+            }
+        }
+        best
+    }
+
+    fn done(&mut self, best: usize) -> Result<Next> {
+        let Some(last) = self.running.pop() else {
+            return Err(Error::State {
+                pass: "adagrad epoch",
+                why: "no model".to_owned(),
+            });
+        };
+        let state = Arc::unwrap_or_clone(last.state);
+        let weights = Weights::F32(Arc::new(state.weights));
+        let model = LogisticModel::new(self.shape, self.summary_pass.classes, weights)
+            .with_thresholds(self.thresholds.clone());
+        Ok(Next::Done(Box::new(Trained {
+            model: Arc::new(model),
+            search: self.points.clone(),
+            best,
+            iterations: state.epochs,
+            converged: last.stop == Some(Stop::Converged),
+            objective: last.objective,
+            class_rows: self.class_rows.clone(),
+        })))
+    }
+}
+
+impl Trainer for EpochSearch {
+    fn next(&mut self, answer: Option<RecordBatch>) -> Result<Next> {
+        self.scans += 1;
+        match (self.phase, answer) {
+            (Phase::Summary, None) => return Ok(Next::Scan(Box::new(self.summary_pass))),
+            (Phase::Summary, Some(state)) => self.take_summary(&state)?,
+            (Phase::Search | Phase::Refit { .. }, Some(state)) => self.take(answers(state)?)?,
+            (Phase::Search | Phase::Refit { .. }, None) => {}
+        }
+        if let Some(pass) = self.ask() {
+            return Ok(Next::Scan(Box::new(pass)));
+        }
+        if let Phase::Refit { best } = self.phase {
+            return self.done(best);
+        }
+        let best = self.choose();
+        self.start_refit(best);
+        match self.ask() {
+            Some(pass) => Ok(Next::Scan(Box::new(pass))),
+            None => self.done(best),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let active = || self.running.iter().filter(|r| r.stop.is_none());
+        Status {
+            scans: self.scans,
+            phase: match self.phase {
+                Phase::Summary => "summary",
+                Phase::Search => "search",
+                Phase::Refit { .. } => "refit",
+            },
+            running: active().count() + self.waiting.len(),
+            objective: active()
+                .map(|r| r.objective)
+                .filter(|o| o.is_finite())
+                .reduce(f64::min),
+            iteration: self.running.iter().map(|r| r.state.epochs).max().unwrap_or(0),
+        }
+    }
+}
