@@ -23,7 +23,9 @@ fn main() -> ExitCode {
         _ => {
             eprintln!("usage: cargo xtask tidy    check the rules of STYLE.md that a machine can check");
             eprintln!("       {}", interop::USAGE);
-            eprintln!("       {}", bench::USAGE);
+            for usage in bench::USAGES {
+                eprintln!("       {usage}");
+            }
             return ExitCode::from(2);
         }
     };
