@@ -13,8 +13,66 @@ pub struct SourceSettings {
     pub url: String,
     /// Any single SELECT of the database's dialect.
     pub query: Filled,
-    /// The column of the query whose ranges are the batches.
-    pub key: String,
+    /// The columns of the query whose ranges are the batches.
+    pub key: KeyColumns,
+}
+
+/// `source.key`: columns of the query by whose values, the first before the second, its rows are ordered. Never empty, and
+/// none twice. Written and stored as one name, or as a list where there are several.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "WrittenKey", into = "WrittenKey")]
+pub struct KeyColumns(Vec<String>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum WrittenKey {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl KeyColumns {
+    /// These columns, in this order.
+    pub fn new(columns: Vec<String>) -> Self {
+        Self(columns)
+    }
+}
+
+impl std::ops::Deref for KeyColumns {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl From<&str> for KeyColumns {
+    fn from(column: &str) -> Self {
+        Self(vec![column.to_owned()])
+    }
+}
+
+impl From<WrittenKey> for KeyColumns {
+    fn from(written: WrittenKey) -> Self {
+        match written {
+            WrittenKey::One(column) => Self(vec![column]),
+            WrittenKey::Several(columns) => Self(columns),
+        }
+    }
+}
+
+impl From<KeyColumns> for WrittenKey {
+    fn from(mut key: KeyColumns) -> Self {
+        match key.0.as_mut_slice() {
+            [column] => Self::One(std::mem::take(column)),
+            _ => Self::Several(key.0),
+        }
+    }
+}
+
+impl fmt::Display for KeyColumns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
 }
 
 impl fmt::Debug for SourceSettings {

@@ -64,7 +64,7 @@ fn nothing() -> CleanSettings {
 }
 
 fn clean(settings: &CleanSettings, batches: &[RecordBatch]) -> (RecordBatch, Dropped) {
-    let cleaner = Cleaner::new(settings, schema(), "id").unwrap();
+    let cleaner = Cleaner::new(settings, schema(), &"id".into()).unwrap();
     let mut dropped = Dropped::default();
     let parts: Vec<_> = batches
         .iter()
@@ -89,7 +89,7 @@ fn ordered(cleaner: &Cleaner, pieces: &[RecordBatch], dropped: &mut Dropped) -> 
 }
 
 fn refusal(settings: &CleanSettings) -> String {
-    Cleaner::new(settings, schema(), "id")
+    Cleaner::new(settings, schema(), &"id".into())
         .err()
         .expect("the settings are wrong")
         .to_string()
@@ -247,7 +247,7 @@ fn the_key_is_never_altered() {
         distinct: true,
         ..nothing()
     };
-    let cleaner = Cleaner::new(&settings, schema, "key").unwrap();
+    let cleaner = Cleaner::new(&settings, schema, &"key".into()).unwrap();
     let mut dropped = Dropped::default();
     let rows = cleaner.rows(&batch, &mut dropped).unwrap();
     assert_eq!(ordered(&cleaner, &[rows], &mut dropped), batch);
@@ -307,7 +307,7 @@ fn a_filter_that_fails_on_a_row_is_reported() {
         filter: Some("CAST(name AS bigint) > 0".into()),
         ..nothing()
     };
-    let cleaner = Cleaner::new(&settings, schema(), "id").unwrap();
+    let cleaner = Cleaner::new(&settings, schema(), &"id".into()).unwrap();
     let error = cleaner
         .rows(&batch(&[(Some(1), Some("x"), None)]), &mut Dropped::default())
         .unwrap_err();

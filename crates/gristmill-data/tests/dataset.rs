@@ -57,7 +57,7 @@ impl Case {
         let source = SourceSettings {
             url: format!("sqlite:{}", dir.path().join("source.db").display()),
             query: query.into(),
-            key: key.to_owned(),
+            key: key.into(),
         };
         let clean = CleanSettings {
             trim: true,
@@ -370,7 +370,7 @@ fn the_difference_of_long_queries_is_shown_where_it_is() {
         DatasetIdentity::new(
             "sqlite:a.db",
             &query.into(),
-            "id",
+            &"id".into(),
             &Case::with("", "").clean,
             &schema,
         )
@@ -474,7 +474,7 @@ async fn commits_of_other_tools_are_stepped_over() {
 async fn a_dataset_has_one_writer() {
     let case = Case::artists();
     let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)]));
-    let identity = DatasetIdentity::new("", &"".into(), "id", &case.clean, &schema).unwrap();
+    let identity = DatasetIdentity::new("", &"".into(), &"id".into(), &case.clean, &schema).unwrap();
     let (first, _) = Appender::open(&case.dataset("dataset"), identity, schema)
         .await
         .unwrap();
@@ -591,8 +591,14 @@ async fn every_type_survives_the_table() {
     for kind in kinds {
         let dir = tempfile::tempdir().unwrap();
         let schema = Arc::new(Schema::new(vec![Field::new("column", kind.clone(), true)]));
-        let identity =
-            DatasetIdentity::new("", &"".into(), "column", &Case::with("", "").clean, &schema).unwrap();
+        let identity = DatasetIdentity::new(
+            "",
+            &"".into(),
+            &"column".into(),
+            &Case::with("", "").clean,
+            &schema,
+        )
+        .unwrap();
         let (mut appender, _) = Appender::open(dir.path(), identity, schema.clone())
             .await
             .unwrap();

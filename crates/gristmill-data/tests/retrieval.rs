@@ -53,7 +53,7 @@ impl Case {
         SourceSettings {
             url: self.url.clone(),
             query: "SELECT id, name, size FROM item".into(),
-            key: "id".to_owned(),
+            key: "id".into(),
         }
     }
 
@@ -364,7 +364,7 @@ async fn what_no_retry_helps_fails_at_once() {
         filter: None,
         distinct: false,
     };
-    let identity = DatasetIdentity::new("", &settings.query, "id", &clean, &source.schema()).unwrap();
+    let identity = DatasetIdentity::new("", &settings.query, &"id".into(), &clean, &source.schema()).unwrap();
     let started = std::time::Instant::now();
     let failed = pull(
         source,

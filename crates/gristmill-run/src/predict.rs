@@ -223,7 +223,7 @@ impl Transformer for Predictor {
     }
 
     fn transform(&self, batch: &RecordBatch) -> gristmill_learn::Result<Transformed> {
-        let tidy = self.text.tidy(batch, None).map_err(|e| match e {
+        let tidy = self.text.tidy(batch, &[]).map_err(|e| match e {
             gristmill_data::Error::Arrow(e) => gristmill_learn::Error::Arrow(e),
             other => gristmill_learn::Error::State {
                 pass: "prediction",

@@ -180,6 +180,18 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
             edited("[label]\ncolumn = \"country\"", ""),
         ),
         (
+            "a key that is no column",
+            edited("key = \"id\"", "key = [\"id\", 3, \"id\"]"),
+        ),
+        (
+            "a column twice in the key, and no entity",
+            edited("key = \"id\"", "key = [\"id\", \"name\", \"id\"]"),
+        ),
+        (
+            "a key of several columns and no entity",
+            edited("key = \"id\"", "key = [\"country\", \"id\"]"),
+        ),
+        (
             "empty texts",
             edited("key = \"id\"", "key = \" \"").replace("country\"\n\n[model]", "\"\n\n[model]"),
         ),
@@ -559,6 +571,26 @@ fn values_have_more_than_one_form() {
         panic!()
     };
     assert_eq!(numeric.impute, Impute::Constant(-1.0));
+}
+
+#[test]
+fn a_key_may_have_several_columns() {
+    let text = edited("key = \"id\"", "key = [\"country\", \"id\"]") + "[split]\nby = \"id\"\n";
+    let file = parse(&text).unwrap();
+    assert_eq!(file.pipeline.source.key.to_string(), "country, id");
+    assert_eq!(&text[file.locate("source.key[1]").unwrap()], "\"id\"");
+    let fields =
+        ["country", "name", "begin_year", "language"].map(|name| Field::new(name, DataType::Utf8, true));
+    let rendered = render(&file.check_columns(&Schema::new(fields.to_vec())));
+    assert!(
+        rendered.contains("\n4 | key = [\"country\", \"id\"]\n  |                   ^^^^"),
+        "{rendered}"
+    );
+    // In a list alone, a column is the same key as by itself.
+    let listed = parse(&edited("key = \"id\"", "key = [\"id\"]")).unwrap().pipeline;
+    let plain = parse(MINIMAL).unwrap().pipeline;
+    assert_eq!(listed.shaping_hash(), plain.shaping_hash());
+    assert_eq!(listed.split.by, "id");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! In this order: white space (Unicode) is trimmed from both ends of text, empty text becomes null, rows with a null in a
 //! required column are dropped, rows for which the filter is not true are dropped, and of equal rows one is kept. A row that
-//! could be dropped for two reasons counts for the first. The key column is never altered, for the database ordered and
+//! could be dropped for two reasons counts for the first. The key is never altered, for the database ordered and
 //! compared it as it is; text inside lists and structs is not altered either.
 
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::order::CanonicalOrder;
 use crate::error::{Error, Result};
-use crate::settings::CleanSettings;
+use crate::settings::{CleanSettings, KeyColumns};
 
 /// `[clean]`, checked against the columns of the dataset.
 pub struct Cleaner {
     schema: SchemaRef,
-    key: usize,
+    key: Vec<usize>,
     text: TextRules,
     distinct: bool,
     required: Vec<usize>,
@@ -68,7 +68,7 @@ impl std::ops::AddAssign for Dropped {
 impl Cleaner {
     /// Checks the settings against the columns. In the filter, columns are written as they are named, upper and lower case
     /// being different, with or without double quotes; a function whose answer changes from run to run is refused.
-    pub fn new(settings: &CleanSettings, schema: SchemaRef, key: &str) -> Result<Self> {
+    pub fn new(settings: &CleanSettings, schema: SchemaRef, key: &KeyColumns) -> Result<Self> {
         let required = settings
             .require
             .iter()
@@ -80,7 +80,10 @@ impl Cleaner {
             .map(|sql| predicate(sql, &schema))
             .transpose()?;
         Ok(Self {
-            key: position(&schema, key, "key")?,
+            key: key
+                .iter()
+                .map(|name| position(&schema, name, "key"))
+                .collect::<Result<_>>()?,
             text: TextRules::of(settings),
             distinct: settings.distinct,
             required,
@@ -91,7 +94,7 @@ impl Cleaner {
 
     /// Cleans some rows of a batch, up to dropping duplicates. What it drops is added to `dropped`.
     pub fn rows(&self, rows: &RecordBatch, dropped: &mut Dropped) -> Result<RecordBatch> {
-        let mut rows = self.text.tidy(rows, Some(self.key))?;
+        let mut rows = self.text.tidy(rows, &self.key)?;
         let mut complete: Option<BooleanArray> = None;
         for &column in self
             .required
@@ -118,7 +121,7 @@ impl Cleaner {
 
     /// What puts the cleaned rows of a batch into canonical order, of equal rows keeping one if so asked.
     pub fn order(&self) -> CanonicalOrder {
-        CanonicalOrder::new(self.key, self.distinct)
+        CanonicalOrder::new(self.key.clone(), self.distinct)
     }
 
     /// The columns of the dataset.
@@ -136,11 +139,11 @@ impl TextRules {
         }
     }
 
-    /// Tidies every text column but that at `except`.
-    pub fn tidy(self, rows: &RecordBatch, except: Option<usize>) -> Result<RecordBatch> {
+    /// Tidies every text column but those at `except`.
+    pub fn tidy(self, rows: &RecordBatch, except: &[usize]) -> Result<RecordBatch> {
         let columns = rows.columns().iter().enumerate();
         let columns = columns.map(|(index, column)| match column.data_type() {
-            DataType::Utf8 if Some(index) != except => self.column(column),
+            DataType::Utf8 if !except.contains(&index) => self.column(column),
             _ => column.clone(),
         });
         Ok(RecordBatch::try_new(rows.schema(), columns.collect())?)

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::batch::clean::Dropped;
 use crate::batch::hash::ContentHash;
 use crate::error::{Error, Result};
-use crate::settings::{CleanSettings, Filled};
+use crate::settings::{CleanSettings, Filled, KeyColumns};
 use crate::source::Bounds;
 use crate::table::{commit_path, delta_schema, io, log_path, table_url, to_kernel};
 
@@ -26,7 +26,7 @@ pub(crate) const RECORD: &str = "gristmill";
 pub struct DatasetIdentity {
     source: String,
     query: Filled,
-    key: String,
+    key: KeyColumns,
     clean: CleanSettings,
     columns: Vec<Column>,
 }
@@ -107,7 +107,7 @@ impl DatasetIdentity {
     pub fn new(
         source: &str,
         query: &Filled,
-        key: &str,
+        key: &KeyColumns,
         clean: &CleanSettings,
         schema: &Schema,
     ) -> Result<Self> {
@@ -116,7 +116,7 @@ impl DatasetIdentity {
         Ok(Self {
             source: source.to_owned(),
             query: query.clone(),
-            key: key.to_owned(),
+            key: key.clone(),
             clean: clean.clone(),
             columns: table
                 .fields()
@@ -148,7 +148,7 @@ impl DatasetIdentity {
         compare("source.url", self.source.clone(), now.source.clone());
         let (then_query, now_query) = written(Some(&self.query), Some(&now.query));
         compare("source.query", then_query, now_query);
-        compare("source.key", self.key.clone(), now.key.clone());
+        compare("source.key", self.key.to_string(), now.key.to_string());
         let (old, new) = (&self.clean, &now.clean);
         compare("clean.trim", old.trim.to_string(), new.trim.to_string());
         compare(
@@ -177,8 +177,8 @@ impl DatasetIdentity {
         &self.source
     }
 
-    /// The key column.
-    pub fn key(&self) -> &str {
+    /// The key columns.
+    pub fn key(&self) -> &KeyColumns {
         &self.key
     }
 

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use arrow::array::{RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{interleave_record_batch, partition, take_record_batch};
 use arrow::row::{RowConverter, Rows, SortField};
 
@@ -15,10 +15,10 @@ use crate::error::Result;
 /// At most so many rows with equal keys are put together at once.
 const ROWS_OUT: usize = 8_192;
 
-/// Puts the rows of a batch, which come piece by piece and sorted by column `key`, into canonical order. Only the rows
+/// Puts the rows of a batch, which come piece by piece and sorted by the columns `key`, into canonical order. Only the rows
 /// with the last key so far are held back, for more of them may come.
 pub struct CanonicalOrder {
-    key: usize,
+    key: Vec<usize>,
     distinct: bool,
     /// Rows with one and the same key.
     open: Vec<RecordBatch>,
@@ -27,7 +27,7 @@ pub struct CanonicalOrder {
 
 impl CanonicalOrder {
     /// Begins a batch. With `distinct`, of equal rows only one is kept: they have equal keys.
-    pub fn new(key: usize, distinct: bool) -> Self {
+    pub fn new(key: Vec<usize>, distinct: bool) -> Self {
         Self {
             key,
             distinct,
@@ -100,7 +100,8 @@ impl CanonicalOrder {
         if rows.num_rows() == 0 {
             return Ok(Vec::new());
         }
-        Ok(partition(&[rows.column(self.key).clone()])?.ranges())
+        let keys: Vec<ArrayRef> = self.key.iter().map(|&i| rows.column(i).clone()).collect();
+        Ok(partition(&keys)?.ranges())
     }
 
     /// Whether the first of these rows has the key of those held back.
@@ -108,10 +109,12 @@ impl CanonicalOrder {
         let Some(before) = self.open.last() else {
             return Ok(false);
         };
-        let last = before.column(self.key).slice(before.num_rows() - 1, 1);
-        let next = rows.column(self.key).slice(0, 1);
-        let both = arrow::compute::concat(&[&last, &next])?;
-        Ok(partition(&[both])?.len() == 1)
+        let both = |&i: &usize| {
+            let last = before.column(i).slice(before.num_rows() - 1, 1);
+            arrow::compute::concat(&[&last, &rows.column(i).slice(0, 1)])
+        };
+        let both = self.key.iter().map(both).collect::<Result<Vec<_>, _>>()?;
+        Ok(partition(&both)?.len() == 1)
     }
 
     fn encode(&self, pieces: &[RecordBatch]) -> Result<Rows> {

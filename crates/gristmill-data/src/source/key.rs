@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A value of the key column.
+use crate::error::{Error, Result};
+
+/// A value of the key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Key {
@@ -16,6 +18,39 @@ pub enum Key {
     Text(String),
     /// Bytes; stored in hexadecimal.
     Blob(#[serde(with = "hexadecimal")] Vec<u8>),
+    /// The values of several key columns, the first before the second; none of them is a row itself.
+    Row(Vec<Key>),
+}
+
+impl Key {
+    /// The key of which these are the values.
+    pub(super) fn of_parts(mut parts: Vec<Self>) -> Self {
+        if parts.len() == 1 {
+            parts.remove(0)
+        } else {
+            Self::Row(parts)
+        }
+    }
+
+    /// The value for each of `count` key columns.
+    pub(super) fn parts(&self, count: usize) -> Result<&[Self]> {
+        let parts = match self {
+            Self::Row(parts) => parts,
+            single => std::slice::from_ref(single),
+        };
+        if parts.len() == count {
+            Ok(parts)
+        } else {
+            Err(self.misfit())
+        }
+    }
+
+    /// Says that the history of a dataset holds what cannot be.
+    pub(super) fn misfit(&self) -> Error {
+        Error::Query {
+            why: format!("{self}, where a batch is to end, is no value of source.key"),
+        }
+    }
 }
 
 /// The keys of a range.
@@ -49,6 +84,10 @@ impl fmt::Display for Key {
             Self::Real(value) => write!(f, "{value:?}"),
             Self::Text(value) => f.write_str(value),
             Self::Blob(value) => write!(f, "x'{}'", hexadecimal::encode(value)),
+            Self::Row(parts) => {
+                let parts: Vec<String> = parts.iter().map(Self::to_string).collect();
+                write!(f, "({})", parts.join(", "))
+            }
         }
     }
 }
@@ -128,6 +167,7 @@ mod tests {
             Key::Text("é\"\n".to_owned()),
             Key::Blob(vec![0, 255, 16]),
             Key::Blob(vec![]),
+            Key::Row(vec![Key::Text("a, b".to_owned()), Key::Int(-1)]),
         ] {
             let range = KeyRange {
                 number: 3,
@@ -139,6 +179,8 @@ mod tests {
             let json = serde_json::to_string(&range).unwrap();
             assert_eq!(serde_json::from_str::<KeyRange>(&json).unwrap(), range, "{json}");
         }
+        // As datasets hold them that were made before.
+        assert_eq!(serde_json::from_str::<Key>(r#"{"int":5}"#).unwrap(), Key::Int(5));
         assert!(serde_json::from_str::<Key>(r#"{"blob":"0g"}"#).is_err());
         assert!(serde_json::from_str::<Key>(r#"{"blob":"012"}"#).is_err());
     }

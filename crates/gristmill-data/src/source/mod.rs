@@ -7,6 +7,8 @@ mod postgres;
 mod sql;
 mod sqlite;
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::future::BoxFuture;
@@ -126,8 +128,8 @@ pub fn redact(url: &str) -> String {
     format!("{base}?{}", parameters.join("&"))
 }
 
-/// Refuses a column name that occurs twice: ranges and features could not name it.
-fn check_names(names: &[String], key: &str, same: fn(&str, &str) -> bool) -> Result<()> {
+/// The places of the key's columns. A column name that occurs twice is refused: ranges and features could not name it.
+fn find_key(names: &[String], key: &[String], same: fn(&str, &str) -> bool) -> Result<Arc<[usize]>> {
     if names.is_empty() {
         return Err(Error::Query {
             why: "it returns no columns; write a single SELECT".to_owned(),
@@ -140,13 +142,23 @@ fn check_names(names: &[String], key: &str, same: fn(&str, &str) -> bool) -> Res
             });
         }
     }
-    if !names.iter().any(|name| name == key) {
-        return Err(Error::KeyMissing {
-            key: key.to_owned(),
+    let place = |column: &String| {
+        let found = names.iter().position(|name| name == column);
+        found.ok_or_else(|| Error::KeyMissing {
+            key: column.clone(),
             available: names.to_vec(),
-        });
-    }
-    Ok(())
+        })
+    };
+    key.iter().map(place).collect()
+}
+
+/// Names a row by its key, in an error: `value` shows the value of a column, by its place.
+fn row_named<'n>(key: &[usize], name: impl Fn(usize) -> &'n str, value: impl Fn(usize) -> String) -> String {
+    let parts: Vec<String> = key
+        .iter()
+        .map(|&i| format!("{} = {}", name(i), value(i)))
+        .collect();
+    format!("row with {}", parts.join(", "))
 }
 
 #[cfg(test)]

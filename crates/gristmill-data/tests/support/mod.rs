@@ -3,6 +3,7 @@
 
 pub mod files;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
@@ -10,27 +11,27 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use gristmill_data::Result;
 use gristmill_data::batch::Planner;
-use gristmill_data::settings::SourceSettings;
+use gristmill_data::settings::{KeyColumns, SourceSettings};
 use gristmill_data::source::{Bounds, Key, KeyRange, Source, connect};
 use tempfile::TempDir;
 
 /// Rows as text, null as `∅`.
 pub type Rows = Vec<Vec<String>>;
 
-pub fn settings(url: &str, query: &str, key: &str) -> SourceSettings {
+pub fn settings(url: &str, query: &str, key: impl Into<KeyColumns>) -> SourceSettings {
     SourceSettings {
         url: url.to_owned(),
         query: query.into(),
-        key: key.to_owned(),
+        key: key.into(),
     }
 }
 
-pub async fn source(url: &str, query: &str, key: &str) -> Box<dyn Source> {
+pub async fn source(url: &str, query: &str, key: impl Into<KeyColumns>) -> Box<dyn Source> {
     connect(&settings(url, query, key)).await.unwrap()
 }
 
 /// The message of a connection that must fail.
-pub async fn failure(url: &str, query: &str, key: &str) -> String {
+pub async fn failure(url: &str, query: &str, key: impl Into<KeyColumns>) -> String {
     match connect(&settings(url, query, key)).await {
         Ok(_) => panic!("it connected"),
         Err(error) => error.to_string(),
@@ -78,6 +79,57 @@ pub async fn rows_of(source: &dyn Source, rows: u64) -> Rows {
         .into_iter()
         .flat_map(|(_, rows)| rows)
         .collect()
+}
+
+/// Checks the ranges of a query `SELECT row, key, …`, whose rows are numbered from 1 on and whose key has so many parts.
+pub async fn check_ranges(source: &dyn Source, batch_rows: u64, row_count: usize, parts: usize) {
+    let key = |row: &[String]| row[1..=parts].to_vec();
+    let all = read_all(source, batch_rows, None, 10).await;
+    let mut seen: Vec<usize> = all
+        .iter()
+        .flat_map(|(_, rows)| rows.iter().map(|row| row[0].parse().unwrap()))
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(
+        seen,
+        (1..=row_count).collect::<Vec<_>>(),
+        "every row exactly once"
+    );
+
+    let mut batch_of_key = HashMap::new();
+    for (i, (range, rows)) in all.iter().enumerate() {
+        assert_eq!(range.number, 10 + i as u64);
+        assert!(!rows.is_empty());
+        for row in rows {
+            assert_eq!(
+                *batch_of_key.entry(key(row)).or_insert(i),
+                i,
+                "a key in two batches"
+            );
+            assert_eq!(key(row).contains(&"∅".to_owned()), range.bounds == Bounds::Null);
+        }
+        let last = i + 1 == all.len() || all[i + 1].0.bounds == Bounds::Null;
+        if range.bounds != Bounds::Null {
+            assert!(
+                last || rows.len() as u64 >= batch_rows,
+                "too few rows in {range:?}"
+            );
+            let last_key = key(&rows[rows.len() - 1]);
+            let before_last_key = rows.iter().filter(|row| key(row) != last_key).count() as u64;
+            assert!(before_last_key < batch_rows, "too many rows in {range:?}");
+        }
+    }
+
+    // Resuming after any range gives what came after it.
+    let sorted = |ranges: &[(KeyRange, Rows)]| {
+        let mut ranges = ranges.to_vec();
+        ranges.iter_mut().for_each(|(_, rows)| rows.sort());
+        ranges
+    };
+    for (i, (range, _)) in all.iter().enumerate() {
+        let rest = read_all(source, batch_rows, Some(range.bounds.clone()), range.number + 1).await;
+        assert_eq!(sorted(&rest), sorted(&all[i + 1..]));
+    }
 }
 
 /// The range of all integer keys.

@@ -159,7 +159,7 @@ impl<'t> Reader<'t> {
         if items.is_empty() {
             let problem = self.at(Some(value.span()), format!("`{name}` is an empty list"));
             self.problems
-                .push(problem.label("give a value, or a list of values to try"));
+                .push(problem.label("give a value, or a list of values"));
             return None;
         }
         let axis = self.list(name, value, "", one)?;

@@ -92,7 +92,12 @@ impl PipelineFile {
     /// Reports every column that the file names and `schema`, the schema of the query, does not have.
     pub fn check_columns(&self, schema: &Schema) -> Vec<Diagnostic> {
         let pipeline = &self.pipeline;
-        let mut named = vec![("source.key".to_owned(), pipeline.source.key.as_str())];
+        let mut named: Vec<_> = pipeline
+            .source
+            .key
+            .iter()
+            .map(|column| (self.key_setting(column), column.as_str()))
+            .collect();
         for (index, column) in pipeline.clean.require.iter().enumerate() {
             named.push((format!("clean.require[{index}]"), column));
         }
@@ -127,16 +132,25 @@ impl PipelineFile {
             | Error::Unavailable { .. }
             | Error::SourceFile { .. } => "source.url".to_owned(),
             Error::Query { .. } => "source.query".to_owned(),
-            Error::KeyMissing { available, .. } => {
+            Error::KeyMissing { key, available } => {
                 let columns: Vec<&str> = available.iter().map(String::as_str).collect();
-                return Some(self.missing_column("source.key", &self.pipeline.source.key, &columns));
+                return Some(self.missing_column(&self.key_setting(key), key, &columns));
             }
-            Error::KeyType { .. } => "source.key".to_owned(),
+            Error::KeyType { key, .. } => self.key_setting(key),
             Error::ColumnType { .. } => "source.query".to_owned(),
             Error::Clean { setting, .. } => format!("clean.{setting}"),
             _ => return None,
         };
         Some(self.problem(&setting, error.to_string(), ""))
+    }
+
+    /// Where a column of the key is written.
+    fn key_setting(&self, column: &str) -> String {
+        let place = self.pipeline.source.key.iter().position(|name| name == column);
+        let listed = place.map(|index| format!("source.key[{index}]"));
+        listed
+            .filter(|setting| self.locate(setting).is_some())
+            .unwrap_or_else(|| "source.key".to_owned())
     }
 
     fn missing_column(&self, setting: &str, column: &str, columns: &[&str]) -> Diagnostic {

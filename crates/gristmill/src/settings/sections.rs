@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
+use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
 use gristmill_data::source::default_query;
 use gristmill_learn::settings::{
     Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric,
@@ -100,7 +100,7 @@ fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (SourceSettings, Con
             &s,
             "key",
             "key = \"id\": a column of the query to cut batches by",
-            Reader::text,
+            |r, name, v| r.axis(name, v, Reader::text).map(KeyColumns::new),
         ),
     };
     (source, consistency.unwrap_or_default())
@@ -252,8 +252,9 @@ fn label<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LabelSettings {
     }
 }
 
-fn split<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, key: &str) -> SplitSettings {
+fn split<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, key: &KeyColumns) -> SplitSettings {
     let s = open(r, root, "split");
+    let by = r.get(&s, "by", Reader::text).or_else(|| entity(r, key));
     let mut share = |key, default| {
         r.get(&s, key, |r, name, v| {
             r.number(name, v, "a share from 0 to 1", |x| (0.0..=1.0).contains(&x))
@@ -266,7 +267,7 @@ fn split<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, key: &str) -> SplitSetti
         share("test", 0.15),
     );
     SplitSettings {
-        by: r.get(&s, "by", Reader::text).unwrap_or_else(|| key.to_owned()),
+        by: by.unwrap_or_default(),
         train,
         validation,
         test,
@@ -274,6 +275,22 @@ fn split<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, key: &str) -> SplitSetti
             .get(&s, "seed", |r, name, v| r.integer(name, v, 0..=u64::MAX))
             .unwrap_or(42),
     }
+}
+
+/// The key, as the column that tells entities apart where the file names none. Of a key of several columns, any of them
+/// may be that, and a wrong guess would put rows of one entity on both sides.
+fn entity(r: &mut Reader<'_>, key: &KeyColumns) -> Option<String> {
+    if let [column] = &key[..] {
+        return Some(column.clone());
+    }
+    if !key.is_empty() && r.usable("split.by") {
+        let problem = r
+            .at(r.spans.get("source.key").cloned(), "`split.by` is missing")
+            .label("a key of several columns does not say what an entity is");
+        r.problems
+            .push(problem.help("set split.by to the column that tells entities apart"));
+    }
+    None
 }
 
 fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LogisticSettings {

@@ -70,6 +70,7 @@ pub(super) fn column_of(key: &Key, kind: &DataType) -> Result<ArrayRef> {
         (Key::Real(value), _) => Arc::new(Float64Array::from(vec![*value])),
         (Key::Text(value), _) => Arc::new(StringArray::from(vec![value.as_str()])),
         (Key::Blob(value), _) => Arc::new(BinaryArray::from(vec![value.as_slice()])),
+        (Key::Row(_), _) => return Err(key.misfit()),
     };
     strict(&value, kind).map_err(|e| Error::Query {
         why: format!("{key} is no key of type {kind}: {e}"),

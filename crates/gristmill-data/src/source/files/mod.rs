@@ -27,7 +27,7 @@ use futures::stream;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::spawn_blocking;
 
-use super::{BatchStream, ColumnType, Key, KeyRange, Source, check_names};
+use super::{BatchStream, ColumnType, Key, KeyRange, Source, find_key};
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
 use crate::table::{io, list_files, write_failed};
@@ -93,11 +93,11 @@ impl Files {
             .iter()
             .map(|field| field.name().clone())
             .collect();
-        check_names(&names, &settings.key, str::eq)?;
-        let key = names
-            .iter()
-            .position(|name| *name == settings.key)
-            .unwrap_or_default();
+        let [key] = find_key(&names, &settings.key, str::eq)?[..] else {
+            return Err(Error::Query {
+                why: "files take a source.key of one column; make one of several in the query".to_owned(),
+            });
+        };
         let schema = types::held_schema(&query.schema)?;
         keys::check_key(schema.field(key), query.schema.field(key).data_type())?;
         let columns = schema

@@ -26,6 +26,55 @@ pub(super) fn without_semicolon(query: &str, backslash: bool) -> &str {
     query
 }
 
+/// Which keys a condition is for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Side {
+    /// Those after a key.
+    After,
+    /// Those before a key, and itself.
+    UpTo,
+}
+
+/// The condition for keys of these columns, compared with these parameters, and which column each parameter belongs to.
+///
+/// Written out, for no index serves the comparison of rows. What the first column says alone is said again for the
+/// optimiser's sake, and no column is null where the condition is true.
+pub(super) fn compared(columns: &[(String, String)], side: Side) -> (String, Vec<usize>) {
+    let (strict, last) = match side {
+        Side::After => (">", ">"),
+        Side::UpTo => ("<", "<="),
+    };
+    let [(first, parameter), more @ ..] = columns else {
+        return (String::new(), Vec::new());
+    };
+    if more.is_empty() {
+        return (format!("{first} {last} {parameter}"), vec![0]);
+    }
+    let (mut cases, mut order) = (Vec::new(), vec![0]);
+    for (i, (column, parameter)) in columns.iter().enumerate() {
+        let equal = columns[..i]
+            .iter()
+            .map(|(column, parameter)| format!("{column} = {parameter} AND "));
+        let operator = if i == more.len() { last } else { strict };
+        cases.push(format!(
+            "{}{column} {operator} {parameter}",
+            equal.collect::<String>()
+        ));
+        order.extend(0..=i);
+    }
+    let not_null: String = more
+        .iter()
+        .map(|(column, _)| format!(" AND {column} IS NOT NULL"))
+        .collect();
+    (
+        format!(
+            "{first} {strict}= {parameter} AND ({}){not_null}",
+            cases.join(" OR ")
+        ),
+        order,
+    )
+}
+
 fn string_length(text: &[u8], quote: u8, backslash: bool) -> usize {
     let mut bytes = text.iter().enumerate().skip(1);
     while let Some((i, byte)) = bytes.next() {
@@ -74,6 +123,24 @@ mod tests {
             assert_eq!(without_semicolon(query, true), cut);
         }
         assert_eq!(without_semicolon(r"SELECT '\'; -- '", false), r"SELECT '\'");
+    }
+
+    #[test]
+    fn keys_of_several_columns_are_compared_one_after_the_other() {
+        let columns = ["a", "b", "c"].map(|name| (name.to_owned(), format!(":{name}")));
+        assert_eq!(
+            compared(&columns[..1], Side::UpTo),
+            ("a <= :a".to_owned(), vec![0])
+        );
+        assert_eq!(
+            compared(&columns, Side::After),
+            (
+                "a >= :a AND (a > :a OR a = :a AND b > :b OR a = :a AND b = :b AND c > :c) \
+                 AND b IS NOT NULL AND c IS NOT NULL"
+                    .to_owned(),
+                vec![0, 0, 0, 1, 0, 1, 2]
+            )
+        );
     }
 
     #[test]

@@ -19,12 +19,14 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as MyError, Row, Statement, Value};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
-use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, check_names, redact};
+use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, find_key, redact};
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
-use dialect::without_semicolon;
+use dialect::{Side, compared, without_semicolon};
 use types::{MyColumn, MyKind};
 use values::Batches;
+
+type Columns = Arc<[MyColumn]>;
 
 /// The snapshot of a transaction.
 struct Snapshot {
@@ -49,9 +51,9 @@ pub(super) struct MySql {
     /// The URL, redacted.
     url: String,
     snapshot: Snapshot,
-    columns: Arc<[MyColumn]>,
-    /// Which column is the key.
-    key: usize,
+    columns: Columns,
+    /// Which columns are the key.
+    key: Arc<[usize]>,
     /// The query, ready to stand in parentheses.
     query: String,
 }
@@ -100,7 +102,10 @@ impl MySql {
         };
         // What cannot be a subquery is refused here.
         let mut connection = source.connection.lock().await;
-        connection.prep(source.boundary_sql(true)).await.map_err(failed)?;
+        connection
+            .prep(source.boundary_sql(&source.not_null()))
+            .await
+            .map_err(failed)?;
         drop(connection);
         Ok(source)
     }
@@ -110,32 +115,58 @@ impl MySql {
         format!("SELECT {what} FROM ({}\n) AS q {rest}", self.query)
     }
 
-    fn key_column(&self) -> &MyColumn {
-        &self.columns[self.key]
+    fn key_columns(&self) -> impl Iterator<Item = &MyColumn> {
+        self.key.iter().map(|&i| &self.columns[i])
+    }
+
+    /// The columns of the key, as `shown` writes each, put together.
+    fn key_list(&self, shown: impl FnMut(&MyColumn) -> String, between: &str) -> String {
+        self.key_columns().map(shown).collect::<Vec<_>>().join(between)
+    }
+
+    /// The condition that some part of the key is null.
+    fn null(&self) -> String {
+        self.key_list(|column| format!("{} IS NULL", column.key()), " OR ")
+    }
+
+    /// The condition that the key lies on a side of `key`, or is equal to it, and has no null; with its parameters.
+    fn compared(&self, side: Side, key: &Key) -> Result<(String, Vec<Value>)> {
+        let columns: Vec<&MyColumn> = self.key_columns().collect();
+        let parts = key.parts(columns.len())?;
+        let names: Vec<(String, String)> = columns.iter().map(|c| (c.key(), c.parameter())).collect();
+        let bounds = columns.iter().zip(parts).map(|(column, part)| column.bound(part));
+        let bounds: Vec<Value> = bounds.collect::<Result<_>>()?;
+        let (condition, order) = compared(&names, side);
+        Ok((condition, order.into_iter().map(|i| bounds[i].clone()).collect()))
     }
 
     /// Under most collations texts that differ can be equal; their bytes then tell which comes first, so that equal rows
     /// are neighbours.
     fn key_order(&self) -> String {
-        let key = self.key_column().key();
-        match self.key_column().kind {
-            MyKind::Text => format!("{key}, CAST({key} AS BINARY)"),
-            _ => key,
-        }
+        let texts = self.key_columns().filter(|column| column.kind == MyKind::Text);
+        let bytes = texts.map(|column| format!("CAST({} AS BINARY)", column.key()));
+        let order: Vec<String> = self.key_columns().map(MyColumn::key).chain(bytes).collect();
+        order.join(", ")
     }
 
-    fn boundary_sql(&self, is_first: bool) -> String {
-        let (key, parameter) = (self.key_column().key(), self.key_column().parameter());
-        let condition = if is_first {
-            "IS NOT NULL".to_owned()
-        } else {
-            format!("> {parameter}")
-        };
-        let steps = self.select(
-            &format!("{key} AS k"),
-            &format!("WHERE {key} {condition} ORDER BY {key} LIMIT ?"),
+    /// Finds the last key of the first rows, whose number is the last parameter, of those that meet a condition.
+    fn boundary_sql(&self, condition: &str) -> String {
+        let mut number = 0..;
+        let named = self.key_list(
+            |column| format!("{} AS k{}", column.key(), number.next().unwrap_or_default()),
+            ", ",
         );
-        format!("SELECT s.k FROM ({steps}) AS s ORDER BY s.k DESC LIMIT 1")
+        let order = self.key_list(MyColumn::key, ", ");
+        let steps = self.select(&named, &format!("WHERE {condition} ORDER BY {order} LIMIT ?"));
+        let last: Vec<String> = (0..self.key.len()).map(|i| format!("s.k{i} DESC")).collect();
+        format!(
+            "SELECT s.* FROM ({steps}) AS s ORDER BY {} LIMIT 1",
+            last.join(", ")
+        )
+    }
+
+    fn not_null(&self) -> String {
+        self.key_list(|column| format!("{} IS NOT NULL", column.key()), " AND ")
     }
 
     /// Asks for one row.
@@ -200,20 +231,24 @@ impl Source for MySql {
 
     fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {
         async move {
-            let after_key = after.map(|key| self.key_column().bound(key));
-            let parameters = after_key.into_iter().chain([Value::UInt(rows)]).collect();
-            let row = self.ask(self.boundary_sql(after.is_none()), parameters).await?;
-            match row.and_then(|mut row| row.take(0)) {
-                Some(value) => self.key_column().to_key(value),
-                None => Ok(None),
-            }
+            let (condition, mut parameters) = match after {
+                None => (self.not_null(), Vec::new()),
+                Some(after) => self.compared(Side::After, after)?,
+            };
+            parameters.push(Value::UInt(rows));
+            let Some(row) = self.ask(self.boundary_sql(&condition), parameters).await? else {
+                return Ok(None);
+            };
+            let parts = self.key_columns().zip(row.unwrap());
+            let parts = parts.map(|(column, value)| column.to_key(value));
+            Ok(parts.collect::<Result<Option<_>>>()?.map(Key::of_parts))
         }
         .boxed()
     }
 
     fn has_null_keys(&self) -> BoxFuture<'_, Result<bool>> {
         async {
-            let sql = self.select("1", &format!("WHERE {} IS NULL LIMIT 1", self.key_column().key()));
+            let sql = self.select("1", &format!("WHERE {} LIMIT 1", self.null()));
             Ok(self.ask(sql, Vec::new()).await?.is_some())
         }
         .boxed()
@@ -221,23 +256,21 @@ impl Source for MySql {
 
     fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
         async move {
-            let column = self.key_column();
-            let (key, parameter) = (column.key(), column.parameter());
             let (condition, parameters) = match &range.bounds {
-                Bounds::Null => (format!("{key} IS NULL"), vec![]),
-                Bounds::Between { after: None, until } => {
-                    (format!("{key} <= {parameter}"), vec![column.bound(until)])
-                }
+                Bounds::Null => (self.null(), vec![]),
+                Bounds::Between { after: None, until } => self.compared(Side::UpTo, until)?,
                 Bounds::Between {
                     after: Some(after),
                     until,
-                } => (
-                    format!("{key} > {parameter} AND {key} <= {parameter}"),
-                    vec![column.bound(after), column.bound(until)],
-                ),
+                } => {
+                    let (after, mut parameters) = self.compared(Side::After, after)?;
+                    let (until, more) = self.compared(Side::UpTo, until)?;
+                    parameters.extend(more);
+                    (format!("{after} AND {until}"), parameters)
+                }
             };
             let sql = self.select("q.*", &format!("WHERE {condition} ORDER BY {}", self.key_order()));
-            let batches = Batches::new(self.columns.clone(), self.schema(), self.key)?;
+            let batches = Batches::new(self.columns.clone(), self.schema(), self.key.clone())?;
             let connection = self.connection.clone().lock_owned().await;
             let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
             let url = self.url.clone();
@@ -280,14 +313,13 @@ async fn send_rows(
     Ok(())
 }
 
-/// The columns of the query, and which of them is the key.
-fn columns(statement: &Statement, key_name: &str) -> Result<(Arc<[MyColumn]>, usize)> {
+/// The columns of the query, and which of them are the key.
+fn columns(statement: &Statement, key: &[String]) -> Result<(Columns, Arc<[usize]>)> {
     let wire = statement.columns();
     let names: Vec<String> = wire.iter().map(|c| c.name_str().into_owned()).collect();
-    check_names(&names, key_name, |a, b| a.to_lowercase() == b.to_lowercase())?;
-    let key = names.iter().position(|name| name == key_name).unwrap_or_default();
-    let no_order = |given| Error::KeyType {
-        key: key_name.to_owned(),
+    let key = find_key(&names, key, |a, b| a.to_lowercase() == b.to_lowercase())?;
+    let no_order = |i: usize, given| Error::KeyType {
+        key: names[i].clone(),
         given,
         expected: ORDERED,
     };
@@ -295,8 +327,10 @@ fn columns(statement: &Statement, key_name: &str) -> Result<(Arc<[MyColumn]>, us
         .iter()
         .enumerate()
         .map(|(i, column)| match MyColumn::new(column) {
-            Err(Error::ColumnType { given, .. }) if i == key => Err(no_order(given)),
-            Ok(column) if i == key && column.kind == MyKind::Json => Err(no_order(column.database_type)),
+            Err(Error::ColumnType { given, .. }) if key.contains(&i) => Err(no_order(i, given)),
+            Ok(column) if key.contains(&i) && column.kind == MyKind::Json => {
+                Err(no_order(i, column.database_type))
+            }
             result => result,
         })
         .collect::<Result<Arc<[_]>>>()?;

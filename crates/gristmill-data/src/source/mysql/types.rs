@@ -199,8 +199,9 @@ impl MyColumn {
     }
 
     /// The value for [`Self::parameter`].
-    pub(super) fn bound(&self, key: &Key) -> Value {
-        match key {
+    pub(super) fn bound(&self, key: &Key) -> Result<Value> {
+        Ok(match key {
+            Key::Row(_) => return Err(key.misfit()),
             Key::Int(value) => Value::Int(*value),
             Key::Real(value) => Value::Double(*value),
             Key::Text(text) => match (self.kind, text.parse()) {
@@ -213,7 +214,7 @@ impl MyColumn {
                     .flat_map(|b| format!("{b:02x}").into_bytes())
                     .collect(),
             ),
-        }
+        })
     }
 }
 

@@ -15,21 +15,21 @@ use mysql_async::{Row, Value};
 use super::dialect::quoted;
 use super::types::{MyColumn, MyKind};
 use crate::error::{Error, Result};
-use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS};
+use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS, row_named};
 
 /// Gathers rows into record batches of bounded size.
 pub(super) struct Batches {
     columns: Arc<[MyColumn]>,
     schema: SchemaRef,
-    /// Which column is the key.
-    key: usize,
+    /// Which columns are the key.
+    key: Arc<[usize]>,
     builders: Vec<ColumnBuilder>,
     rows: usize,
     bytes: usize,
 }
 
 impl Batches {
-    pub(super) fn new(columns: Arc<[MyColumn]>, schema: SchemaRef, key: usize) -> Result<Self> {
+    pub(super) fn new(columns: Arc<[MyColumn]>, schema: SchemaRef, key: Arc<[usize]>) -> Result<Self> {
         let builders = columns
             .iter()
             .map(|c| ColumnBuilder::new(c.kind))
@@ -54,11 +54,7 @@ impl Batches {
             };
             builder.append(value, column).map_err(|why| Error::Value {
                 column: column.name.clone(),
-                row: format!(
-                    "row with {} = {}",
-                    self.columns[self.key].name,
-                    shown(&values[self.key])
-                ),
+                row: row_named(&self.key, |i| &self.columns[i].name, |i| shown(&values[i])),
                 why,
             })?;
         }

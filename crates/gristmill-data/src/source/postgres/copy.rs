@@ -13,7 +13,8 @@ use super::decode::ColumnBuilder;
 use super::query_error;
 use super::types::PgColumn;
 use crate::error::{Error, Result};
-use crate::source::{BatchStream, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
+use crate::source::sql::quoted;
+use crate::source::{BatchStream, MAX_BATCH_BYTES, MAX_BATCH_ROWS, row_named};
 
 /// PostgreSQL allows no larger value.
 const MAX_VALUE_BYTES: usize = 1 << 30;
@@ -25,7 +26,7 @@ pub(super) fn batches(
     copy: CopyOutStream,
     columns: Arc<[PgColumn]>,
     schema: SchemaRef,
-    key: usize,
+    key: Arc<[usize]>,
     url: String,
 ) -> BatchStream {
     let start = async move {
@@ -56,7 +57,7 @@ pub(super) fn batches(
 struct Decoder {
     columns: Arc<[PgColumn]>,
     schema: SchemaRef,
-    key: usize,
+    key: Arc<[usize]>,
     builders: Vec<ColumnBuilder>,
     /// What has arrived and is not decoded yet.
     buffer: Vec<u8>,
@@ -75,7 +76,7 @@ enum Place {
 }
 
 impl Decoder {
-    fn new(columns: Arc<[PgColumn]>, schema: SchemaRef, key: usize) -> Result<Self> {
+    fn new(columns: Arc<[PgColumn]>, schema: SchemaRef, key: Arc<[usize]>) -> Result<Self> {
         let builders = columns
             .iter()
             .map(|c| ColumnBuilder::new(c.kind))
@@ -193,9 +194,9 @@ impl Decoder {
             if let Err(why) = builder.append(field.clone().map(|field| &self.buffer[field])) {
                 let column = self.columns[i].name.clone();
                 return Err(Error::Value {
-                    column,
+                    why: why.replace("{column}", &quoted(&column)),
                     row: self.describe_row(),
-                    why,
+                    column,
                 });
             }
         }
@@ -206,23 +207,17 @@ impl Decoder {
 
     /// The row by its key, for an error.
     fn describe_row(&self) -> String {
-        let column = &self.columns[self.key];
-        let value = self.fields[self.key].clone().map(|field| &self.buffer[field]);
-        let key = ColumnBuilder::new(column.kind).ok().and_then(|mut builder| {
+        let shown = |i: usize| {
+            let value = self.fields[i].clone().map(|field| &self.buffer[field]);
+            let mut builder = ColumnBuilder::new(self.columns[i].kind).ok()?;
             builder.append(value).ok()?;
             let array = builder.finish();
             let options = FormatOptions::new().with_null("null");
-            Some(
-                ArrayFormatter::try_new(array.as_ref(), &options)
-                    .ok()?
-                    .value(0)
-                    .to_string(),
-            )
-        });
-        match key {
-            Some(key) => format!("row with {} = {key}", column.name),
-            None => format!("a row whose {} cannot be shown", column.name),
-        }
+            let formatter = ArrayFormatter::try_new(array.as_ref(), &options).ok()?;
+            Some(formatter.value(0).to_string())
+        };
+        let shown = |i| shown(i).unwrap_or_else(|| "what cannot be shown".to_owned());
+        row_named(&self.key, |i| &self.columns[i].name, shown)
     }
 }
 
@@ -247,17 +242,15 @@ mod tests {
     use super::*;
 
     fn decoder() -> Decoder {
-        let column = |name: &str, kind| PgColumn {
-            name: name.to_owned(),
-            database_type: String::new(),
-            kind,
-        };
-        let columns: Arc<[_]> = Arc::new([column("id", PgKind::Int4), column("name", PgKind::Text)]);
+        let columns: Arc<[_]> = Arc::new([
+            PgColumn::of_kind("id", PgKind::Int4),
+            PgColumn::of_kind("name", PgKind::Text),
+        ]);
         let fields: Vec<_> = columns
             .iter()
             .map(|c| Field::new(&c.name, c.kind.arrow_type(), true))
             .collect();
-        Decoder::new(columns, Arc::new(Schema::new(fields)), 0).unwrap()
+        Decoder::new(columns, Arc::new(Schema::new(fields)), Arc::new([0])).unwrap()
     }
 
     fn wire(rows: &[(i32, Option<String>)]) -> Vec<u8> {

@@ -55,7 +55,8 @@ impl ColumnBuilder {
         })
     }
 
-    /// Takes in one value; says what is wrong with it otherwise, and then has taken in nothing.
+    /// Takes in one value; says what is wrong with it otherwise, with `{column}` for the column's name, and then has taken
+    /// in nothing.
     pub(super) fn append(&mut self, value: Option<&[u8]>) -> Result<(), String> {
         macro_rules! append {
             ($builder:expr, $decode:expr) => {
@@ -73,7 +74,7 @@ impl ColumnBuilder {
             Self::Float4(b) => append!(b, |v| fixed(v).map(f32::from_be_bytes)),
             Self::Float8(b) => append!(b, |v| fixed(v).map(f64::from_be_bytes)),
             Self::Numeric(b, precision, scale) => append!(b, |v| numeric::decode(v, *precision, *scale)
-                .map_err(|why| format!("{why}; cast the column to double precision in source.query"))),
+                .map_err(|why| format!("{why}; write {{column}}::double precision in source.query"))),
             Self::Text(b) => append!(b, text),
             Self::Jsonb(b) => append!(b, jsonb),
             Self::Uuid(b) => append!(b, |v| fixed(v).map(uuid)),
@@ -111,7 +112,7 @@ fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], String> {
 fn text(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|error| {
         format!(
-            "the text is not valid UTF-8 from byte {} on; convert it with convert_from(…) in source.query",
+            "the text is not valid UTF-8 from byte {} on; write convert_to({{column}}, 'UTF8') in source.query",
             error.valid_up_to()
         )
     })
@@ -120,7 +121,7 @@ fn text(bytes: &[u8]) -> Result<&str, String> {
 fn jsonb(bytes: &[u8]) -> Result<&str, String> {
     match bytes.split_first() {
         Some((1, json)) => text(json),
-        _ => Err("jsonb arrived in an unknown version; cast the column to json".to_owned()),
+        _ => Err("jsonb arrived in an unknown version; write {column}::json in source.query".to_owned()),
     }
 }
 
@@ -146,16 +147,16 @@ fn date(bytes: [u8; 4]) -> Result<i32, String> {
 fn timestamp(bytes: [u8; 8]) -> Result<i64, String> {
     match i64::from_be_bytes(bytes) {
         i64::MAX | i64::MIN => Err(infinite("timestamp")),
-        microseconds => microseconds
-            .checked_add(MICROSECONDS_TO_2000)
-            .ok_or_else(|| "the timestamp lies beyond the year 294246".to_owned()),
+        microseconds => microseconds.checked_add(MICROSECONDS_TO_2000).ok_or_else(|| {
+            "the timestamp lies beyond the year 294246; write {column}::text in source.query".to_owned()
+        }),
     }
 }
 
 fn infinite(what: &str) -> String {
     format!(
-        "an infinite {what} has no counterpart here; leave it out or make it null in source.query, \
-         e.g. CASE WHEN isfinite(column) THEN column END"
+        "an infinite {what} has no counterpart here; leave the row out, or write \
+         CASE WHEN isfinite({{column}}) THEN {{column}} END in source.query"
     )
 }
 

@@ -18,15 +18,15 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio_postgres::error::{ErrorPosition, SqlState};
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 
 use super::sql::{line_and_column, quoted, without_semicolon};
-use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, check_names, redact};
+use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, find_key, redact};
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
 use session::Snapshot;
-use types::PgColumn;
+use types::{PgColumn, PgKind};
 
 /// A query on one connection to PostgreSQL.
 pub(super) struct Postgres {
@@ -53,14 +53,22 @@ struct Query {
     /// The URL, redacted.
     url: String,
     columns: Arc<[PgColumn]>,
-    /// Which column is the key.
-    key: usize,
-    /// The key's type as a cast names it.
-    key_type: String,
-    /// Whether the key travels as `Key::Int`.
-    key_is_integer: bool,
+    /// Which columns are the key.
+    key: Arc<[usize]>,
+    key_parts: Vec<KeyPart>,
     /// The query, ready to stand in parentheses.
     sql: String,
+}
+
+/// A column of the key.
+struct KeyPart {
+    /// It, in the query `q`.
+    column: String,
+    /// Its type as a cast names it.
+    cast: String,
+    /// Whether it travels as `Key::Int`.
+    is_integer: bool,
+    is_text: bool,
 }
 
 impl Postgres {
@@ -87,8 +95,8 @@ impl Postgres {
                 last: prepare(query.last_key(condition)).await?,
             })
         };
-        let next_boundary = boundary(&format!("> $2::text::{}", query.key_type)).await?;
-        let first_boundary = boundary("IS NOT NULL").await?;
+        let next_boundary = boundary(&query.compared(">", |i| format!("${}::text", i + 2))).await?;
+        let first_boundary = boundary(&query.not_null(0)).await?;
         Ok(Self {
             client,
             bounds: Mutex::new(()),
@@ -130,11 +138,7 @@ impl Query {
             });
         }
         let names: Vec<String> = statement.columns().iter().map(|c| c.name().to_owned()).collect();
-        check_names(&names, &settings.key, |a, b| a == b)?;
-        let key = names
-            .iter()
-            .position(|name| *name == settings.key)
-            .unwrap_or_default();
+        let key = find_key(&names, &settings.key, |a, b| a == b)?;
 
         let (oids, modifiers): (Vec<u32>, Vec<i32>) = statement
             .columns()
@@ -152,62 +156,110 @@ impl Query {
             .map_err(|error| query_error(&url, &error))?;
         let type_names: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
 
-        let key_is_integer = matches!(
-            *statement.columns()[key].type_(),
-            Type::INT2 | Type::INT4 | Type::INT8
-        );
-        let key_type = if key_is_integer {
-            "bigint".to_owned()
-        } else {
-            type_names[key].1.clone()
-        };
-        let (column, sql) = (quoted(&settings.key), without_semicolon(&settings.query));
-        let ordered = format!("SELECT FROM ({sql}\n) AS q WHERE q.{column} > q.{column} ORDER BY q.{column}");
-        client
-            .prepare(&ordered)
-            .await
-            .map_err(|error| match error.code() {
-                Some(&SqlState::UNDEFINED_FUNCTION) => Error::KeyType {
-                    key: settings.key.clone(),
-                    given: type_names[key].0.clone(),
-                    expected: "an integer, text, uuid, date, timestamp or numeric(p,s) column",
-                },
-                _ => query_error(&url, &error),
-            })?;
+        let sql = without_semicolon(&settings.query);
+        for &i in &*key {
+            let column = format!("q.{}", quoted(&names[i]));
+            let ordered = format!("SELECT FROM ({sql}\n) AS q WHERE {column} > {column} ORDER BY {column}");
+            client
+                .prepare(&ordered)
+                .await
+                .map_err(|error| match error.code() {
+                    Some(&SqlState::UNDEFINED_FUNCTION) => Error::KeyType {
+                        key: names[i].clone(),
+                        given: type_names[i].0.clone(),
+                        expected: "an integer, text, uuid, date, timestamp or numeric(p,s) column",
+                    },
+                    _ => query_error(&url, &error),
+                })?;
+        }
         let columns = statement
             .columns()
             .iter()
             .zip(&type_names)
             .map(|(column, (name, _))| PgColumn::new(column, name))
             .collect::<Result<Arc<[_]>>>()?;
+        let key_part = |&i: &usize| {
+            let is_integer = matches!(columns[i].kind, PgKind::Int2 | PgKind::Int4 | PgKind::Int8);
+            KeyPart {
+                column: format!("q.{}", quoted(&columns[i].name)),
+                // A bound may lie beyond a narrower type.
+                cast: if is_integer { "bigint" } else { &type_names[i].1 }.to_owned(),
+                is_integer,
+                is_text: columns[i].kind.arrow_type() == DataType::Utf8,
+            }
+        };
+        let key_parts = key.iter().map(key_part).collect();
         Ok(Self {
             settings: settings.clone(),
             url,
             columns,
             key,
-            key_type,
-            key_is_integer,
+            key_parts,
             sql: sql.to_owned(),
         })
     }
 
     /// Finds the key after the first `$1` rows of those whose key meets a condition. Only that one is made text.
     fn nth_key(&self, condition: &str) -> String {
+        let keys = self.keys(condition);
         format!(
-            "SELECT s.k::text FROM ({} OFFSET $1 LIMIT 1) AS s",
-            self.keys(condition)
+            "SELECT {} FROM ({keys} OFFSET $1 LIMIT 1) AS s",
+            self.of_parts("s.k{}::text")
         )
     }
 
     /// Finds the last key of the first `$1` rows of those whose key meets a condition.
     fn last_key(&self, condition: &str) -> String {
+        let (texts, last_first) = (self.of_parts("s.k{}::text"), self.of_parts("s.k{} DESC"));
         let keys = self.keys(condition);
-        format!("SELECT s.k::text FROM ({keys} LIMIT $1) AS s ORDER BY s.k DESC LIMIT 1")
+        format!("SELECT {texts} FROM ({keys} LIMIT $1) AS s ORDER BY {last_first} LIMIT 1")
     }
 
     fn keys(&self, condition: &str) -> String {
-        let (column, sql) = (quoted(&self.settings.key), &self.sql);
-        format!("SELECT q.{column} AS k FROM ({sql}\n) AS q WHERE q.{column} {condition} ORDER BY q.{column}")
+        let parts = self.key_parts.iter().enumerate();
+        let keys = list(parts.map(|(i, part)| format!("{} AS k{i}", part.column)));
+        let order = list(self.key_parts.iter().map(|part| part.column.clone()));
+        self.select(&keys, &format!("WHERE {condition} ORDER BY {order}"))
+    }
+
+    /// For each part of the key the pattern, with its number for `{}`.
+    fn of_parts(&self, pattern: &str) -> String {
+        list((0..self.key_parts.len()).map(|i| pattern.replace("{}", &i.to_string())))
+    }
+
+    /// The condition that the key compares with a value, whose parts `value` gives as text, and has no null.
+    fn compared(&self, operator: &str, value: impl Fn(usize) -> String) -> String {
+        let parts = self.key_parts.iter().enumerate();
+        let columns = list(parts.clone().map(|(_, part)| part.column.clone()));
+        let values = list(parts.map(|(i, part)| format!("{}::{}", value(i), part.cast)));
+        match self.key_parts.len() {
+            1 => format!("{columns} {operator} {values}"),
+            // Where the first parts differ, the others are not looked at.
+            _ => format!("({columns}) {operator} ({values}) AND {}", self.not_null(1)),
+        }
+    }
+
+    /// The condition that no part of the key is null, from one of them on.
+    fn not_null(&self, from: usize) -> String {
+        let parts = self.key_parts[from..].iter();
+        let conditions: Vec<String> = parts.map(|part| format!("{} IS NOT NULL", part.column)).collect();
+        conditions.join(" AND ")
+    }
+
+    /// The condition that some part of the key is null.
+    fn null(&self) -> String {
+        let parts = self.key_parts.iter();
+        let conditions: Vec<String> = parts.map(|part| format!("{} IS NULL", part.column)).collect();
+        conditions.join(" OR ")
+    }
+
+    /// The parts of a key as text.
+    fn texts(&self, key: &Key) -> Result<Vec<String>> {
+        Ok(key
+            .parts(self.key_parts.len())?
+            .iter()
+            .map(Key::to_string)
+            .collect())
     }
 
     /// `SELECT` of the query's rows, one way or another.
@@ -215,18 +267,12 @@ impl Query {
         format!("SELECT {what} FROM ({}\n) AS q {rest}", self.sql)
     }
 
-    fn key_column(&self) -> String {
-        format!("q.{}", quoted(&self.columns[self.key].name))
-    }
-
     /// Under some collations texts that differ are equal; their bytes then tell which comes first, so that equal rows
     /// are neighbours. An index on the key still serves: only equal keys are sorted.
     fn key_order(&self) -> String {
-        let key = self.key_column();
-        match self.columns[self.key].kind.arrow_type() {
-            DataType::Utf8 => format!("{key}, {key}::text COLLATE \"C\""),
-            _ => key,
-        }
+        let columns = self.key_parts.iter().map(|part| part.column.clone());
+        let texts = self.key_parts.iter().filter(|part| part.is_text);
+        list(columns.chain(texts.map(|part| format!("{}::text COLLATE \"C\"", part.column))))
     }
 
     fn schema(&self) -> SchemaRef {
@@ -286,18 +332,15 @@ impl Source for Postgres {
     fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {
         async move {
             let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-            let key = async |statement: &Statement, number: i64| {
-                let after = after.map(Key::to_string);
-                let parameters: &[&(dyn ToSql + Sync)] = match &after {
-                    None => &[&number],
-                    Some(after) => &[&number, after],
-                };
-                let row = self.client.query_opt(statement, parameters).await;
-                row.map_err(|e| self.failed(e))
+            let (boundary, after) = match after {
+                None => (&self.first_boundary, Vec::new()),
+                Some(after) => (&self.next_boundary, self.query.texts(after)?),
             };
-            let boundary = match after {
-                None => &self.first_boundary,
-                Some(_) => &self.next_boundary,
+            let key = async |statement: &Statement, number: i64| {
+                let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&number];
+                parameters.extend(after.iter().map(|text| text as &(dyn ToSql + Sync)));
+                let row = self.client.query_opt(statement, &parameters).await;
+                row.map_err(|e| self.failed(e))
             };
             let mut row = key(&boundary.nth, rows - 1).await?;
             if row.is_none() {
@@ -306,20 +349,22 @@ impl Source for Postgres {
             let Some(row) = row else {
                 return Ok(None);
             };
-            let text: String = row.try_get(0).map_err(|e| self.failed(e))?;
-            match text.parse() {
-                Ok(value) if self.query.key_is_integer => Ok(Some(Key::Int(value))),
-                _ => Ok(Some(Key::Text(text))),
-            }
+            let part = |(i, part): (usize, &KeyPart)| {
+                let text: String = row.try_get(i).map_err(|e| self.failed(e))?;
+                Ok(match text.parse() {
+                    Ok(value) if part.is_integer => Key::Int(value),
+                    _ => Key::Text(text),
+                })
+            };
+            let parts = self.query.key_parts.iter().enumerate().map(part);
+            Ok(Some(Key::of_parts(parts.collect::<Result<_>>()?)))
         }
         .boxed()
     }
 
     fn has_null_keys(&self) -> BoxFuture<'_, Result<bool>> {
         async {
-            let rows = self
-                .query
-                .select("1", &format!("WHERE {} IS NULL", self.query.key_column()));
+            let rows = self.query.select("1", &format!("WHERE {}", self.query.null()));
             let row = self
                 .client
                 .query_one(&format!("SELECT EXISTS ({rows})"), &[])
@@ -331,33 +376,37 @@ impl Source for Postgres {
 
     fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
         async move {
-            let (key, key_type) = (self.query.key_column(), &self.query.key_type);
-            let bound = |name: &str| format!("current_setting('gristmill.{name}')::{key_type}");
-            let (condition, after, until) = match &range.bounds {
-                Bounds::Null => (format!("{key} IS NULL"), String::new(), String::new()),
-                Bounds::Between { after: None, until } => (
-                    format!("{key} <= {}", bound("until")),
-                    String::new(),
-                    until.to_string(),
-                ),
-                Bounds::Between {
-                    after: Some(after),
-                    until,
-                } => (
-                    format!("{key} > {} AND {key} <= {}", bound("after"), bound("until")),
-                    after.to_string(),
-                    until.to_string(),
-                ),
+            let (mut condition, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
+            let mut compare = |operator, name, key| {
+                let texts = self.query.texts(key)?;
+                condition.push(
+                    self.query
+                        .compared(operator, |i| format!("current_setting('gristmill.{name}{i}')")),
+                );
+                names.extend((0..texts.len()).map(|i| format!("gristmill.{name}{i}")));
+                values.extend(texts);
+                Ok::<_, Error>(())
             };
+            match &range.bounds {
+                Bounds::Null => condition.push(self.query.null()),
+                Bounds::Between { after, until } => {
+                    if let Some(after) = after {
+                        compare(">", "after", after)?;
+                    }
+                    compare("<=", "until", until)?;
+                }
+            }
+            let condition = condition.join(" AND ");
+            let columns = list(self.query.columns.iter().map(PgColumn::selected));
             let rows = self.query.select(
-                "*",
+                &columns,
                 &format!("WHERE {condition} ORDER BY {}", self.query.key_order()),
             );
             let guard = self.bounds.lock().await;
             self.client
                 .execute(
-                    "SELECT set_config('gristmill.after', $1, true), set_config('gristmill.until', $2, true)",
-                    &[&after, &until],
+                    "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS t(name, value)",
+                    &[&names, &values],
                 )
                 .await
                 .map_err(|e| self.failed(e))?;
@@ -368,12 +417,16 @@ impl Source for Postgres {
                 stream,
                 self.query.columns.clone(),
                 self.schema(),
-                self.query.key,
+                self.query.key.clone(),
                 self.query.url.clone(),
             ))
         }
         .boxed()
     }
+}
+
+fn list(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// What the server or the connection said.
@@ -400,6 +453,13 @@ fn server_message(server: &tokio_postgres::error::DbError, position: &str) -> St
         if let Some(more) = more {
             message.push_str(&format!("; {name}: {more}"));
         }
+    }
+    // In a database that knows nothing of its encoding.
+    if *server.code() == SqlState::CHARACTER_NOT_IN_REPERTOIRE {
+        message.push_str("; with the encoding that the text has, write ");
+        message.push_str(
+            "convert_from(convert(convert_to(column, 'SQL_ASCII'), 'LATIN1', 'UTF8'), 'SQL_ASCII') in source.query",
+        );
     }
     message
 }

@@ -13,6 +13,8 @@ pub(super) struct PgColumn {
     /// As the catalogue names it, with its modifier.
     pub(super) database_type: String,
     pub(super) kind: PgKind,
+    /// Whether the server is to write it as text, which its binary form says no more than.
+    as_text: bool,
 }
 
 /// How a column's values come over the wire.
@@ -37,7 +39,20 @@ pub(super) enum PgKind {
 impl PgColumn {
     /// Finds the counterpart; domains arrive here as the type they are made of.
     pub(super) fn new(column: &Column, database_type: &str) -> Result<Self> {
+        let as_text = matches!(
+            *column.type_(),
+            Type::TIME
+                | Type::TIMETZ
+                | Type::INTERVAL
+                | Type::INET
+                | Type::CIDR
+                | Type::MACADDR
+                | Type::MACADDR8
+                | Type::BIT
+                | Type::VARBIT
+        );
         let kind = match *column.type_() {
+            _ if as_text => Some(PgKind::Text),
             Type::BOOL => Some(PgKind::Bool),
             Type::INT2 => Some(PgKind::Int2),
             Type::INT4 => Some(PgKind::Int4),
@@ -72,6 +87,7 @@ impl PgColumn {
                     "{quoted}::numeric(p,s) with 0 <= s and p <= 38, which loses nothing within its digits, \
                      or {quoted}::double precision"
                 ),
+                Type::MONEY => format!("{quoted}::numeric(p,s)"),
                 _ => format!("{quoted}::text"),
             };
             return Err(Error::ColumnType {
@@ -84,7 +100,28 @@ impl PgColumn {
             name,
             database_type: database_type.to_owned(),
             kind,
+            as_text,
         })
+    }
+
+    /// The column as it is selected from the query `q`.
+    pub(super) fn selected(&self) -> String {
+        let column = format!("q.{}", crate::source::sql::quoted(&self.name));
+        if self.as_text {
+            format!("{column}::text")
+        } else {
+            column
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_kind(name: &str, kind: PgKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            database_type: String::new(),
+            kind,
+            as_text: false,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::spawn_blocking;
 
 use super::sql::{line_and_column, quoted, without_semicolon};
-use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, check_names};
+use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, find_key};
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
 use columns::SqliteColumn;
@@ -32,8 +32,8 @@ pub(super) struct Sqlite {
     settings: SourceSettings,
     snapshot: String,
     columns: Arc<[SqliteColumn]>,
-    /// Which column is the key.
-    key: usize,
+    /// Which columns are the key.
+    key: Arc<[usize]>,
     /// The query, ready to stand in parentheses.
     query: String,
 }
@@ -75,11 +75,7 @@ impl Sqlite {
             });
         }
         let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
-        check_names(&names, &settings.key, str::eq_ignore_ascii_case)?;
-        let key = names
-            .iter()
-            .position(|name| *name == settings.key)
-            .unwrap_or_default();
+        let key = find_key(&names, &settings.key, str::eq_ignore_ascii_case)?;
         let declared: Vec<Option<String>> = statement
             .columns()
             .iter()
@@ -109,26 +105,50 @@ impl Sqlite {
         format!("SELECT {what} FROM ({}\n) AS q {rest}", self.query)
     }
 
-    fn key_column(&self) -> String {
-        format!("q.{}", quoted(&self.columns[self.key].name))
+    /// The columns of the key, each put into a pattern for its `{}`.
+    fn key(&self, pattern: &str) -> Vec<String> {
+        let column = |&i: &usize| pattern.replace("{}", &format!("q.{}", quoted(&self.columns[i].name)));
+        self.key.iter().map(column).collect()
+    }
+
+    /// The condition that the key compares with the parameters from number `first` on, and has no null.
+    fn compared(&self, operator: &str, first: usize) -> String {
+        let columns = self.key("{}");
+        if let [column] = &columns[..] {
+            return format!("{column} {operator} ?{first}");
+        }
+        let parameters: Vec<String> = (first..).take(columns.len()).map(|i| format!("?{i}")).collect();
+        // Where the first parts differ, the others are not looked at.
+        let not_null = self.key("{} IS NOT NULL")[1..].join(" AND ");
+        format!(
+            "({}) {operator} ({}) AND {not_null}",
+            columns.join(", "),
+            parameters.join(", ")
+        )
+    }
+
+    fn parameters(&self, key: &Key) -> Result<Vec<Value>> {
+        key.parts(self.key.len())?.iter().map(to_value).collect()
     }
 
     /// Under some collations texts that differ are equal; their bytes then tell which comes first, so that equal rows
     /// are neighbours.
     fn key_order(&self) -> String {
-        let key = self.key_column();
-        match self.columns[self.key].kind.arrow_type() {
-            DataType::Utf8 => format!("{key}, {key} COLLATE BINARY"),
-            _ => key,
-        }
+        let mut order = self.key("{}");
+        let bytes = self.key("{} COLLATE BINARY").into_iter().zip(&*self.key);
+        let texts = bytes.filter(|(_, i)| self.columns[**i].kind.arrow_type() == DataType::Utf8);
+        order.extend(texts.map(|(bytes, _)| bytes));
+        order.join(", ")
     }
 
-    /// Asks for one value.
-    async fn ask(&self, sql: String, parameters: Vec<Value>) -> Result<Option<Value>> {
+    /// Asks for one row.
+    async fn ask(&self, sql: String, parameters: Vec<Value>) -> Result<Option<Vec<Value>>> {
         let connection = self.connection.clone().lock_owned().await;
         spawn_blocking(move || {
             let row = connection
-                .query_row(&sql, params_from_iter(parameters), |row| row.get(0))
+                .query_row(&sql, params_from_iter(parameters), |row| {
+                    (0..row.as_ref().column_count()).map(|i| row.get(i)).collect()
+                })
                 .optional();
             row.map_err(|e| query_error(&e, None))
         })
@@ -179,8 +199,8 @@ impl Source for Sqlite {
     fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>> {
         async {
             let count = self.ask(self.select("count(*)", ""), Vec::new()).await?;
-            Ok(count.and_then(|count| match count {
-                Value::Integer(count) => u64::try_from(count).ok(),
+            Ok(count.and_then(|count| match count[..] {
+                [Value::Integer(count)] => u64::try_from(count).ok(),
                 _ => None,
             }))
         }
@@ -189,29 +209,44 @@ impl Source for Sqlite {
 
     fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {
         async move {
-            let key = self.key_column();
-            let condition = if after.is_some() { "> ?2" } else { "IS NOT NULL" };
+            let mut parameters = vec![Value::Integer(i64::try_from(rows).unwrap_or(i64::MAX))];
+            let condition = match after {
+                None => self.key("{} IS NOT NULL").join(" AND "),
+                Some(after) => {
+                    parameters.extend(self.parameters(after)?);
+                    self.compared(">", 2)
+                }
+            };
+            let columns = self.key("{}");
+            let named: Vec<String> = columns
+                .iter()
+                .enumerate()
+                .map(|(i, c)| format!("{c} AS k{i}"))
+                .collect();
             let steps = self.select(
-                &format!("{key} AS k"),
-                &format!("WHERE {key} {condition} ORDER BY {key} LIMIT ?1"),
+                &named.join(", "),
+                &format!("WHERE {condition} ORDER BY {} LIMIT ?1", columns.join(", ")),
             );
-            let sql = format!("SELECT s.k FROM ({steps}) AS s ORDER BY s.k DESC LIMIT 1");
-            let limit = Value::Integer(i64::try_from(rows).unwrap_or(i64::MAX));
-            let parameters = [limit].into_iter().chain(after.map(to_value)).collect();
-            Ok(self.ask(sql, parameters).await?.and_then(|value| match value {
-                Value::Null => None,
-                Value::Integer(value) => Some(Key::Int(value)),
-                Value::Real(value) => Some(Key::Real(value)),
-                Value::Text(value) => Some(Key::Text(value)),
-                Value::Blob(value) => Some(Key::Blob(value)),
-            }))
+            let last: Vec<String> = (0..columns.len()).map(|i| format!("s.k{i} DESC")).collect();
+            let sql = format!(
+                "SELECT s.* FROM ({steps}) AS s ORDER BY {} LIMIT 1",
+                last.join(", ")
+            );
+            let Some(values) = self.ask(sql, parameters).await? else {
+                return Ok(None);
+            };
+            let parts: Option<Vec<Key>> = values.into_iter().map(to_key).collect();
+            Ok(parts.map(Key::of_parts))
         }
         .boxed()
     }
 
     fn has_null_keys(&self) -> BoxFuture<'_, Result<bool>> {
         async {
-            let sql = self.select("1", &format!("WHERE {} IS NULL LIMIT 1", self.key_column()));
+            let sql = self.select(
+                "1",
+                &format!("WHERE {} LIMIT 1", self.key("{} IS NULL").join(" OR ")),
+            );
             Ok(self.ask(sql, Vec::new()).await?.is_some())
         }
         .boxed()
@@ -219,30 +254,31 @@ impl Source for Sqlite {
 
     fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
         async move {
-            let key = self.key_column();
             let (condition, parameters) = match &range.bounds {
-                Bounds::Null => (format!("{key} IS NULL"), vec![]),
-                Bounds::Between { after: None, until } => (format!("{key} <= ?1"), vec![to_value(until)]),
+                Bounds::Null => (self.key("{} IS NULL").join(" OR "), vec![]),
+                Bounds::Between { after: None, until } => (self.compared("<=", 1), self.parameters(until)?),
                 Bounds::Between {
                     after: Some(after),
                     until,
-                } => (
-                    format!("{key} > ?1 AND {key} <= ?2"),
-                    vec![to_value(after), to_value(until)],
-                ),
+                } => {
+                    let mut parameters = self.parameters(after)?;
+                    parameters.extend(self.parameters(until)?);
+                    let until = self.compared("<=", 1 + self.key.len());
+                    (format!("{} AND {until}", self.compared(">", 1)), parameters)
+                }
             };
             let columns: Vec<String> = self.columns.iter().map(SqliteColumn::selected).collect();
             let sql = self.select(
                 &columns.join(", "),
                 &format!("WHERE {condition} ORDER BY {}", self.key_order()),
             );
-            let (columns, schema, key) = (self.columns.clone(), self.schema(), self.key);
+            let (columns, schema, key) = (self.columns.clone(), self.schema(), self.key.clone());
             let connection = self.connection.clone().lock_owned().await;
             let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
             spawn_blocking(move || {
                 // Sending fails when nobody wants the rest.
                 let send = |batch| sender.blocking_send(Ok(batch)).is_ok();
-                if let Err(error) = rows::read(&connection, &sql, parameters, &columns, schema, key, send) {
+                if let Err(error) = rows::read(&connection, &sql, parameters, &columns, schema, &key, send) {
                     let _ = sender.blocking_send(Err(error));
                 }
             });
@@ -252,12 +288,24 @@ impl Source for Sqlite {
     }
 }
 
-fn to_value(key: &Key) -> Value {
-    match key {
+fn to_value(key: &Key) -> Result<Value> {
+    Ok(match key {
         Key::Int(value) => Value::Integer(*value),
         Key::Real(value) => Value::Real(*value),
         Key::Text(value) => Value::Text(value.clone()),
         Key::Blob(value) => Value::Blob(value.clone()),
+        Key::Row(_) => return Err(key.misfit()),
+    })
+}
+
+/// `None` for null.
+fn to_key(value: Value) -> Option<Key> {
+    match value {
+        Value::Null => None,
+        Value::Integer(value) => Some(Key::Int(value)),
+        Value::Real(value) => Some(Key::Real(value)),
+        Value::Text(value) => Some(Key::Text(value)),
+        Value::Blob(value) => Some(Key::Blob(value)),
     }
 }
 

@@ -13,7 +13,7 @@ use super::columns::{SqliteColumn, SqliteKind};
 use super::{query_error, type_name};
 use crate::error::{Error, Result};
 use crate::source::sql::quoted;
-use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS};
+use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS, row_named};
 
 /// Reads all rows, a record batch at a time, until `send` says that no more are wanted.
 pub(super) fn read(
@@ -22,7 +22,7 @@ pub(super) fn read(
     parameters: Vec<Value>,
     columns: &[SqliteColumn],
     schema: SchemaRef,
-    key: usize,
+    key: &[usize],
     send: impl Fn(RecordBatch) -> bool,
 ) -> Result<()> {
     let mut statement = connection.prepare(sql).map_err(|e| query_error(&e, None))?;
@@ -49,10 +49,10 @@ pub(super) fn read(
             };
             builder.append(value).map_err(|cast| {
                 let column = &columns[i];
-                let key_value = row.get_ref(key).map_or_else(|e| e.to_string(), shown);
+                let value_of = |i| row.get_ref(i).map_or_else(|e| e.to_string(), shown);
                 Error::Value {
                     column: column.name.clone(),
-                    row: format!("row with {} = {key_value}", columns[key].name),
+                    row: row_named(key, |i| &columns[i].name, value_of),
                     why: format!(
                         "found the {} {}, expected a value of type {}; write {} in source.query",
                         type_name(value),

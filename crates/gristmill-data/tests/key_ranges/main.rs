@@ -1,70 +1,25 @@
 //! Key ranges cover every row exactly once, whatever the keys are, and go on from any of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod composite;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use arrow::compute::{SortOptions, cast, sort};
 use arrow::datatypes::{DataType, TimeUnit};
-use gristmill_data::source::{Bounds, KeyRange, Source};
+use gristmill_data::source::{Bounds, Source};
 use gristmill_testkit::{TempMariaDb, TempPostgres};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rusqlite::types::Value;
 use support::files::{TempFiles, columns};
-use support::{Rows, TempSqlite, read_all, rows_of, source};
+use support::{TempSqlite, check_ranges, read_all, rows_of, source};
 
-/// Checks the ranges of a query `SELECT row, key`, whose rows are numbered from 1 on.
 async fn check(source: &dyn Source, batch_rows: u64, row_count: usize) {
-    let all = read_all(source, batch_rows, None, 10).await;
-    let mut seen: Vec<usize> = all
-        .iter()
-        .flat_map(|(_, rows)| rows.iter().map(|row| row[0].parse().unwrap()))
-        .collect();
-    seen.sort_unstable();
-    assert_eq!(
-        seen,
-        (1..=row_count).collect::<Vec<_>>(),
-        "every row exactly once"
-    );
-
-    let mut batch_of_key = HashMap::new();
-    for (i, (range, rows)) in all.iter().enumerate() {
-        assert_eq!(range.number, 10 + i as u64);
-        assert!(!rows.is_empty());
-        for row in rows {
-            assert_eq!(
-                *batch_of_key.entry(&row[1]).or_insert(i),
-                i,
-                "a key in two batches"
-            );
-            assert_eq!(row[1] == "∅", range.bounds == Bounds::Null);
-        }
-        let last = i + 1 == all.len() || all[i + 1].0.bounds == Bounds::Null;
-        if range.bounds != Bounds::Null {
-            assert!(
-                last || rows.len() as u64 >= batch_rows,
-                "too few rows in {range:?}"
-            );
-            let last_key = &rows[rows.len() - 1][1];
-            let before_last_key = rows.iter().filter(|row| row[1] != *last_key).count() as u64;
-            assert!(before_last_key < batch_rows, "too many rows in {range:?}");
-        }
-    }
-
-    // Resuming after any range gives what came after it.
-    let sorted = |ranges: &[(KeyRange, Rows)]| {
-        let mut ranges = ranges.to_vec();
-        ranges.iter_mut().for_each(|(_, rows)| rows.sort());
-        ranges
-    };
-    for (i, (range, _)) in all.iter().enumerate() {
-        let rest = read_all(source, batch_rows, Some(range.bounds.clone()), range.number + 1).await;
-        assert_eq!(sorted(&rest), sorted(&all[i + 1..]));
-    }
+    check_ranges(source, batch_rows, row_count, 1).await;
 }
 
 /// Integers in clusters, with gaps, repeats and both signs.
@@ -329,22 +284,23 @@ async fn every_ordered_type_on_postgres() {
         "CREATE TYPE \"Size\" AS ENUM ('small', 'large', 'huge'); CREATE DOMAIN code AS varchar(4); CREATE EXTENSION citext; \
          CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
     );
-    for (key_type, keys) in [
-        ("int2", &["3", "-32768", "3", "32767", "0"][..]),
-        ("int4", &["3", "-2147483648", "3", "2147483647"]),
+    let types = [
+        ("smallint", &["3", "-32768", "3", "32767", "0"][..]),
+        ("integer", &["3", "-2147483648", "3", "2147483647"]),
         (
-            "float4",
-            &["0.1", "0.10000001", "-1e-30", "NaN", "Infinity", "NaN"],
+            "bigint",
+            &["-9223372036854775808", "9223372036854775807", "0", "-1", "0"],
         ),
+        ("real", &["0.1", "0.10000001", "-1e-30", "NaN", "Infinity", "NaN"]),
         (
-            "float8",
+            "double precision",
             &["0.1", "0.30000000000000004", "-Infinity", "NaN", "1e300", "0.1"],
         ),
         ("numeric(20,10)", &["0.1", "0.1000000001", "-9999999999.9", "0.1"]),
         ("varchar(3)", &["a", "ab", "b", "", "a"]),
         ("char(4)", &["a", "ab", "abcd", "b", "ab"]),
         ("name", &["a", "B", "_c"]),
-        ("bool", &["true", "false", "true"]),
+        ("boolean", &["true", "false", "true"]),
         (
             "uuid",
             &[
@@ -371,11 +327,22 @@ async fn every_ordered_type_on_postgres() {
         ),
         ("bytea", &["\\x00", "\\x0001", "\\xff", "\\x"]),
         ("jsonb", &["1", "\"a\"", "{\"b\": [1, 2]}", "null"]),
-        ("\"Size\"", &["small", "large", "huge", "large"]),
-        ("code", &["ab", "c", "ab", ""]),
+        ("enum", &["small", "large", "huge", "large"]),
+        ("domain", &["ab", "c", "ab", ""]),
         ("citext", &["b", "C", "a"]),
+        ("time", &["12:00", "24:00", "00:00:00.000001", "12:00"]),
+        ("timetz", &["12:00+02", "10:00+00", "12:00+00"]),
+        ("interval", &["1 day", "23:59", "-1 mon", "1 year -3 days"]),
+        ("inet", &["::1", "10.0.0.1", "10.0.0.0/8", "fe80::1"]),
         ("text COLLATE folded", &["b", "C", "a"]),
-    ] {
+    ];
+    check_documented_keys("PostgreSQL", &types.map(|(name, _)| name));
+    for (key_type, keys) in types {
+        let key_type = match key_type {
+            "enum" => "\"Size\"",
+            "domain" => "code",
+            built_in => built_in,
+        };
         let plain = key_type.split(" COLLATE").next().unwrap();
         let mut all: Vec<Option<String>> = keys.iter().map(|key| Some((*key).to_owned())).collect();
         all.push(None);
@@ -416,12 +383,86 @@ async fn every_ordered_type_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_key_may_have_more_rows_than_a_batch() {
-    let server = TempPostgres::shared();
-    let query =
-        "SELECT g AS \"row\", CASE WHEN g <= 10000 THEN 0 ELSE g END AS k FROM generate_series(1, 12000) g";
-    let source = source(&server.url(), query, "k").await;
-    check(source.as_ref(), 1000, 12_000).await;
+async fn every_ordered_type_on_sqlite() {
+    let types = [
+        (
+            "INTEGER",
+            &["3", "-9223372036854775808", "3", "9223372036854775807"][..],
+        ),
+        ("REAL", &["0.1", "0.30000000000000004", "-9e999", "9e999", "0.1"]),
+        ("BOOLEAN", &["1", "0", "1"]),
+        ("TEXT", &["'b'", "''", "'B'", "'é'", "'b'"]),
+        ("BLOB", &["x'00'", "x''", "x'0001'", "x'ff'", "x'00'"]),
+        ("DATE", &["'2024-02-29'", "'0044-03-15'", "'9999-12-31'"]),
+        (
+            "TIMESTAMP",
+            &["'2024-02-29 12:00:00'", "'2024-02-29'", "'1999-12-31 23:59:59'"],
+        ),
+    ];
+    check_documented_keys("SQLite", &types.map(|(name, _)| name));
+    for (key_type, keys) in types {
+        let rows: Vec<String> = keys
+            .iter()
+            .chain(&["NULL"])
+            .enumerate()
+            .map(|(i, key)| format!("({}, {key})", i + 1))
+            .collect();
+        let database = TempSqlite::new(&format!(
+            "CREATE TABLE t (\"row\" INTEGER, k {key_type}); INSERT INTO t VALUES {}",
+            rows.join(", ")
+        ));
+        let source = source(&database.url(), "SELECT * FROM t", "k").await;
+        for rows in [1, 2, 100] {
+            check(source.as_ref(), rows, keys.len() + 1).await;
+        }
+        let order = database
+            .open()
+            .prepare("SELECT min(\"row\") FROM t WHERE k IS NOT NULL GROUP BY k ORDER BY k")
+            .unwrap()
+            .query_map((), |row| row.get::<_, i64>(0))
+            .unwrap()
+            .map(|row| row.unwrap().to_string())
+            .collect::<Vec<_>>();
+        let ranges = read_all(source.as_ref(), 1, None, 0).await;
+        let first_rows: Vec<&String> = ranges
+            .iter()
+            .filter(|(range, _)| range.bounds != Bounds::Null)
+            .map(|(_, rows)| rows.iter().map(|row| &row[0]).min().unwrap())
+            .collect();
+        assert_eq!(first_rows, order.iter().collect::<Vec<_>>(), "{key_type}");
+    }
+}
+
+/// Half of the rows have one key; the others lie far apart on both sides of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_may_have_a_hundred_thousand_rows() {
+    let (postgres, mariadb) = (TempPostgres::shared(), TempMariaDb::shared());
+    let sqlite = TempSqlite::new("CREATE TABLE t (n)");
+    let key = "CASE WHEN n % 2 = 0 THEN 0 ELSE (n - 100000) * 40000000000000 END AS k";
+    let numbers = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 200000)";
+    for (url, query) in [
+        (
+            postgres.url(),
+            format!("SELECT n AS \"row\", {key} FROM generate_series(1::bigint, 200000) AS n"),
+        ),
+        (
+            mariadb.url(),
+            format!(
+                "SELECT seq AS n, {} FROM seq_1_to_200000",
+                key.replace("(n ", "(CAST(seq AS SIGNED) ")
+                    .replace("n %", "seq %")
+            ),
+        ),
+        (sqlite.url(), format!("{numbers} SELECT n, {key} FROM s")),
+    ] {
+        let source = source(&url, &query, "k").await;
+        let mut rows = Vec::new();
+        for (range, read) in read_all(source.as_ref(), 40_000, None, 0).await {
+            assert_eq!(range.number, rows.len() as u64);
+            rows.push(read.len());
+        }
+        assert_eq!(rows, [40_000, 110_000, 40_000, 10_000], "{query}");
+    }
 }
 
 /// A table (row, k) of MariaDB with these keys in their text forms.
@@ -507,7 +548,7 @@ fn any_keys_on_mariadb() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_ordered_type_on_mariadb() {
     let server = TempMariaDb::shared();
-    for (key_type, keys) in [
+    let types = [
         ("tinyint", &["3", "-128", "3", "127", "0"][..]),
         ("boolean", &["1", "0", "1"]),
         ("smallint unsigned", &["3", "65535", "3", "0"]),
@@ -576,7 +617,9 @@ async fn every_ordered_type_on_mariadb() {
             ],
         ),
         ("inet6", &["::1", "fe80::1", "::ffff:192.0.2.1", "::1"]),
-    ] {
+    ];
+    check_documented_keys("MySQL, MariaDB", &types.map(|(name, _)| name));
+    for (key_type, keys) in types {
         let mut all: Vec<Option<String>> = keys.iter().map(|key| Some((*key).to_owned())).collect();
         all.push(None);
         mariadb_table(server, key_type, &all);
@@ -625,4 +668,33 @@ async fn every_ordered_type_on_mariadb() {
         .map(|row| row[2].clone())
         .collect();
     assert_eq!(keys, ["A", "a", "a", "a ", "á", "B", "b", "c"]);
+}
+
+/// Checks that the table of keys of docs/pipeline.md has in a column what the cases, declared types, begin with, and nothing
+/// more.
+fn check_documented_keys(database: &str, cases: &[&str]) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pipeline.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, chapter) = text.split_once("\n### Keys\n").unwrap();
+    let (_, table) = chapter.split_once("\n| Key | ").unwrap();
+    let mut lines = table.lines();
+    let heads = lines.next().unwrap().trim_matches('|').split(" | ");
+    let column = 1 + heads.map(str::trim).position(|head| head == database).unwrap();
+    let rows = lines.skip(1).take_while(|line| line.starts_with('|'));
+    let documented: Vec<&str> = rows
+        .filter_map(|line| line.trim_matches('|').split('|').nth(column))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    for name in &documented {
+        assert!(
+            cases.iter().any(|case| case.starts_with(name)),
+            "no case for the key `{name}`"
+        );
+    }
+    for case in cases {
+        assert!(
+            documented.iter().any(|name| case.starts_with(name)),
+            "`{case}` is not documented"
+        );
+    }
 }

@@ -1,7 +1,5 @@
 //! Reading MariaDB over several connections: one snapshot where the binary log shows it, the same files, whatever breaks off.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,7 +44,7 @@ impl Case {
         let settings = SourceSettings {
             url: self.server.url(),
             query: "SELECT id, name, size FROM item".into(),
-            key: "id".to_owned(),
+            key: "id".into(),
         };
         let source = source::connect(&settings).await.unwrap();
         let clean = CleanSettings {
