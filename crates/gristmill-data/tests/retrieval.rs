@@ -18,6 +18,7 @@ use gristmill_testkit::TempPostgres;
 const ROWS: u64 = 12_000;
 
 struct Case {
+    query: &'static str,
     server: TempPostgres,
     dir: tempfile::TempDir,
     url: String,
@@ -45,6 +46,7 @@ impl Case {
             url: server.url(),
             dir: tempfile::tempdir().unwrap(),
             consistency: Consistency::Resume,
+            query: "SELECT id, name, size FROM item",
             server,
         }
     }
@@ -52,7 +54,7 @@ impl Case {
     fn settings(&self) -> SourceSettings {
         SourceSettings {
             url: self.url.clone(),
-            query: "SELECT id, name, size FROM item".into(),
+            query: self.query.into(),
             key: "id".into(),
         }
     }
@@ -171,6 +173,32 @@ async fn any_number_of_readers_writes_the_same_files() {
                 .eq(0..one.totals.batches_read)
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_that_takes_long_to_read_is_planned_meanwhile() {
+    let mut case = Case::new();
+    let (one, _) = case.pull("undisturbed", 1).await;
+    // The server need not call it to find where a range ends, but to read it: half a second a batch.
+    case.server.execute(
+        "CREATE FUNCTION slow(given float8) RETURNS float8 LANGUAGE plpgsql IMMUTABLE AS \
+         'BEGIN PERFORM pg_sleep(0.008); RETURN given; END'; DELETE FROM item WHERE id > 250",
+    );
+    let (quick, before) = case.pull("quick", 3).await;
+    case.query = "SELECT id, name, CASE WHEN id % 4 = 0 THEN slow(size) ELSE size END AS size FROM item";
+    let (slow, said) = case.pull("slow", 3).await;
+    assert_eq!(
+        slow.unwrap().totals,
+        Pulled::clone(quick.as_ref().unwrap()).totals
+    );
+    let bounds = |said: Said| {
+        said.batches
+            .into_iter()
+            .map(|batch| batch.bounds)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(bounds(said), bounds(before));
+    assert!(one.unwrap().totals.rows_read > quick.unwrap().totals.rows_read);
 }
 
 #[tokio::test]

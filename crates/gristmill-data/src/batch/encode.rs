@@ -9,7 +9,7 @@ use crate::batch::clean::{Cleaner, Dropped};
 use crate::batch::hash::ContentHash;
 use crate::batch::ledger::BatchRecord;
 use crate::error::Result;
-use crate::source::KeyRange;
+use crate::source::Bounds;
 use crate::table::{BatchFiles, BatchWriter, WrittenFile, to_delta};
 
 /// Makes batches of rows, on any thread.
@@ -38,15 +38,15 @@ impl EncodedBatch {
 pub(super) enum Piece {
     /// Rows of the batch, in the order of the key.
     Rows(RecordBatch),
-    /// There are no more. Without it, they were cut off.
-    End,
+    /// There are no more, and these are the keys of the batch. Without it, they were cut off.
+    End(Bounds),
 }
 
 impl Encoder {
     /// Encodes a batch whose rows come from `pieces`; `None` where they are cut off. Blocks its thread meanwhile.
     pub(super) fn encode(
         &self,
-        range: KeyRange,
+        number: u64,
         snapshot: String,
         mut pieces: Receiver<Piece>,
     ) -> Result<Option<EncodedBatch>> {
@@ -58,26 +58,26 @@ impl Encoder {
             hash += ContentHash::of(&rows)?;
             match &mut writer {
                 Some(writer) => writer.write(&rows),
-                None => writer.insert(self.files.create(range.number)?).write(&rows),
+                None => writer.insert(self.files.create(number)?).write(&rows),
             }
         };
         let mut order = self.cleaner.order();
-        loop {
+        let bounds = loop {
             match pieces.blocking_recv() {
                 Some(Piece::Rows(rows)) => {
                     rows_read += rows.num_rows() as u64;
                     let rows = to_delta(&rows, self.cleaner.schema())?;
                     order.push(&self.cleaner.rows(&rows, &mut dropped)?, &mut keep)?;
                 }
-                Some(Piece::End) => break,
+                Some(Piece::End(bounds)) => break bounds,
                 None => return Ok(None),
             }
-        }
+        };
         dropped.duplicate += order.finish(&mut keep)?;
         let file = writer.map(BatchWriter::finish).transpose()?;
         let record = BatchRecord {
-            number: range.number,
-            bounds: range.bounds,
+            number,
+            bounds,
             rows_read,
             rows_kept,
             dropped,

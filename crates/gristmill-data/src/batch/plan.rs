@@ -68,6 +68,30 @@ impl Planner {
         Ok(None)
     }
 
+    /// The number of the next range and the key that it begins after, while there are keys to step along.
+    pub(super) fn frontier(&self) -> Option<(u64, Option<Key>)> {
+        match &self.next {
+            Next::After(after) => Some((self.number, after.clone())),
+            Next::Null | Next::Nothing => None,
+        }
+    }
+
+    /// The next range, whose last key was found by reading it.
+    pub(super) fn reached(&mut self, after: Option<Key>, until: Key) -> KeyRange {
+        self.next = Next::After(Some(until.clone()));
+        self.numbered(Bounds::Between { after, until })
+    }
+
+    /// There are no rows with a key any more, as was found by reading on.
+    pub(super) fn end_of_keys(&mut self) {
+        self.next = Next::Null;
+    }
+
+    /// Rows of a range.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
     /// The number of the next range.
     pub fn next_number(&self) -> u64 {
         self.number

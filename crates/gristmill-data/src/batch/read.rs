@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::array::{Array, ArrayRef};
 use futures::TryStreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::batch::encode::{EncodedBatch, Encoder, Piece};
-use crate::batch::queue::Queue;
+use crate::batch::queue::{Queue, Task};
 use crate::batch::retry::Backoff;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::source::{KeyRange, Source};
+use crate::source::{BatchStream, Bounds, Key, Source};
 
 /// Pieces of a batch that may wait to be encoded.
 const PIECES_AHEAD: usize = 1;
@@ -102,11 +103,50 @@ impl Readers {
     }
 }
 
+/// The rows of a batch on their way.
+struct Rows {
+    stream: BatchStream,
+    end: RangeEnd,
+}
+
+/// Where a range ends.
+enum RangeEnd {
+    Known(Bounds),
+    /// At the key of the last row.
+    LastOf {
+        key: usize,
+        key_of: fn(&dyn Array, usize) -> Option<Key>,
+        last: Option<ArrayRef>,
+    },
+}
+
+impl Rows {
+    /// The next piece of batch `number`; `None` where a range that was read on into turned out to have no rows.
+    async fn next(&mut self, number: u64, queue: &Queue) -> Result<Option<Piece>> {
+        let rows = self.stream.try_next().await?;
+        match (rows, &mut self.end) {
+            (Some(rows), RangeEnd::Known(_)) => Ok(Some(Piece::Rows(rows))),
+            (Some(rows), RangeEnd::LastOf { key, last, .. }) => {
+                *last = Some(rows.column(*key).clone());
+                Ok(Some(Piece::Rows(rows)))
+            }
+            (None, RangeEnd::Known(bounds)) => Ok(Some(Piece::End(bounds.clone()))),
+            (None, RangeEnd::LastOf { key_of, last, .. }) => {
+                let until = last
+                    .as_ref()
+                    .and_then(|keys| key_of(keys, keys.len().checked_sub(1)?));
+                let range = queue.reached(number, until).await?;
+                Ok(range.map(|range| Piece::End(range.bounds)))
+            }
+        }
+    }
+}
+
 impl Reader {
     async fn read_batches(&mut self) -> Result<(), End> {
         while let Some(source) = self.connected().await? {
-            let range = match self.readers.queue.take(source.as_ref()).await {
-                Ok(Some(range)) => range,
+            let task = match self.readers.queue.take(source.as_ref()).await {
+                Ok(Some(task)) => task,
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     drop(source);
@@ -114,12 +154,12 @@ impl Reader {
                     continue;
                 }
             };
-            match self.read(source.as_ref(), &range).await {
+            match self.read(source.as_ref(), &task).await {
                 Ok(()) => self.backoff.reset(),
                 Err(error) => {
                     drop(source);
-                    let what = format!("batch {}", range.number);
-                    self.readers.queue.give_back(range).await;
+                    let what = format!("batch {}", task.number());
+                    self.readers.queue.give_back(task).await;
                     self.disconnected(&what, error).await?;
                 }
             }
@@ -194,19 +234,41 @@ impl Reader {
     }
 
     /// Reads a range and has it encoded; the end of that is not waited for.
-    async fn read(&mut self, source: &dyn Source, range: &KeyRange) -> Result<()> {
-        let mut rows = source.read(range).await?;
+    async fn read(&mut self, source: &dyn Source, task: &Task) -> Result<()> {
+        let number = task.number();
+        let mut rows = match task {
+            Task::Range(range) => Rows {
+                stream: source.read(range).await?,
+                end: RangeEnd::Known(range.bounds.clone()),
+            },
+            Task::Open { after, rows, .. } => {
+                let open = source.read_on(after.as_ref(), *rows).await?;
+                Rows {
+                    stream: open.rows,
+                    end: RangeEnd::LastOf {
+                        key: open.key,
+                        key_of: open.key_of,
+                        last: None,
+                    },
+                }
+            }
+        };
         if let Some(before) = self.encoding.take() {
             // How that went, it tells itself.
             let _ = before.await;
         }
         let (pieces, received) = mpsc::channel(PIECES_AHEAD);
-        let (encoder, number) = (self.readers.encoder.clone(), range.number);
-        let (range, snapshot) = (range.clone(), source.snapshot());
-        let encoding = spawn_blocking(move || encoder.encode(range, snapshot, received));
+        let (encoder, snapshot) = (self.readers.encoder.clone(), source.snapshot());
+        let encoding = spawn_blocking(move || encoder.encode(number, snapshot, received));
         loop {
-            let piece = match rows.try_next().await {
-                Ok(rows) => rows.map_or(Piece::End, Piece::Rows),
+            let piece = match rows.next(number, &self.readers.queue).await {
+                Ok(Some(piece)) => piece,
+                // There was none to read.
+                Ok(None) => {
+                    drop(pieces);
+                    let _ = encoding.await;
+                    return Ok(());
+                }
                 Err(error) => {
                     drop(pieces);
                     // Nothing of it is left before another reads the same range.
@@ -214,7 +276,7 @@ impl Reader {
                     return Err(error);
                 }
             };
-            let end = matches!(piece, Piece::End);
+            let end = matches!(piece, Piece::End(_));
             // Nobody receives any more where encoding failed.
             if pieces.send(piece).await.is_err() || end {
                 break;

@@ -9,8 +9,9 @@ mod sqlite;
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
@@ -59,6 +60,32 @@ pub trait Source: Send + Sync {
 
     /// The rows of a range in the order of the key; rows with equal keys come in any order.
     fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>>;
+
+    /// Whether it can read a range without being told its last key.
+    fn can_read_on(&self) -> bool {
+        false
+    }
+
+    /// The rows of the range whose last key [`Source::boundary`] would find, where [`Source::can_read_on`]: this spares
+    /// the database the looking for it.
+    fn read_on<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<OpenRange>> {
+        async move {
+            Err(Error::Query {
+                why: format!("{rows} rows after {after:?} were asked for without their last key"),
+            })
+        }
+        .boxed()
+    }
+}
+
+/// Rows of a range whose last key is that of the last row.
+pub struct OpenRange {
+    /// The rows, in the order of the key.
+    pub rows: BatchStream,
+    /// The one column of the key.
+    pub key: usize,
+    /// The key of a row of a batch; `None` where that cannot be.
+    pub key_of: fn(&dyn Array, usize) -> Option<Key>,
 }
 
 /// What becomes of one column.

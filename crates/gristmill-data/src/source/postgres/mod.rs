@@ -13,7 +13,9 @@ mod types;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
@@ -22,7 +24,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 
 use super::sql::{line_and_column, quoted, without_semicolon};
-use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, find_key, redact};
+use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, OpenRange, Source, find_key, redact};
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
 use session::Snapshot;
@@ -56,6 +58,8 @@ struct Query {
     /// Which columns are the key.
     key: Arc<[usize]>,
     key_parts: Vec<KeyPart>,
+    /// Whether the rows after a key can be asked for by their number.
+    reads_on: bool,
     /// The query, ready to stand in parentheses.
     sql: String,
 }
@@ -188,13 +192,24 @@ impl Query {
                 is_text: columns[i].kind.arrow_type() == DataType::Utf8,
             }
         };
-        let key_parts = key.iter().map(key_part).collect();
+        let key_parts: Vec<KeyPart> = key.iter().map(key_part).collect();
+        // `WITH TIES` came with version 13. Of integers, a row's value tells the key; of other types, only the server does.
+        let row = client
+            .query_one(
+                "SELECT current_setting('server_version_num')::int4 >= 130000",
+                &[],
+            )
+            .await
+            .map_err(|error| query_error(&url, &error))?;
+        let with_ties = row.try_get(0).map_err(|error| query_error(&url, &error))?;
+        let reads_on = with_ties && matches!(key_parts.as_slice(), [part] if part.is_integer);
         Ok(Self {
             settings: settings.clone(),
             url,
             columns,
             key,
             key_parts,
+            reads_on,
             sql: sql.to_owned(),
         })
     }
@@ -376,52 +391,82 @@ impl Source for Postgres {
 
     fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
         async move {
-            let (mut condition, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
-            let mut compare = |operator, name, key| {
-                let texts = self.query.texts(key)?;
-                condition.push(
-                    self.query
-                        .compared(operator, |i| format!("current_setting('gristmill.{name}{i}')")),
-                );
-                names.extend((0..texts.len()).map(|i| format!("gristmill.{name}{i}")));
-                values.extend(texts);
-                Ok::<_, Error>(())
-            };
             match &range.bounds {
-                Bounds::Null => condition.push(self.query.null()),
+                Bounds::Null => self.copy(Some(self.query.null()), &[], "").await,
                 Bounds::Between { after, until } => {
-                    if let Some(after) = after {
-                        compare(">", "after", after)?;
-                    }
-                    compare("<=", "until", until)?;
+                    let after = after.as_ref().map(|key| (">", "after", key));
+                    let bounds: Vec<_> = after.into_iter().chain([("<=", "until", until)]).collect();
+                    self.copy(None, &bounds, "").await
                 }
             }
-            let condition = condition.join(" AND ");
-            let columns = list(self.query.columns.iter().map(PgColumn::selected));
-            let rows = self.query.select(
-                &columns,
-                &format!("WHERE {condition} ORDER BY {}", self.query.key_order()),
-            );
-            let guard = self.bounds.lock().await;
-            self.client
-                .execute(
-                    "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS t(name, value)",
-                    &[&names, &values],
-                )
-                .await
-                .map_err(|e| self.failed(e))?;
-            let copy = format!("COPY ({rows}) TO STDOUT (FORMAT binary)");
-            let stream = self.client.copy_out(&copy).await.map_err(|e| self.failed(e))?;
-            drop(guard);
-            Ok(copy::batches(
-                stream,
-                self.query.columns.clone(),
-                self.schema(),
-                self.query.key.clone(),
-                self.query.url.clone(),
-            ))
         }
         .boxed()
+    }
+
+    fn can_read_on(&self) -> bool {
+        self.query.reads_on
+    }
+
+    fn read_on<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<OpenRange>> {
+        async move {
+            let first = after.is_none().then(|| self.query.not_null(0));
+            let bounds: Vec<_> = after.into_iter().map(|key| (">", "after", key)).collect();
+            let rest = format!("FETCH FIRST {rows} ROWS WITH TIES");
+            Ok(OpenRange {
+                rows: self.copy(first, &bounds, &rest).await?,
+                key: self.query.key[0],
+                key_of: |keys, row| {
+                    let keys = cast(&keys.slice(row, 1), &DataType::Int64).ok()?;
+                    let keys = keys.as_primitive::<Int64Type>();
+                    keys.is_valid(0).then(|| Key::Int(keys.value(0)))
+                },
+            })
+        }
+        .boxed()
+    }
+}
+
+impl Postgres {
+    /// The rows that meet a condition and whose key is within bounds (operator, name, key), in the order of the key.
+    async fn copy(
+        &self,
+        condition: Option<String>,
+        bounds: &[(&str, &str, &Key)],
+        rest: &str,
+    ) -> Result<BatchStream> {
+        let (mut conditions, mut names, mut values) = (Vec::from_iter(condition), Vec::new(), Vec::new());
+        for (operator, name, key) in bounds {
+            let texts = self.query.texts(key)?;
+            conditions.push(
+                self.query
+                    .compared(operator, |i| format!("current_setting('gristmill.{name}{i}')")),
+            );
+            names.extend((0..texts.len()).map(|i| format!("gristmill.{name}{i}")));
+            values.extend(texts);
+        }
+        let columns = list(self.query.columns.iter().map(PgColumn::selected));
+        let (condition, order) = (conditions.join(" AND "), self.query.key_order());
+        let rows = self
+            .query
+            .select(&columns, &format!("WHERE {condition} ORDER BY {order} {rest}"));
+        let guard = self.bounds.lock().await;
+        self.client
+            .execute(
+                "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS t(name, value)",
+                &[&names, &values],
+            )
+            .await
+            .map_err(|e| self.failed(e))?;
+        let copy = format!("COPY ({rows}) TO STDOUT (FORMAT binary)");
+        let stream = self.client.copy_out(&copy).await.map_err(|e| self.failed(e))?;
+        drop(guard);
+        Ok(copy::batches(
+            stream,
+            self.query.columns.clone(),
+            self.schema(),
+            self.query.key.clone(),
+            self.query.url.clone(),
+        ))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// Text forms that read back as the same value, whatever the server's defaults. Each batch is planned anew, and compiling
 /// so many plans costs more than it saves.
 const SETTINGS: &str = "SET LOCAL datestyle = 'ISO'; SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; \
-    SET LOCAL intervalstyle = 'iso_8601';     SET LOCAL jit = off";
+    SET LOCAL intervalstyle = 'iso_8601'; SET LOCAL jit = off";
 
 /// Limits meant for small questions, which a batch is not, nor the wait for one being written. Not every server knows all.
 const NO_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', \
