@@ -35,11 +35,9 @@ def write(path):
 
 def plain(value):
     """A value as Python has it, whatever the tool calls it; an instant in UTC."""
-    if value is None or value != value:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return None
-    if type(value).__module__.startswith("pandas"):
-        if type(value).__name__ in ("NAType", "NaTType"):
-            return None
+    if hasattr(value, "to_pydatetime"):
         value = value.to_pydatetime()
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
         return value.astimezone(UTC)

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::basic::{Compression, ZstdLevel};
-use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use arrow::datatypes::SchemaRef;
 use futures::FutureExt;
 use futures::StreamExt;
@@ -42,8 +42,9 @@ pub(super) use query::TABLE;
 /// Record batches that may wait to be taken.
 const BATCHES_AHEAD: usize = 2;
 
-/// Row groups of the sorted copy: small, for each range decodes those at its ends in vain.
-const GROUP_ROWS: usize = 16_384;
+/// Row groups of the sorted copy: small, for each range decodes parts of those at its ends in vain; but not tiny, for what
+/// the file says of each is held in memory.
+const GROUP_ROWS: usize = 32_768;
 const GROUP_BYTES: usize = 16 << 20;
 
 /// A query on files.
@@ -172,6 +173,8 @@ impl Shared {
             let properties = WriterProperties::builder()
                 .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
                 .set_max_row_group_row_count(Some(GROUP_ROWS))
+                .set_statistics_enabled(EnabledStatistics::None)
+                .set_offset_index_disabled(true)
                 .build();
             let file = std::fs::File::create(&to).map_err(io(&to))?;
             let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
