@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::table::log::{Lock, Log, log_path, millis};
 use crate::table::schema::{has_timestamp_ntz, to_kernel};
-use crate::table::write::{io, synced, write_failed, writer};
+use crate::table::write::{ended, io, synced, write_failed, writer};
 
 /// Who writes here, as the log has it.
 pub(crate) const ENGINE: &str = concat!("gristmill/", env!("CARGO_PKG_VERSION"));
@@ -89,9 +89,11 @@ impl BatchWriter {
 
     /// Ends the file.
     pub fn finish(mut self) -> Result<WrittenFile> {
-        let parquet = self.parquet.take().map(ArrowWriter::into_inner).transpose();
+        let parquet = self.parquet.take();
         Ok(WrittenFile {
-            file: parquet.map_err(write_failed(&self.unfinished))?,
+            file: parquet
+                .map(|parquet| ended(parquet, &self.unfinished))
+                .transpose()?,
             name: std::mem::take(&mut self.name),
             unfinished: std::mem::take(&mut self.unfinished),
             rows: self.rows,

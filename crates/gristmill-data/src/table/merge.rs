@@ -67,7 +67,10 @@ impl Merge {
     pub(super) fn close(self, path: &Path) -> Result<u64> {
         match self {
             Self::Encoded(writer) => close(*writer, path),
-            Self::Copied(writer) => synced(&writer.into_inner().map_err(write_failed(path))?, path),
+            Self::Copied(mut writer) => {
+                writer.finish().map_err(write_failed(path))?;
+                synced(writer.inner(), path)
+            }
         }
     }
 }

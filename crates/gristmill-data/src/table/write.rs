@@ -132,7 +132,14 @@ pub(crate) fn writer(path: &Path, schema: SchemaRef) -> Result<ArrowWriter<File>
 
 /// Ends a Parquet file, and sees that it is on the disk. Returns its size.
 pub(crate) fn close(writer: ArrowWriter<File>, path: &Path) -> Result<u64> {
-    synced(&writer.into_inner().map_err(write_failed(path))?, path)
+    synced(&ended(writer, path)?, path)
+}
+
+/// Ends a Parquet file.
+pub(crate) fn ended(mut writer: ArrowWriter<File>, path: &Path) -> Result<File> {
+    // `into_inner` alone would make a mere text of what the disk says.
+    writer.finish().map_err(write_failed(path))?;
+    writer.inner().try_clone().map_err(io(path))
 }
 
 /// Waits until a file is on the disk, for what a commit names must survive a power failure. Returns its size.
