@@ -421,6 +421,7 @@ impl Trainer for EpochSearch {
                 .filter(|o| o.is_finite())
                 .reduce(f64::min),
             iteration: self.running.iter().map(|r| r.state.epochs).max().unwrap_or(0),
+            iterations_left: None,
         }
     }
 }

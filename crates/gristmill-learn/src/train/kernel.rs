@@ -3,21 +3,34 @@
 //! Coefficients are a matrix of `features + 1` rows (the last is the intercept) by `stride` classes, so that one
 //! feature's classes are contiguous. Every sum runs over the rows in their order, so that neither blocks nor threads
 //! change a bit: rows are independent in the forward pass, and in the backward pass a thread owns a range of features.
+//!
+//! What a scan costs, with E entries, C classes and R rows: E·C fused multiply-adds forward and as many backward, R·C
+//! exponentials. Each pass reads E·C elements, one a multiply-add: forward the coefficients (of names as 1 to 3-grams in
+//! 176 classes: 25 MB, of which the hottest features, which are the first, stay in the second cache), backward the
+//! residuals of a block, which fit it. The gradient is read and written once for each feature of a block, a ninth of the
+//! entries there; going over the rows instead would read and write it for every entry. So loads bound it, not arithmetic:
+//! two of them a cycle at best.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::columns::Columns;
 use super::real::Real;
 use super::rows::Rows;
 use super::simd::vectorised;
+use super::tile::add_rows;
 
-/// Rows whose probabilities are held at a time; at 176 classes of `f32` they fill about a third of a 2 MiB cache.
-pub(crate) const BLOCK_ROWS: usize = 1024;
+/// Rows whose probabilities are held at a time: at 176 classes of `f32`, 1.4 MB, which a second-level cache may hold.
+pub(crate) const BLOCK_ROWS: usize = 2048;
 /// Rows a thread takes at a time in the forward pass.
 const FORWARD_ROWS: usize = 32;
 /// Ranges of features that threads share out in the backward pass.
 const FEATURE_RANGES: usize = 16;
-/// Classes whose margins are kept in registers.
-const TILE: usize = 32;
+/// Entries that a thread takes at a time in the backward pass over columns.
+const COLUMN_ENTRIES: u32 = 4096;
+/// The slot of a row that was not chosen.
+const NOT_CHOSEN: u16 = u16::MAX;
 /// Classes are padded to a multiple of this.
 const PAD: usize = 8;
 
@@ -54,6 +67,8 @@ pub(crate) struct Block<F> {
     losses: Vec<f64>,
     /// Rows of the batch that take part.
     rows: Vec<u32>,
+    /// Where each row of the range chosen from is among them, or [`NOT_CHOSEN`].
+    slots: Vec<u16>,
 }
 
 impl<F: Real> Block<F> {
@@ -62,18 +77,29 @@ impl<F: Real> Block<F> {
             residuals: Vec::new(),
             losses: Vec::new(),
             rows: Vec::new(),
+            slots: Vec::new(),
         }
     }
 
     /// Bytes held for a shape.
     pub(crate) fn bytes(shape: Shape) -> usize {
-        BLOCK_ROWS * (shape.stride() * size_of::<F>() + size_of::<f64>() + size_of::<u32>())
+        BLOCK_ROWS
+            * (shape.stride() * size_of::<F>() + size_of::<f64>() + size_of::<u32>() + size_of::<u16>())
     }
 
     /// Chooses the rows of the next forward pass: those of `range` for which `keep` holds.
-    pub(crate) fn select(&mut self, range: std::ops::Range<usize>, keep: impl Fn(usize) -> bool) {
+    pub(crate) fn select(&mut self, range: Range<usize>, keep: impl Fn(usize) -> bool) {
         self.rows.clear();
-        self.rows.extend(range.filter(|r| keep(*r)).map(|r| r as u32));
+        self.slots.clear();
+        for r in range {
+            let slot = if keep(r) {
+                self.rows.push(r as u32);
+                (self.rows.len() - 1) as u16
+            } else {
+                NOT_CHOSEN
+            };
+            self.slots.push(slot);
+        }
     }
 
     /// Chooses these rows, in this order.
@@ -165,7 +191,12 @@ impl<F: Real> Block<F> {
                         {
                             let r = *r as usize;
                             let (indices, values) = rows.row(r);
-                            margins_of(indices, values, weights, stride, m);
+                            m.copy_from_slice(&weights[weights.len() - stride..]);
+                            let entries = indices.iter().zip(values).map(
+                                #[inline(always)]
+                                |(i, v)| (*i as usize, *v),
+                            );
+                            add_rows(entries, weights, stride, m);
                             link(m, r, loss);
                         }
                     },
@@ -173,14 +204,33 @@ impl<F: Real> Block<F> {
             });
     }
 
-    /// Adds the chosen rows' gradient to `gradient`, from the residuals.
-    pub(crate) fn add_gradient(&self, rows: Rows<'_>, gradient: &mut [F], shape: Shape) {
+    /// Adds the chosen rows' gradient to `gradient`, from the residuals; `columns` are those of the range chosen from.
+    /// With them or without, each sum runs over the rows in their order.
+    pub(crate) fn add_gradient(
+        &self,
+        rows: Rows<'_>,
+        columns: Option<&Columns>,
+        gradient: &mut [F],
+        shape: Shape,
+    ) {
         let stride = shape.stride();
         let (features, intercepts) = gradient.split_at_mut(shape.features * stride);
-        for residual in self.residuals.chunks_exact(stride) {
-            for (g, r) in intercepts.iter_mut().zip(residual) {
-                *g = g.add(*r);
-            }
+        vectorised(
+            #[inline(always)]
+            || {
+                add_rows(
+                    (0..self.rows.len()).map(
+                        #[inline(always)]
+                        |slot| (slot, 1.0),
+                    ),
+                    &self.residuals,
+                    stride,
+                    intercepts,
+                )
+            },
+        );
+        if let Some(columns) = columns {
+            return self.add_columns(columns, 0..columns.features.len(), features, 0, stride);
         }
         let width = shape.features.div_ceil(FEATURE_RANGES).max(1);
         features
@@ -207,52 +257,49 @@ impl<F: Real> Block<F> {
                 );
             });
     }
-}
 
-/// `margins = intercepts + values * weights[indices]`, tile by tile so that the sums stay in registers.
-#[inline(always)]
-fn margins_of<F: Real>(indices: &[u32], values: &[f32], weights: &[F], stride: usize, margins: &mut [F]) {
-    if stride == 1 {
-        let mut sum = weights[weights.len() - 1];
-        for (index, value) in indices.iter().zip(values) {
-            sum = weights[*index as usize].mul_add(F::from_f32(*value), sum);
+    /// Adds the columns `range`; `gradient` begins with feature `first`.
+    fn add_columns(
+        &self,
+        columns: &Columns,
+        range: Range<usize>,
+        gradient: &mut [F],
+        first: u32,
+        stride: usize,
+    ) {
+        let (from, to) = (columns.starts[range.start], columns.starts[range.end]);
+        if range.len() > 1 && to - from > COLUMN_ENTRIES {
+            let half = columns.starts[range.clone()].partition_point(|start| *start < (from + to) / 2);
+            let middle = range.start + half.clamp(1, range.len() - 1);
+            let feature = columns.features[middle];
+            let (left, right) = gradient.split_at_mut((feature - first) as usize * stride);
+            rayon::join(
+                || self.add_columns(columns, range.start..middle, left, first, stride),
+                || self.add_columns(columns, middle..range.end, right, feature, stride),
+            );
+            return;
         }
-        margins[0] = sum;
-        return;
+        vectorised(
+            #[inline(always)]
+            || {
+                for column in range.clone() {
+                    let entries = columns.starts[column] as usize..columns.starts[column + 1] as usize;
+                    let entries = columns.rows[entries.clone()].iter().zip(&columns.values[entries]);
+                    let chosen = entries
+                        .map(
+                            #[inline(always)]
+                            |(row, value)| (usize::from(self.slots[usize::from(*row)]), *value),
+                        )
+                        .filter(
+                            #[inline(always)]
+                            |(slot, _)| *slot != usize::from(NOT_CHOSEN),
+                        );
+                    let at = (columns.features[column] - first) as usize * stride;
+                    add_rows(chosen, &self.residuals, stride, &mut gradient[at..at + stride]);
+                }
+            },
+        );
     }
-    let mut at = 0;
-    while at < stride {
-        // As many classes at once as fit the registers: the entries are read again for each tile.
-        match stride - at {
-            8 => tile::<F, 8>(indices, values, weights, stride, at, margins),
-            16 => tile::<F, 16>(indices, values, weights, stride, at, margins),
-            24 => tile::<F, 24>(indices, values, weights, stride, at, margins),
-            _ => tile::<F, TILE>(indices, values, weights, stride, at, margins),
-        }
-        at += TILE;
-    }
-}
-
-#[inline(always)]
-fn tile<F: Real, const N: usize>(
-    indices: &[u32],
-    values: &[f32],
-    weights: &[F],
-    stride: usize,
-    at: usize,
-    margins: &mut [F],
-) {
-    let intercepts = &weights[weights.len() - stride..];
-    let mut sums = [F::default(); N];
-    sums.copy_from_slice(&intercepts[at..at + N]);
-    for (index, value) in indices.iter().zip(values) {
-        let from = *index as usize * stride + at;
-        let value = F::from_f32(*value);
-        for (sum, weight) in sums.iter_mut().zip(&weights[from..from + N]) {
-            *sum = weight.mul_add(value, *sum);
-        }
-    }
-    margins[at..at + N].copy_from_slice(&sums);
 }
 
 #[inline(always)]
@@ -273,10 +320,15 @@ fn add_scaled<F: Real>(value: F, residual: &[F], gradient: &mut [F]) {
 #[inline(always)]
 fn softmax<F: Real>(margins: &mut [F], classes: usize) -> f64 {
     let (margins, padding) = margins.split_at_mut(classes);
-    let mut largest = margins[0];
-    for m in margins.iter() {
-        largest = if *m > largest { *m } else { largest };
+    let larger = |a: F, b: F| if b > a { b } else { a };
+    let mut largest = [margins[0]; PAD];
+    let (chunks, rest) = margins.as_chunks::<PAD>();
+    for chunk in chunks {
+        for (largest, m) in largest.iter_mut().zip(chunk) {
+            *largest = larger(*largest, *m);
+        }
     }
+    let largest = largest.iter().chain(rest).copied().fold(margins[0], larger);
     for m in margins.iter_mut() {
         *m = m.sub(largest).exp_of_negative();
     }
@@ -384,7 +436,7 @@ mod tests {
             let total: f64 = block.losses().iter().sum();
             assert!((total - loss(rows, &weights, shape)).abs() < 1e-12);
             let mut gradient = vec![0.0; shape.len()];
-            block.add_gradient(rows, &mut gradient, shape);
+            block.add_gradient(rows, None, &mut gradient, shape);
             for j in 0..=shape.features {
                 for k in 0..sets {
                     let at = j * stride + k;
@@ -400,5 +452,55 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Rows of 2,000 features, of which a few are in most of them, as chosen by a fold.
+    #[test]
+    fn the_gradient_by_columns_is_that_by_rows_to_the_last_bit() {
+        let (count, features) = (700_usize, 2000);
+        let (mut offsets, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        let mut state = 7_u64;
+        for _ in 0..count {
+            let mut row: Vec<u32> = (0..12)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let uniform = (state >> 40) as f64 / (1 << 24) as f64;
+                    (uniform.powi(4) * features as f64) as u32
+                })
+                .collect();
+            row.sort_unstable();
+            row.dedup();
+            values.extend(row.iter().map(|i| 0.1 + (*i % 7) as f32));
+            indices.extend(row);
+            offsets.push(indices.len() as i32);
+        }
+        let labels: Vec<i32> = (0..count as i32).map(|r| r * r % 21).collect();
+        let zeros = vec![0; count];
+        let rows = Rows {
+            labels: &labels,
+            offsets: &offsets,
+            indices: &indices,
+            values: &values,
+            split: &zeros,
+            fold: &zeros,
+            weights: None,
+        };
+        let shape = Shape { features, sets: 21 };
+        let range = 3..count;
+        assert!(Columns::pay(rows, range.clone(), shape));
+        let columns = Columns::of(rows, range.clone(), features);
+        assert!(
+            columns.values.len() > COLUMN_ENTRIES as usize,
+            "too few to be shared out"
+        );
+        let weights: Vec<f32> = (0..shape.len()).map(|i| (i % 13) as f32 * 0.1 - 0.6).collect();
+        let mut block = Block::new();
+        block.select(range, |r| r % 3 != 1);
+        block.residuals(rows, &weights, shape);
+        let (mut by_rows, mut by_columns) = (vec![0.5; shape.len()], vec![0.5; shape.len()]);
+        block.add_gradient(rows, None, &mut by_rows, shape);
+        block.add_gradient(rows, Some(&columns), &mut by_columns, shape);
+        assert!(by_rows.iter().any(|g| *g != 0.5));
+        assert!(by_rows == by_columns);
     }
 }

@@ -141,7 +141,7 @@ impl Lifted {
             block.select(from..(from + BLOCK_ROWS).min(rows.len()), |_| true);
             block.residuals(rows, weights, shape);
             loss += block.losses().iter().sum::<f64>();
-            block.add_gradient(rows, &mut gradient, shape);
+            block.add_gradient(rows, None, &mut gradient, shape);
         }
         (loss, gradient)
     }
@@ -296,7 +296,7 @@ mod tests {
                 block.select(0..rows.len(), |r| table.fold[r] != 1);
                 block.residuals(table.rows(), plain.weights(), whole);
                 let mut gradient = vec![0.0; whole.len()];
-                block.add_gradient(table.rows(), &mut gradient, whole);
+                block.add_gradient(table.rows(), None, &mut gradient, whole);
                 let loss = block.losses().iter().sum::<f64>();
                 let (lifted_loss, lifted_gradient) = lifted.gradient(short.weights(), whole);
                 prop_assert!((loss - lifted_loss).abs() < 1e-7 * (1.0 + loss), "{} {}", loss, lifted_loss);

@@ -1,6 +1,7 @@
 //! Training: trainers that ask for scans, the optimiser, the kernels.
 
 pub(crate) mod adagrad;
+pub(crate) mod columns;
 pub(crate) mod convergence;
 pub(crate) mod epoch;
 pub(crate) mod epochs;
@@ -21,6 +22,7 @@ pub(crate) mod scan;
 pub mod search;
 pub(crate) mod simd;
 pub(crate) mod summary;
+pub(crate) mod tile;
 pub mod trainer;
 pub(crate) mod vector;
 pub(crate) mod window;

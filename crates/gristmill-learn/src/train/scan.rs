@@ -1,5 +1,6 @@
 //! One scan for many models: each job takes the gradient or the score of its coefficients on its own rows.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,6 +10,7 @@ use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{Field, Fields, Float64Type, Schema, UInt64Type};
 use rayon::prelude::*;
 
+use super::columns::Columns;
 use super::kernel::{BLOCK_ROWS, Block, Shape};
 use super::real::Real;
 use super::rows::{self, Rows};
@@ -115,7 +117,8 @@ impl<F: Real> Running<F> {
     fn update(
         &mut self,
         rows: Rows<'_>,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
+        columns: Option<&Columns>,
         shape: Shape,
         folds: usize,
         thresholds: &Thresholds,
@@ -130,7 +133,7 @@ impl<F: Real> Running<F> {
                 for loss in self.block.losses() {
                     self.loss += loss;
                 }
-                self.block.add_gradient(rows, &mut self.gradient, shape);
+                self.block.add_gradient(rows, columns, &mut self.gradient, shape);
             }
             Task::Score { fold: scored } => {
                 self.block
@@ -151,16 +154,25 @@ impl<F: Real> Accumulate for Scan<F> {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::of(batch)?;
         let (shape, folds, thresholds) = (self.shape, self.folds, &self.thresholds);
-        let mut from = 0;
-        while from < rows.len() {
-            let to = (from + BLOCK_ROWS).min(rows.len());
+        let gradients = |job: &Running<F>| matches!(job.job.task, Task::Gradient { .. });
+        let any_gradient = self.running.iter().any(gradients);
+        let blocks: Vec<(Range<usize>, Option<Columns>)> = (0..rows.len())
+            .into_par_iter()
+            .step_by(BLOCK_ROWS)
+            .map(|from| {
+                let range = from..(from + BLOCK_ROWS).min(rows.len());
+                let sorted = any_gradient && Columns::pay(rows, range.clone(), shape);
+                let columns = sorted.then(|| Columns::of(rows, range.clone(), shape.features));
+                (range, columns)
+            })
+            .collect();
+        for (range, columns) in blocks {
             match self.running.as_mut_slice() {
-                [one] => one.update(rows, from..to, shape, folds, thresholds),
-                many => many
-                    .par_iter_mut()
-                    .for_each(|job| job.update(rows, from..to, shape, folds, thresholds)),
+                [one] => one.update(rows, range, columns.as_ref(), shape, folds, thresholds),
+                many => many.par_iter_mut().for_each(|job| {
+                    job.update(rows, range.clone(), columns.as_ref(), shape, folds, thresholds)
+                }),
             }
-            from = to;
         }
         Ok(())
     }

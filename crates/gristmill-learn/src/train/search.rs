@@ -450,6 +450,20 @@ impl<F: Real> LogisticSearch<F> {
         Ok(())
     }
 
+    fn iterations_left(&self) -> Option<u32> {
+        let longest = self.points.iter().map(|p| p.max_iter).max().unwrap_or(0);
+        let first = self.running.iter().map(|r| r.fit.iteration()).min().unwrap_or(0);
+        match self.phase {
+            Phase::Summary | Phase::Gather => None,
+            Phase::Search => {
+                let waves = self.waiting.len().div_ceil(self.together.max(1)) as u32;
+                // This wave, those that wait, and the refit of what may be the longest.
+                Some((longest - first).saturating_add(longest.saturating_mul(waves + 1)))
+            }
+            Phase::Refit { best } => Some(self.points[best].max_iter.saturating_sub(first)),
+        }
+    }
+
     fn choose(&mut self) -> usize {
         let mut best = 0;
         for i in 0..self.points.len() {
@@ -549,6 +563,7 @@ impl<F: Real> Trainer for LogisticSearch<F> {
                 .filter(|o| o.is_finite())
                 .reduce(f64::min),
             iteration: self.running.iter().map(|r| r.fit.iteration()).max().unwrap_or(0),
+            iterations_left: self.iterations_left(),
         }
     }
 }

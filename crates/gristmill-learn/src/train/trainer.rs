@@ -44,6 +44,9 @@ pub struct Status {
     pub objective: Option<f64>,
     /// Iterations of the model that is furthest.
     pub iteration: u32,
+    /// Iterations that may come one after the other until all is done, where the trainer knows. Each takes a scan; one whose
+    /// line search tries more than one step takes more.
+    pub iterations_left: Option<u32>,
 }
 
 /// The outcome of a training.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::ngram_text::NgramHasher;
 use crate::column::{Reads, strings};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fit::Buckets;
 use crate::pass::Pass;
 use crate::settings::{NgramSettings, Norm};
@@ -21,7 +21,7 @@ const ABSENT: u32 = u32::MAX;
 #[derive(Debug, Clone)]
 pub struct NgramEncoder {
     settings: NgramSettings,
-    /// The buckets that are columns, ascending.
+    /// The buckets that are columns, in their order.
     buckets: UInt32Array,
     /// Bucket → column, or [`ABSENT`].
     columns: Vec<u32>,
@@ -34,7 +34,11 @@ impl Estimator for NgramSettings {
 
     fn fitted(&self, state: &RecordBatch) -> Result<Box<dyn Encoder>> {
         let buckets = Buckets::filled(state, self.min_count)?;
-        Ok(Box::new(NgramEncoder::new(self.clone(), buckets.into())))
+        let encoder = NgramEncoder::new(self.clone(), buckets.into()).ok_or_else(|| Error::State {
+            pass: "buckets",
+            why: format!("a bucket is there twice, or not below 2^{}", self.bits),
+        })?;
+        Ok(Box::new(encoder))
     }
 }
 
@@ -46,28 +50,24 @@ impl NgramEncoder {
             return Err(spec.bad("its range or bits are out of bounds"));
         }
         let buckets: &UInt32Array = spec.array("buckets")?;
-        let ascending = buckets.values().windows(2).all(|pair| pair[0] < pair[1]);
-        if !ascending
-            || buckets
-                .values()
-                .last()
-                .is_some_and(|last| last >> settings.bits != 0)
-        {
-            return Err(spec.bad("`buckets` is not ascending below 2^bits"));
-        }
-        Ok(Self::new(settings, buckets.clone()))
+        Self::new(settings, buckets.clone())
+            .ok_or_else(|| spec.bad("`buckets` holds one twice, or one that is not below 2^bits"))
     }
 
-    fn new(settings: NgramSettings, buckets: UInt32Array) -> Self {
+    /// `None` where a bucket is there twice or out of bounds.
+    fn new(settings: NgramSettings, buckets: UInt32Array) -> Option<Self> {
         let mut columns = vec![ABSENT; 1 << settings.bits];
         for (bucket, column) in buckets.values().iter().zip(0..) {
-            columns[*bucket as usize] = column;
+            let place = columns.get_mut(*bucket as usize)?;
+            if std::mem::replace(place, column) != ABSENT {
+                return None;
+            }
         }
-        Self {
+        Some(Self {
             settings,
             buckets,
             columns,
-        }
+        })
     }
 }
 

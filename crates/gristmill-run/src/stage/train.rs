@@ -1,6 +1,7 @@
 //! Train: answers the trainer's scans until it is done.
 
 use std::fs::File;
+use std::time::Instant;
 
 use gristmill_data::table::TableVersion;
 use gristmill_learn::evaluate::Thresholds;
@@ -79,7 +80,7 @@ pub(crate) fn run(
         ));
     }
     let mut trainer = logistic_search(&model, &pipeline.search, size, thresholds, plan.models)?;
-    let mut answer = None;
+    let (mut answer, mut pace) = (None, Pace::default());
     let trained = loop {
         match engine.install(|| trainer.next(answer.take()))? {
             Next::Scan(pass) => answer = Some(engine.fold(features, pass.as_ref(), &|_| {})?),
@@ -87,7 +88,7 @@ pub(crate) fn run(
             Next::Done(trained) => break trained,
         }
         let status = trainer.status();
-        teller.progress(status.scans, describe(&status));
+        teller.progress(status.scans, pace.describe(&status));
     };
     engine.set_cache(0);
     // A smaller limit that won the search was chosen for stopping early.
@@ -107,15 +108,55 @@ pub(crate) fn run(
     Ok((*trained, seconds))
 }
 
-fn describe(status: &Status) -> String {
-    let objective = status
-        .objective
-        .map(|o| format!(", objective {o:.6}"))
-        .unwrap_or_default();
-    format!(
-        "{}: {} running, iteration {}{objective}",
-        status.phase, status.running, status.iteration
-    )
+/// How fast a training gets on.
+#[derive(Default)]
+struct Pace {
+    /// When the first scan was done that counts, and how many scans were done by then.
+    since: Option<(Instant, u64)>,
+    /// The best objective when it was last described, and how it had changed.
+    objective: Option<f64>,
+    change: f64,
+}
+
+impl Pace {
+    /// One line of how far a training is, e.g. `refit: 1 running, iteration 4, objective 2.17 (-3.1e-2), 1.2 s a scan,
+    /// 31 s left at most`.
+    fn describe(&mut self, status: &Status) -> String {
+        let mut text = format!(
+            "{}: {} running, iteration {}",
+            status.phase, status.running, status.iteration
+        );
+        if let Some(objective) = status.objective {
+            let before = self.objective.replace(objective).unwrap_or(objective);
+            if objective != before {
+                self.change = objective - before;
+            }
+            text.push_str(&format!(", objective {objective:.6} ({:+.1e})", self.change));
+        }
+        // The summary's scans are of another kind.
+        let Some(left) = status.iterations_left else {
+            return text;
+        };
+        let (since, first) = *self.since.get_or_insert_with(|| (Instant::now(), status.scans));
+        let done = status.scans.saturating_sub(first);
+        if done > 0 {
+            let each = since.elapsed().as_secs_f64() / done as f64;
+            text.push_str(&format!(
+                ", {each:.1} s a scan, {} left at most",
+                minutes(each * f64::from(left))
+            ));
+        }
+        text
+    }
+}
+
+/// `12 s`, `3 min`, `2.5 h`
+fn minutes(seconds: f64) -> String {
+    match seconds {
+        ..100.0 => format!("{seconds:.0} s"),
+        ..6000.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
 }
 
 /// Bytes of the features when decoded: 8 an entry, and the columns of one value a row, weights among them.
@@ -136,4 +177,33 @@ fn decoded_bytes(features: &TableVersion) -> Result<u64> {
         }
     }
     Ok(entries * 8 + features.rows * 24)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_says_what_changed_and_what_is_left() {
+        let mut status = Status {
+            scans: 3,
+            phase: "refit",
+            running: 1,
+            objective: None,
+            iteration: 0,
+            iterations_left: Some(30),
+        };
+        let mut pace = Pace::default();
+        assert_eq!(pace.describe(&status), "refit: 1 running, iteration 0");
+        (status.scans, status.iteration, status.iterations_left) = (5, 2, Some(28));
+        (status.objective, pace.objective) = (Some(2.5), Some(2.75));
+        pace.since = Instant::now()
+            .checked_sub(std::time::Duration::from_secs(4))
+            .map(|at| (at, 3));
+        assert_eq!(
+            pace.describe(&status),
+            "refit: 1 running, iteration 2, objective 2.500000 (-2.5e-1), 2.0 s a scan, 56 s left at most"
+        );
+        assert_eq!([minutes(1800.0), minutes(9000.0)], ["30 min", "2.5 h"]);
+    }
 }
