@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Result};
 use crate::evaluate::Thresholds;
-use crate::model::{Coefficients, LogisticModel};
+use crate::model::{Coefficients, LogisticModel, ModelKind};
 use crate::step::StepSpec;
 
 /// The version of the layout that this build writes; it reads this one only.
@@ -108,7 +108,7 @@ impl Bundle {
         let header = Header {
             format: FORMAT,
             model: ModelHeader {
-                kind: "logistic_regression".to_owned(),
+                kind: self.model.kind().name().to_owned(),
                 classes: self.model.classes(),
                 features: self.model.features(),
                 sets: self.model.sets(),
@@ -282,12 +282,12 @@ fn read_model(
     header: &ModelHeader,
     tensors: &BTreeMap<String, TensorView<'_>>,
 ) -> std::result::Result<LogisticModel, String> {
-    if header.kind != "logistic_regression" {
-        return Err(format!(
+    let kind = ModelKind::deserialize(Value::from(header.kind.as_str())).map_err(|_| {
+        format!(
             "it is a model of kind `{}`, which this build does not know",
             header.kind
-        ));
-    }
+        )
+    })?;
     let tensor = |name: &str| {
         tensors
             .get(name)
@@ -311,7 +311,8 @@ fn read_model(
         return Err("a coefficient is not a number".to_owned());
     }
     let model = LogisticModel::from_coefficients(header.features, header.sets, header.classes, &coefficients)
-        .ok_or("the coefficients do not have the shape that the header states")?;
+        .ok_or("the coefficients do not have the shape that the header states")?
+        .of_kind(kind);
     let Some(thresholds) = tensors.get("thresholds") else {
         return Ok(model);
     };

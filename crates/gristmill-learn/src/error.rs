@@ -127,6 +127,19 @@ pub enum Error {
         /// What it holds.
         value: String,
     },
+    /// A feature that is to count something is negative.
+    #[error(
+        "feature `{feature}` is {value} in a training row, and naive Bayes needs features of 0 or more; \
+         set scale = \"none\" for a numeric feature, leave out what is negative, or use kind = \"logistic_regression\""
+    )]
+    NegativeFeature {
+        /// Its name.
+        feature: String,
+        /// Its number.
+        index: u32,
+        /// The value.
+        value: f32,
+    },
     /// A split or fold received no rows.
     #[error("{what} is empty: {why}")]
     EmptySplit {
@@ -195,6 +208,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// `EmptySplit` for a fold.
+    pub(crate) fn empty_fold(fold: usize, folds: usize) -> Self {
+        Self::EmptySplit {
+            what: format!("fold {fold} of {folds}"),
+            why: "no entity of the training split falls into it; lower search.folds or read more rows"
+                .to_owned(),
+        }
+    }
+
+    /// `EmptySplit` for rows that weigh nothing.
+    pub(crate) fn weightless() -> Self {
+        Self::EmptySplit {
+            what: "the training split, or what a fold leaves of it,".to_owned(),
+            why: "its rows all have weight 0; look at label.weight and label.class_weight".to_owned(),
+        }
+    }
+
     /// `UnknownClass` if a table of a setting names a class that is not among these.
     pub(crate) fn check_classes(
         setting: &'static str,

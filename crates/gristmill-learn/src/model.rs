@@ -1,6 +1,8 @@
-//! A fitted logistic regression.
+//! A fitted classifier whose margins are linear in the features: a logistic regression, or naive Bayes.
 
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::evaluate::Thresholds;
@@ -9,13 +11,36 @@ use crate::train::kernel::{BLOCK_ROWS, Block, Shape};
 use crate::train::real::Real;
 use crate::train::rows::Rows;
 
-/// A binomial or multinomial logistic regression over sparse columns `0..features`.
+/// A binomial or multinomial logistic regression over sparse columns `0..features`, or what predicts as one: the log
+/// posterior of naive Bayes is linear too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogisticModel {
+    kind: ModelKind,
     shape: Shape,
     classes: usize,
     weights: Weights,
     thresholds: Thresholds,
+}
+
+/// What a model's coefficients are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelKind {
+    /// Those of a logistic regression.
+    #[default]
+    LogisticRegression,
+    /// The log probabilities of a multinomial naive Bayes, its intercepts the log priors.
+    NaiveBayes,
+}
+
+impl ModelKind {
+    /// As the pipeline file and the bundle write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LogisticRegression => "logistic_regression",
+            Self::NaiveBayes => "naive_bayes",
+        }
+    }
 }
 
 /// Coefficients, as the kernels lay them out, in the precision they were trained in.
@@ -37,11 +62,22 @@ pub enum Coefficients {
 impl LogisticModel {
     pub(crate) fn new(shape: Shape, classes: usize, weights: Weights) -> Self {
         Self {
+            kind: ModelKind::default(),
             shape,
             classes,
             weights,
             thresholds: Thresholds::default(),
         }
+    }
+
+    /// The same coefficients as a model of another kind.
+    pub fn of_kind(self, kind: ModelKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// What the coefficients are.
+    pub fn kind(&self) -> ModelKind {
+        self.kind
     }
 
     /// The same model, which predicts by these thresholds.

@@ -179,6 +179,52 @@ pub struct SplitSettings {
     pub seed: u64,
 }
 
+/// `[model]`, by `kind`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ModelSettings {
+    /// Logistic regression.
+    LogisticRegression(LogisticSettings),
+    /// Multinomial naive Bayes.
+    NaiveBayes(NaiveBayesSettings),
+}
+
+impl ModelSettings {
+    /// Points of the grid.
+    pub fn points(&self) -> usize {
+        match self {
+            Self::LogisticRegression(s) => self.models() * s.max_iter.len(),
+            Self::NaiveBayes(_) => self.models(),
+        }
+    }
+
+    /// Models that the search makes on each fold: iteration limits are points on the path of one.
+    pub fn models(&self) -> usize {
+        match self {
+            Self::LogisticRegression(s) => s.reg_param.len() * s.elastic_net_param.len(),
+            Self::NaiveBayes(s) => s.smoothing.len(),
+        }
+    }
+
+    /// Thresholds by class.
+    pub fn thresholds(&self) -> Option<&BTreeMap<String, f64>> {
+        match self {
+            Self::LogisticRegression(s) => s.thresholds.as_ref(),
+            Self::NaiveBayes(s) => s.thresholds.as_ref(),
+        }
+    }
+}
+
+/// `[model] kind = "naive_bayes"`; Spark ML's `NaiveBayes` with `modelType = "multinomial"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NaiveBayesSettings {
+    /// Added to every sum. Default `[1.0]`; a list is an axis of the grid.
+    pub smoothing: Vec<f64>,
+    /// As [`LogisticSettings::thresholds`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<BTreeMap<String, f64>>,
+}
+
 /// `[model] kind = "logistic_regression"`; names and defaults are Spark ML's. A list is an axis of the grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogisticSettings {

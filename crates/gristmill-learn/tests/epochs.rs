@@ -14,7 +14,7 @@ use gristmill_learn::evaluate::{ScorePass, Scores, Thresholds};
 use gristmill_learn::model::Coefficients;
 use gristmill_learn::pass::Pass;
 use gristmill_learn::settings::{Family, LogisticSettings, Metric, SearchSettings, Solver};
-use gristmill_learn::train::{MANY_MARGINS, Next, Trained, TrainingSize, logistic_search};
+use gristmill_learn::train::{MANY_MARGINS, Next, Params, Trained, TrainingSize, logistic_search};
 
 const FEATURES: usize = 60;
 const PLENTY: u64 = 1 << 32;
@@ -219,7 +219,9 @@ fn a_point_of_the_grid_is_the_fit_of_that_point_alone() {
         4096,
         PLENTY,
     );
-    let best = &searched.search[searched.best];
+    let Params::LogisticRegression(best) = searched.search[searched.best].params else {
+        panic!("of another model")
+    };
     assert_eq!(searched.search.len(), 4);
     assert!(
         searched

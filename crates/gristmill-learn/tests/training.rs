@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "training/naive_bayes.rs"]
+mod naive_bayes;
 #[path = "training/spark.rs"]
 mod spark;
 #[path = "training/weights.rs"]
@@ -16,8 +18,13 @@ use gristmill_learn::Error;
 use gristmill_learn::evaluate::{ScorePass, Thresholds};
 use gristmill_learn::model::Coefficients;
 use gristmill_learn::pass::{Grain, Pass};
-use gristmill_learn::settings::{Family, LogisticSettings, Metric, SearchSettings, Solver};
-use gristmill_learn::train::{F64_ELEMENTS, Next, Trained, TrainingSize, logistic_search};
+use gristmill_learn::settings::{
+    Family, LogisticSettings, Metric, ModelSettings, NaiveBayesSettings, SearchSettings, Solver,
+};
+use gristmill_learn::train::{
+    F64_ELEMENTS, Next, Params, Trained, Trainer, TrainingSize, logistic_search, model_bytes, sums_bytes,
+    trainer,
+};
 use serde::Deserialize;
 
 /// Rows of a features table.
@@ -78,7 +85,14 @@ fn train(
     search: &SearchSettings,
     memory: u64,
 ) -> gristmill_learn::Result<Trained> {
-    let mut trainer = logistic_search(settings, search, size, Thresholds::default(), memory)?;
+    drive(
+        logistic_search(settings, search, size, Thresholds::default(), memory)?,
+        batches,
+    )
+}
+
+/// Answers a trainer until it is done.
+fn drive(mut trainer: Box<dyn Trainer>, batches: &[RecordBatch]) -> gristmill_learn::Result<Trained> {
     let mut answer = None;
     loop {
         match trainer.next(answer.take())? {
@@ -94,6 +108,23 @@ fn train(
             Next::Done(trained) => return Ok(*trained),
         }
     }
+}
+
+/// Trains naive Bayes on batches.
+fn bayes(
+    batches: &[RecordBatch],
+    size: TrainingSize,
+    smoothing: &[f64],
+    memory: u64,
+) -> gristmill_learn::Result<Trained> {
+    let settings = ModelSettings::NaiveBayes(NaiveBayesSettings {
+        smoothing: smoothing.to_vec(),
+        thresholds: None,
+    });
+    drive(
+        trainer(&settings, &SEARCH, size, Thresholds::default(), memory)?,
+        batches,
+    )
 }
 
 fn settings(reg_param: f64) -> LogisticSettings {
@@ -155,12 +186,13 @@ fn the_solutions_are_those_of_scikit_learn() {
             classes: golden.classes,
         };
         let trained = train(&table.batches(n), size, &settings, &SEARCH, PLENTY).unwrap();
-        let off = (trained.objective - golden.objective) / golden.objective;
+        let objective = trained.objective.unwrap();
+        let off = (objective - golden.objective) / golden.objective;
         assert!(
             off.abs() < 1e-9,
             "{}: objective {} not {}",
             golden.name,
-            trained.objective,
+            objective,
             golden.objective
         );
         let Coefficients::F64(coefficients) = trained.model.coefficients() else {
@@ -267,6 +299,9 @@ fn the_search_equals_independent_fits() {
     let searched = train(&batches, size, &grid(), &SEARCH, PLENTY).unwrap();
     assert_eq!(searched.search.len(), 18);
     for point in &searched.search {
+        let Params::LogisticRegression(params) = point.params else {
+            panic!("{point:?}")
+        };
         for fold in 0..3_u8 {
             // Train outside the fold alone, and score the fold as a validation split.
             let mut alone = table.clone();
@@ -279,9 +314,9 @@ fn the_search_equals_independent_fits() {
             }
             let batches = alone.batches(1200);
             let settings = LogisticSettings {
-                reg_param: vec![point.reg_param],
-                elastic_net_param: vec![point.elastic_net_param],
-                max_iter: vec![point.max_iter],
+                reg_param: vec![params.reg_param],
+                elastic_net_param: vec![params.elastic_net_param],
+                max_iter: vec![params.max_iter],
                 ..grid()
             };
             let trained = train(&batches, size, &settings, &SEARCH, PLENTY).unwrap();

@@ -3,7 +3,7 @@
 use gristmill_data::batch::ledger::Ledger;
 use gristmill_data::batch::plan::Planner;
 use gristmill_data::source::{ColumnType, KeyRange};
-use gristmill_learn::train::TrainingSize;
+use gristmill_learn::train::{TrainingSize, model_bytes, sums_bytes};
 use serde_json::json;
 
 use crate::directory::Directory;
@@ -80,14 +80,11 @@ impl Session<'_> {
         })??;
         let size = self.known_size()?;
         let memory = size.map(|size| {
-            let base = rss() + train::MARGIN + size.summary_bytes(pipeline.search.folds);
-            let model = size.bytes_per_model(&pipeline.model);
+            let base = rss() + train::MARGIN + sums_bytes(&pipeline.model, &pipeline.search, size);
+            let model = model_bytes(&pipeline.model, size);
             let models = match pipeline.folds() {
                 1 => 1,
-                folds => {
-                    let penalties = pipeline.model.reg_param.len() * pipeline.model.elastic_net_param.len();
-                    u64::from(folds) * penalties as u64
-                }
+                folds => u64::from(folds) * pipeline.model.models() as u64,
             };
             let together = (pipeline.run.memory.saturating_sub(base) / model).min(models);
             Memory {

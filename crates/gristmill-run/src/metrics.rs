@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gristmill_learn::evaluate::Scores;
-use gristmill_learn::train::SearchPoint;
+use gristmill_learn::train::{Params, SearchPoint};
 use serde::{Deserialize, Serialize};
 
 /// The version of the layout.
@@ -93,20 +93,28 @@ pub struct BaselineScores {
 /// The point of the grid that was chosen, and its fit to the whole training split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Regularisation strength.
-    pub reg_param: f64,
-    /// Share of L1.
-    pub elastic_net_param: f64,
-    /// Iteration limit.
-    pub max_iter: u32,
+    /// Its settings.
+    #[serde(flatten)]
+    pub params: Params,
     /// Mean score over the folds, if there was a search.
     pub score: Option<f64>,
-    /// Iterations of the final fit.
+    /// Iterations of the final fit; 0 for naive Bayes.
     pub iterations: u32,
     /// Whether it converged before the limit.
     pub converged: bool,
-    /// Mean loss plus penalty over the training rows.
-    pub objective: f64,
+    /// Mean loss plus penalty over the training rows; naive Bayes has none.
+    pub objective: Option<f64>,
+}
+
+impl Best {
+    /// How the final fit ended, in words.
+    pub fn fit(&self) -> String {
+        match (self.params, self.converged) {
+            (Params::NaiveBayes { .. }, _) => "one pass".to_owned(),
+            (_, true) => format!("{} iterations, converged", self.iterations),
+            (_, false) => format!("{} iterations, not converged", self.iterations),
+        }
+    }
 }
 
 /// A finished stage.

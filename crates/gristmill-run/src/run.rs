@@ -16,6 +16,7 @@ use gristmill_learn::fit::Fitted;
 use gristmill_learn::pass::Pass;
 use gristmill_learn::step::LeftOut;
 use gristmill_learn::train::{Trained, TrainingSize};
+use gristmill_learn::transform::Assembler;
 use serde_json::json;
 
 use crate::directory::{Directory, FinishedStage, write_json, write_whole};
@@ -176,13 +177,14 @@ impl<'a> Session<'a> {
 
         let fitted = run_fit(&engine, pipeline, &mut dir, &dataset, &shaped, observe)?;
         let classes = fitted.assembler.classes();
-        let thresholds = Thresholds::of(pipeline.model.thresholds.as_ref(), classes)?;
+        let thresholds = Thresholds::of(pipeline.model.thresholds(), classes)?;
         let (features, left_out) = run_transform(&engine, &mut dir, &dataset, &fitted, &shaped, observe)?;
         let size = TrainingSize {
             features: fitted.assembler.width() as usize,
             classes: classes.len(),
         };
-        let (trained, seconds) = train::run(&engine, pipeline, &features, size, thresholds, observe)?;
+        let (trained, seconds) = train::run(&engine, pipeline, &features, size, thresholds, observe)
+            .map_err(|error| named(error, &fitted.assembler))?;
         let trained_stage = FinishedStage {
             fingerprint: trained_for,
             seconds,
@@ -404,12 +406,24 @@ fn rows(totals: &Totals, left_out: LeftOut, kept: u64) -> Rows {
     }
 }
 
+/// Names the feature that an error is about.
+fn named(error: Error, assembler: &Assembler) -> Error {
+    use gristmill_learn::Error as Learn;
+    match error {
+        Error::Learn(Learn::NegativeFeature { index, value, .. }) => Learn::NegativeFeature {
+            feature: assembler.feature_name(index),
+            index,
+            value,
+        }
+        .into(),
+        other => other,
+    }
+}
+
 fn best(trained: &Trained) -> Best {
     let point = &trained.search[trained.best];
     Best {
-        reg_param: point.reg_param,
-        elastic_net_param: point.elastic_net_param,
-        max_iter: point.max_iter,
+        params: point.params,
         score: point.score,
         iterations: trained.iterations,
         converged: trained.converged,

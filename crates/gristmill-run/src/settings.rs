@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_learn::settings::{
-    FeatureSettings, LabelSettings, LogisticSettings, SearchSettings, SplitSettings,
+    FeatureSettings, LabelSettings, ModelSettings, SearchSettings, SplitSettings,
 };
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
@@ -31,7 +31,7 @@ pub struct Pipeline {
     /// `[split]`.
     pub split: SplitSettings,
     /// `[model]`.
-    pub model: LogisticSettings,
+    pub model: ModelSettings,
     /// `[search]`.
     pub search: SearchSettings,
     /// `[run]`.
@@ -64,9 +64,11 @@ impl Pipeline {
 
     /// Folds of the cross-validation: 1, which is none, where the grid has a single point and nothing is to be chosen.
     pub fn folds(&self) -> u32 {
-        let model = &self.model;
-        let points = model.reg_param.len() * model.elastic_net_param.len() * model.max_iter.len();
-        if points > 1 { self.search.folds } else { 1 }
+        if self.model.points() > 1 {
+            self.search.folds
+        } else {
+            1
+        }
     }
 
     /// The xxh3-128 hash of [`Pipeline::shaping`], in hexadecimal.

@@ -47,30 +47,32 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
             pipeline.folds(),
             metric_name(pipeline)
         )?;
-        writeln!(
-            out,
-            "  {:>10}  {:>11}  {:>8}  {:>8}  {:>8}",
-            "reg_param", "elastic_net", "max_iter", "mean", "spread"
-        )?;
+        write!(out, " ")?;
+        for (name, _) in m.best.params.columns() {
+            write!(out, " {name:>10}")?;
+        }
+        writeln!(out, "  {:>8}  {:>8}", "mean", "spread")?;
         for point in &m.search {
-            let chosen = point.reg_param == m.best.reg_param
-                && point.elastic_net_param == m.best.elastic_net_param
-                && point.max_iter == m.best.max_iter;
             let (low, high) = point
                 .scores
                 .iter()
                 .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), s| {
                     (l.min(*s), h.max(*s))
                 });
+            write!(out, " ")?;
+            for (name, value) in point.params.columns() {
+                write!(out, " {value:>width$}", width = name.len().max(10))?;
+            }
             writeln!(
                 out,
-                "  {:>10}  {:>11}  {:>8}  {:>8.4}  {:>8.4}{}",
-                point.reg_param,
-                point.elastic_net_param,
-                point.max_iter,
+                "  {:>8.4}  {:>8.4}{}",
                 point.score.unwrap_or(f64::NAN),
                 high - low,
-                if chosen { "  chosen" } else { "" }
+                if point.params == m.best.params {
+                    "  chosen"
+                } else {
+                    ""
+                }
             )?;
         }
     }
@@ -95,15 +97,11 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
         }
     }
     writeln!(out)?;
-    let converged = if m.best.converged {
-        "converged"
-    } else {
-        "not converged"
-    };
+    let fit = m.best.fit();
     writeln!(
         out,
-        "The majority class is \"{}\". The model: {} iterations, {converged}.",
-        m.baseline.class, m.best.iterations
+        "The majority class is \"{}\". The model: {fit}.",
+        m.baseline.class
     )?;
     let stages: Vec<String> = m
         .stages

@@ -121,6 +121,7 @@ impl PipelineFile {
                     None => "label.column".to_owned(),
                 }
             }
+            E::NegativeFeature { .. } => "model.kind".to_owned(),
             E::Weight { .. } => "label.weight".to_owned(),
             E::UnknownClass { setting, .. } => (*setting).to_owned(),
             E::MissingThreshold { .. } => "model.thresholds".to_owned(),

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Field, Schema};
 use gristmill::diagnose::{Diagnostic, WIDTH};
-use gristmill::settings::{ENCODERS, PipelineFile, TABLES};
+use gristmill::settings::{ENCODERS, MODELS, PipelineFile, TABLES};
 use gristmill_data::settings::Consistency;
 use gristmill_learn::settings::{
     Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric,
-    NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, Solver, SplitSettings,
-    Unseen,
+    ModelSettings, NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, Solver,
+    SplitSettings, Unseen,
 };
+use gristmill_run::settings::Pipeline;
 
 const SECRET: &str = "hunter2-from-the-environment";
 
@@ -292,6 +293,18 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
             edited("[model]", "weight = \"country\"\n[model]"),
         ),
         (
+            "settings of another model",
+            edited(
+                "logistic_regression\"",
+                "naive_bayes\"\nmax_iter = 5\nsmoothing = 0",
+            ),
+        ),
+        (
+            "features that naive Bayes cannot count",
+            with_feature("column = \"year\"\nencode = \"numeric\"")
+                .replace("logistic_regression", "naive_bayes"),
+        ),
+        (
             "thresholds of zero",
             with_model("thresholds = { France = 0, Italy = 0.0 }"),
         ),
@@ -493,7 +506,7 @@ fn the_minimal_file_has_the_documented_defaults() {
         history: 10,
         thresholds: None,
     };
-    assert_eq!(pipeline.model, model);
+    assert_eq!(pipeline.model, ModelSettings::LogisticRegression(model));
     assert_eq!(
         pipeline.search,
         SearchSettings {
@@ -507,6 +520,22 @@ fn the_minimal_file_has_the_documented_defaults() {
         pipeline.run.threads,
         std::thread::available_parallelism().unwrap().get()
     );
+}
+
+fn logistic(pipeline: &Pipeline) -> &LogisticSettings {
+    match &pipeline.model {
+        ModelSettings::LogisticRegression(settings) => settings,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn naive_bayes_has_settings_of_its_own() {
+    let text = edited("logistic_regression\"", "naive_bayes\"\nsmoothing = [0.5, 1]");
+    let ModelSettings::NaiveBayes(settings) = parse(&text).unwrap().pipeline.model else {
+        panic!()
+    };
+    assert_eq!(settings.smoothing, [0.5, 1.0]);
 }
 
 #[test]
@@ -533,9 +562,10 @@ fn the_full_example_means_what_it_says() {
     assert_eq!(pipeline.features[0], FeatureSettings::OneHot(one_hot));
     assert_eq!(pipeline.features[2], FeatureSettings::Numeric(numeric));
     assert_eq!(pipeline.label.min_rows, 20);
-    assert_eq!(pipeline.model.reg_param, [0.01, 0.1, 1.0]);
-    assert_eq!(pipeline.model.elastic_net_param, [0.0]);
-    assert_eq!(pipeline.model.max_iter, [10, 50, 100]);
+    let model = logistic(pipeline);
+    assert_eq!(model.reg_param, [0.01, 0.1, 1.0]);
+    assert_eq!(model.elastic_net_param, [0.0]);
+    assert_eq!(model.max_iter, [10, 50, 100]);
     assert_eq!(pipeline.run.dir, PathBuf::from("runs/artists"));
     assert_eq!(pipeline.run.threads, 2);
     for setting in [
@@ -556,8 +586,8 @@ fn values_have_more_than_one_form() {
     let text = with_model("reg_param = 1\nmax_iter = 5") + "[run]\nmemory = 1_000_000_000\n";
     let text = text.replace("sqlite:artists.db", "sqlite:$$${EMPTY}{x}.db");
     let pipeline = parse(&text).unwrap().pipeline;
-    assert_eq!(pipeline.model.reg_param, [1.0]);
-    assert_eq!(pipeline.model.max_iter, [5]);
+    assert_eq!(logistic(&pipeline).reg_param, [1.0]);
+    assert_eq!(logistic(&pipeline).max_iter, [5]);
     assert_eq!(pipeline.run.memory, 1_000_000_000);
     assert_eq!(pipeline.source.url, "sqlite:${x}.db");
     let text = with_model("[model.thresholds]\nFrance = 1\n\"the rest\" = 0.5");
@@ -565,7 +595,7 @@ fn values_have_more_than_one_form() {
     let pipeline = parse(&text).unwrap().pipeline;
     assert_eq!(pipeline.label.class_weight, Some(ClassWeight::Balanced));
     let thresholds = [("France".to_owned(), 1.0), ("the rest".to_owned(), 0.5)];
-    assert_eq!(pipeline.model.thresholds, Some(thresholds.into()));
+    assert_eq!(pipeline.model.thresholds(), Some(&thresholds.into()));
     let text = with_feature("column = \"year\"\nencode = \"numeric\"\nimpute = -1");
     let FeatureSettings::Numeric(numeric) = &parse(&text).unwrap().pipeline.features[1] else {
         panic!()
@@ -637,7 +667,10 @@ fn every_key_is_documented() {
     let encoders = ENCODERS
         .iter()
         .map(|(encoder, keys)| (format!("### `encode = \"{encoder}\"`"), *keys));
-    for (heading, keys) in features.chain(encoders) {
+    let models = MODELS
+        .iter()
+        .map(|(model, keys)| (format!("### `kind = \"{model}\"`"), *keys));
+    for (heading, keys) in features.chain(encoders).chain(models) {
         let chapter = chapter(&heading);
         for key in keys {
             assert!(
@@ -657,7 +690,9 @@ fn the_documented_example_is_a_pipeline() {
     let mut keys = TABLES
         .iter()
         .flat_map(|(_, keys)| *keys)
-        .chain(ENCODERS.iter().flat_map(|(_, keys)| *keys));
+        .chain(ENCODERS.iter().flat_map(|(_, keys)| *keys))
+        // The example is of the first kind of model.
+        .chain(MODELS[0].1);
     assert!(
         keys.all(|key| example.contains(&format!("\n{key} = "))),
         "the example shows every key"

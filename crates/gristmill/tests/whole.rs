@@ -422,3 +422,62 @@ fn weights_thresholds_and_elastic_net_reach_the_model() {
     // At threshold 0 Japan wins wherever it has any probability.
     assert_eq!(labels.matches("Japan").count(), 2, "{labels}");
 }
+
+#[test]
+fn naive_bayes_from_rows_to_predictions() {
+    let place = Place::with(
+        &table(300),
+        &pipeline(&[
+            ("kind, size, country", "kind, size / 1000 AS size, country"),
+            ("bits = 8", "bits = 8\nnorm = \"none\""),
+            ("encode = \"numeric\"", "encode = \"numeric\"\nscale = \"none\""),
+            (
+                "logistic_regression\"\nreg_param = [0.01, 0.1]\nmax_iter = 5",
+                "naive_bayes\"\nsmoothing = [0.1, 1]",
+            ),
+        ]),
+    );
+    place.run();
+    let metrics = place.metrics("run");
+    assert_eq!(keys(&metrics["search"][0]), ["score", "scores", "smoothing"]);
+    assert_eq!(metrics["best"]["objective"], Value::Null);
+    let summary = String::from_utf8(place.read("run/summary.txt")).unwrap();
+    assert!(
+        summary.contains("smoothing") && summary.contains("one pass"),
+        "{summary}"
+    );
+    let inspected = stdout(&done(place.gristmill("inspect run/model")));
+    assert!(
+        inspected.contains("naive_bayes") && inspected.contains("smoothing"),
+        "{inspected}"
+    );
+    let checked = stdout(&done(place.gristmill("check pipeline.toml")));
+    assert!(
+        checked.contains("of 4 models") || checked.contains("4 of 4"),
+        "{checked}"
+    );
+    let test = &metrics["splits"]["test"];
+    assert!(
+        test["accuracy"].as_f64() > metrics["baseline"]["test"]["accuracy"].as_f64(),
+        "{test}"
+    );
+    place.write("new.csv", "name,kind,size\nschuberlin,person,0.05\n");
+    done(place.gristmill("predict run/model --input new.csv --output labels.csv"));
+    let labels = String::from_utf8(place.read("labels.csv")).unwrap();
+    assert!(labels.contains("Germany"), "{labels}");
+    // What cannot be counted is refused by name.
+    place.sqlite("UPDATE artist SET size = -1");
+    place.write(
+        "pipeline.toml",
+        String::from_utf8(place.read("pipeline.toml"))
+            .unwrap()
+            .replace("dir = \"run\"", "dir = \"again\""),
+    );
+    let output = place.gristmill("run pipeline.toml");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("feature `size` is -0.001"),
+        "{}",
+        stderr(&output)
+    );
+}

@@ -10,8 +10,9 @@ use arrow::array::RecordBatch;
 
 use super::adagrad::{Problem, State};
 use super::epoch::{EpochJob, EpochPass, On, ScoreJob, Trained as EpochEnd, answers};
+use super::grid::{LogisticParams, SearchPoint, choose, finished};
 use super::kernel::Shape;
-use super::search::{SearchPoint, TrainingSize, weighty};
+use super::search::{TrainingSize, weighty};
 use super::summary::{Summary, SummaryPass};
 use super::trainer::{Next, Status, Trained, Trainer};
 use crate::error::{Error, Result};
@@ -40,7 +41,7 @@ pub(crate) struct EpochSearch {
     problems: Vec<Arc<Problem>>,
     class_rows: Vec<u64>,
     together: usize,
-    points: Vec<SearchPoint>,
+    points: Vec<SearchPoint<LogisticParams>>,
     /// Models of the search that have not started, last first: the penalty and the fold.
     waiting: Vec<(f64, usize)>,
     running: Vec<Running>,
@@ -109,7 +110,12 @@ impl Running {
     }
 
     /// Takes in an epoch and what the rows of validation said of the state before it.
-    fn advance(&mut self, end: EpochEnd, validation: Option<f64>, points: &[SearchPoint]) -> Result<()> {
+    fn advance(
+        &mut self,
+        end: EpochEnd,
+        validation: Option<f64>,
+        points: &[SearchPoint<LogisticParams>],
+    ) -> Result<()> {
         let before = std::mem::replace(&mut self.state, Arc::new(end.state));
         let loss = end.loss / end.rows.max(1) as f64;
         if !loss.is_finite() {
@@ -148,7 +154,7 @@ impl Running {
         let (due, ahead) = self
             .ahead
             .iter()
-            .partition(|p| points[**p].max_iter <= epochs || stopped);
+            .partition(|p| points[**p].params.max_iter <= epochs || stopped);
         self.due.extend::<Vec<usize>>(due);
         self.ahead = ahead;
         Ok(())
@@ -162,7 +168,7 @@ impl EpochSearch {
         search: &SearchSettings,
         size: TrainingSize,
         shape: Shape,
-        points: Vec<SearchPoint>,
+        points: Vec<SearchPoint<LogisticParams>>,
         thresholds: Thresholds,
         memory: u64,
     ) -> Self {
@@ -245,11 +251,11 @@ impl EpochSearch {
 
     fn start_refit(&mut self, best: usize) {
         let point = &self.points[best];
-        let problem = self.problem(self.problems.len() - 1, point.reg_param);
+        let problem = self.problem(self.problems.len() - 1, point.params.reg_param);
         self.running = vec![Running::start(
             problem,
             None,
-            point.max_iter,
+            point.params.max_iter,
             self.settings.tol,
             Vec::new(),
         )];
@@ -262,7 +268,7 @@ impl EpochSearch {
             let Some((reg_param, fold)) = self.waiting.pop() else {
                 break;
             };
-            let ahead = (0..self.points.len()).filter(|p| self.points[*p].reg_param == reg_param);
+            let ahead = (0..self.points.len()).filter(|p| self.points[*p].params.reg_param == reg_param);
             let (problem, ahead) = (self.problem(fold, reg_param), ahead.collect());
             self.running.push(Running::start(
                 problem,
@@ -344,22 +350,6 @@ impl EpochSearch {
         Ok(())
     }
 
-    fn choose(&mut self) -> usize {
-        let mut best = 0;
-        for i in 0..self.points.len() {
-            let point = &mut self.points[i];
-            let score = point.scores.iter().sum::<f64>() / point.scores.len() as f64;
-            point.score = Some(score);
-            if self
-                .metric
-                .better(score, self.points[best].score.unwrap_or(score))
-            {
-                best = i;
-            }
-        }
-        best
-    }
-
     fn done(&mut self, best: usize) -> Result<Next> {
         let Some(last) = self.running.pop() else {
             return Err(Error::State {
@@ -373,11 +363,11 @@ impl EpochSearch {
             .with_thresholds(self.thresholds.clone());
         Ok(Next::Done(Box::new(Trained {
             model: Arc::new(model),
-            search: self.points.clone(),
+            search: finished(&self.points),
             best,
             iterations: state.epochs,
             converged: last.stop == Some(Stop::Converged),
-            objective: last.objective,
+            objective: Some(last.objective),
             class_rows: self.class_rows.clone(),
         })))
     }
@@ -398,7 +388,7 @@ impl Trainer for EpochSearch {
         if let Phase::Refit { best } = self.phase {
             return self.done(best);
         }
-        let best = self.choose();
+        let best = choose(&mut self.points, self.metric);
         self.start_refit(best);
         match self.ask() {
             Some(pass) => Ok(Next::Scan(Box::new(pass))),

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::grid::{LogisticParams, SearchPoint};
 use super::kernel::Shape;
 use super::lifted::Lifted;
 use super::logistic::{Fit, Penalty};
 use super::real::Real;
 use super::scan::{Job, Task};
-use super::search::SearchPoint;
 use super::summary::Subset;
 use crate::error::{Error, Result};
 use crate::settings::LogisticSettings;
@@ -112,7 +112,11 @@ impl<F: Real> Running<F> {
     }
 
     /// Goes on with the loss and gradient of the scan, or with those of the lifted problem.
-    pub(crate) fn advance(&mut self, scanned: Option<(f64, Vec<F>)>, points: &[SearchPoint]) -> Result<()> {
+    pub(crate) fn advance(
+        &mut self,
+        scanned: Option<(f64, Vec<F>)>,
+        points: &[SearchPoint<LogisticParams>],
+    ) -> Result<()> {
         if self.fit.stopped().is_some() {
             return Ok(());
         }
@@ -130,7 +134,7 @@ impl<F: Real> Running<F> {
         }
         self.fit.tell(loss, gradient);
         let (iteration, stopped) = (self.fit.iteration(), self.fit.stopped().is_some());
-        let reached = |p: &usize| points[*p].max_iter <= iteration || stopped;
+        let reached = |p: &usize| points[*p].params.max_iter <= iteration || stopped;
         // The iterate of an earlier limit was asked for in the scan after it was reached, so `due` is empty.
         let (due, ahead) = self.ahead.iter().partition(|p| reached(p));
         self.due.extend::<Vec<usize>>(due);

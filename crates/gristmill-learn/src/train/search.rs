@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::convergence::Stop;
 use super::epochs::{self, EpochSearch};
 use super::gather::GatherPass;
+use super::grid::{LogisticParams, SearchPoint, choose, finished, grid};
 use super::kernel::Shape;
 use super::lifted::Lifted;
 use super::logistic::{Fit, Penalty};
@@ -35,30 +36,6 @@ pub const F64_ELEMENTS: usize = 1 << 18;
 
 /// From so many margins a scan on, `solver = "auto"` is AdaGrad.
 pub const MANY_MARGINS: u64 = 1 << 30;
-
-/// One point of the grid.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct SearchPoint {
-    /// Regularisation strength.
-    pub reg_param: f64,
-    /// Share of L1.
-    pub elastic_net_param: f64,
-    /// Iteration limit.
-    pub max_iter: u32,
-    /// Mean over the folds; absent when nothing was searched.
-    pub score: Option<f64>,
-    /// The score on each fold held out.
-    pub scores: Vec<f64>,
-}
-
-impl SearchPoint {
-    fn penalty(&self) -> Penalty {
-        Penalty {
-            reg_param: self.reg_param,
-            elastic_net_param: self.elastic_net_param,
-        }
-    }
-}
 
 /// The dimensions of a training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,25 +157,6 @@ pub fn logistic_search(
     })
 }
 
-/// Every combination of the axes.
-fn grid(settings: &LogisticSettings) -> Vec<SearchPoint> {
-    let mut points = Vec::new();
-    for reg_param in &settings.reg_param {
-        for elastic_net_param in &settings.elastic_net_param {
-            for max_iter in &settings.max_iter {
-                points.push(SearchPoint {
-                    reg_param: *reg_param,
-                    elastic_net_param: *elastic_net_param,
-                    max_iter: *max_iter,
-                    score: None,
-                    scores: Vec::new(),
-                });
-            }
-        }
-    }
-    points
-}
-
 struct LogisticSearch<F> {
     settings: LogisticSettings,
     metric: Metric,
@@ -215,7 +173,7 @@ struct LogisticSearch<F> {
     /// Models of the search that have not started, last first.
     waiting: Vec<Candidate>,
     running: Vec<Running<F>>,
-    points: Vec<SearchPoint>,
+    points: Vec<SearchPoint<LogisticParams>>,
     phase: Phase,
     asked: Vec<(usize, Question)>,
     scans: u64,
@@ -286,12 +244,7 @@ impl<F: Real> LogisticSearch<F> {
         let folds = self.summary_pass.folds;
         for fold in (0..folds).filter(|_| folds > 1) {
             if summary.fold_rows(fold) == 0 {
-                return Err(Error::EmptySplit {
-                    what: format!("fold {fold} of {folds}"),
-                    why:
-                        "no entity of the training split falls into it; lower search.folds or read more rows"
-                            .to_owned(),
-                });
+                return Err(Error::empty_fold(fold, folds));
             }
         }
         let whole = summary.subset(None);
@@ -345,7 +298,7 @@ impl<F: Real> LogisticSearch<F> {
 
     fn start_refit(&mut self, best: usize) {
         let (point, all) = (&self.points[best], self.trainings.len() - 1);
-        let (penalty, max_iter) = (point.penalty(), point.max_iter);
+        let (penalty, max_iter) = (point.params.penalty(), point.params.max_iter);
         let training = self.trainings.swap_remove(all);
         self.trainings.clear();
         self.running.push(Running::start(
@@ -361,7 +314,7 @@ impl<F: Real> LogisticSearch<F> {
 
     /// The penalties of the grid, in its order.
     fn penalties(&self) -> Vec<Penalty> {
-        let mut penalties: Vec<Penalty> = self.points.iter().map(SearchPoint::penalty).collect();
+        let mut penalties: Vec<Penalty> = self.points.iter().map(|p| p.params.penalty()).collect();
         penalties.dedup();
         penalties
     }
@@ -374,7 +327,7 @@ impl<F: Real> LogisticSearch<F> {
             };
             let penalty = candidate.penalty;
             let ahead = (0..self.points.len())
-                .filter(|p| self.points[*p].penalty() == penalty)
+                .filter(|p| self.points[*p].params.penalty() == penalty)
                 .collect();
             let training = self.trainings[candidate.fold].clone();
             let candidate = Some(candidate);
@@ -451,7 +404,7 @@ impl<F: Real> LogisticSearch<F> {
     }
 
     fn iterations_left(&self) -> Option<u32> {
-        let longest = self.points.iter().map(|p| p.max_iter).max().unwrap_or(0);
+        let longest = self.points.iter().map(|p| p.params.max_iter).max().unwrap_or(0);
         let first = self.running.iter().map(|r| r.fit.iteration()).min().unwrap_or(0);
         match self.phase {
             Phase::Summary | Phase::Gather => None,
@@ -460,24 +413,8 @@ impl<F: Real> LogisticSearch<F> {
                 // This wave, those that wait, and the refit of what may be the longest.
                 Some((longest - first).saturating_add(longest.saturating_mul(waves + 1)))
             }
-            Phase::Refit { best } => Some(self.points[best].max_iter.saturating_sub(first)),
+            Phase::Refit { best } => Some(self.points[best].params.max_iter.saturating_sub(first)),
         }
-    }
-
-    fn choose(&mut self) -> usize {
-        let mut best = 0;
-        for i in 0..self.points.len() {
-            let point = &mut self.points[i];
-            let score = point.scores.iter().sum::<f64>() / point.scores.len() as f64;
-            point.score = Some(score);
-            if self
-                .metric
-                .better(score, self.points[best].score.unwrap_or(score))
-            {
-                best = i;
-            }
-        }
-        best
     }
 
     fn done(&mut self, best: usize) -> Result<Next> {
@@ -494,11 +431,11 @@ impl<F: Real> LogisticSearch<F> {
             .with_thresholds(self.thresholds.clone());
         Ok(Next::Done(Box::new(Trained {
             model: Arc::new(model),
-            search: self.points.clone(),
+            search: finished(&self.points),
             best,
             iterations,
             converged,
-            objective,
+            objective: Some(objective),
             class_rows: self.class_rows.clone(),
         })))
     }
@@ -509,13 +446,7 @@ pub(super) fn weighty(subset: Subset) -> Result<Arc<Subset>> {
     if subset.weight > 0.0 {
         return Ok(Arc::new(subset));
     }
-    Err(Error::EmptySplit {
-        what: "the training split, or what a fold leaves of it,".to_owned(),
-        why: format!(
-            "its {} rows all have weight 0; look at label.weight and label.class_weight",
-            subset.rows
-        ),
-    })
+    Err(Error::weightless())
 }
 
 impl<F: Real> Trainer for LogisticSearch<F> {
@@ -535,7 +466,7 @@ impl<F: Real> Trainer for LogisticSearch<F> {
                 (Some(next), _) => next,
                 (None, Phase::Refit { best }) => self.done(best)?,
                 (None, _) => {
-                    let best = self.choose();
+                    let best = choose(&mut self.points, self.metric);
                     self.start_refit(best);
                     match self.ask() {
                         Some(next) => next,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use super::search::SearchPoint;
+use super::grid::SearchPoint;
 use crate::error::Result;
 use crate::model::LogisticModel;
 use crate::pass::Pass;
@@ -62,8 +62,8 @@ pub struct Trained {
     pub iterations: u32,
     /// Whether the final fit converged before its iteration limit.
     pub converged: bool,
-    /// The final value of the objective: mean loss plus penalty.
-    pub objective: f64,
+    /// The final value of the objective, mean loss plus penalty; naive Bayes has none.
+    pub objective: Option<f64>,
     /// Training rows of each class.
     pub class_rows: Vec<u64>,
 }

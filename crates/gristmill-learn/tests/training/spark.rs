@@ -10,6 +10,7 @@ use super::*;
 struct Goldens {
     data: BTreeMap<String, Data>,
     logistic_regression: Vec<Case>,
+    naive_bayes: Vec<BayesCase>,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +35,14 @@ struct Case {
 }
 
 #[derive(Deserialize)]
+struct BayesCase {
+    data: String,
+    smoothing: f64,
+    theta: Vec<Vec<f64>>,
+    pi: Vec<f64>,
+}
+
+#[derive(Deserialize)]
 struct Solution {
     objective: f64,
     coefficients: Vec<Vec<f64>>,
@@ -41,6 +50,13 @@ struct Solution {
 }
 
 impl Data {
+    fn size(&self) -> TrainingSize {
+        TrainingSize {
+            features: self.features,
+            classes: self.classes,
+        }
+    }
+
     fn table(&self) -> Table {
         let n = self.rows.len();
         Table {
@@ -72,22 +88,15 @@ fn the_solutions_are_those_of_spark_and_scikit_learn() {
             family: case.family,
             ..settings(case.reg_param)
         };
-        let size = TrainingSize {
-            features: data.features,
-            classes: data.classes,
-        };
         let batches = data.table().batches(data.rows.len());
-        let trained = train(&batches, size, &settings, &SEARCH, PLENTY).unwrap();
+        let trained = train(&batches, data.size(), &settings, &SEARCH, PLENTY).unwrap();
+        let got = trained.objective.unwrap();
         for objective in [Some(case.spark.objective), case.scikit_learn_objective]
             .into_iter()
             .flatten()
         {
-            let off = (trained.objective - objective) / objective;
-            assert!(
-                off.abs() < 1e-8,
-                "{name}: objective {} not {objective}",
-                trained.objective
-            );
+            let off = (got - objective) / objective;
+            assert!(off.abs() < 1e-8, "{name}: objective {} not {objective}", got);
         }
         let Coefficients::F64(coefficients) = trained.model.coefficients() else {
             panic!("not small?")
@@ -103,6 +112,34 @@ fn the_solutions_are_those_of_spark_and_scikit_learn() {
             assert!((got - expected).abs() < 1e-4, "{name}: {got} not {expected}");
             let zero = case.elastic_net_param > 0.0 && *expected == 0.0;
             assert!(!zero || *got == 0.0, "{name}: {got} is no true zero");
+        }
+    }
+}
+
+#[test]
+fn naive_bayes_has_the_probabilities_of_spark() {
+    let goldens: Goldens = serde_json::from_str(include_str!("../goldens/spark.json")).unwrap();
+    assert_eq!(goldens.naive_bayes.len(), 3);
+    for case in &goldens.naive_bayes {
+        let data = &goldens.data[&case.data];
+        let mut table = data.table();
+        table
+            .rows
+            .iter_mut()
+            .flatten()
+            .for_each(|entry| entry.1 = entry.1.abs());
+        let trained = bayes(&table.batches(50), data.size(), &[case.smoothing], PLENTY).unwrap();
+        let Coefficients::F64(coefficients) = trained.model.coefficients() else {
+            panic!("not small?")
+        };
+        let spark = case.theta.iter().flatten().chain(&case.pi);
+        assert_eq!(coefficients.len(), (data.features + 1) * data.classes);
+        for (got, expected) in coefficients.iter().zip(spark) {
+            assert!(
+                (got - expected).abs() < 1e-12,
+                "{}: {got} not {expected}",
+                case.data
+            );
         }
     }
 }

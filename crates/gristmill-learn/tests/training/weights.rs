@@ -13,7 +13,7 @@ fn coefficients(table: &Table, size: TrainingSize, settings: LogisticSettings) -
     let Coefficients::F64(coefficients) = trained.model.coefficients() else {
         panic!("not small?")
     };
-    (coefficients, trained.objective)
+    (coefficients, trained.objective.unwrap())
 }
 
 fn without_folds(rows: usize) -> (Table, TrainingSize) {
@@ -125,22 +125,10 @@ fn the_search_predicts_by_thresholds() {
     let batches = table.batches(600);
     let score = |thresholds: Vec<f64>| {
         let thresholds = Thresholds::from_values(thresholds).unwrap();
-        let mut trainer = logistic_search(&grid(), &SEARCH, size, thresholds.clone(), PLENTY).unwrap();
-        let mut answer = None;
-        loop {
-            match trainer.next(answer.take()).unwrap() {
-                Next::Scan(pass) => {
-                    let mut accumulator = pass.start();
-                    accumulator.update(&batches[0]).unwrap();
-                    answer = Some(accumulator.state().unwrap());
-                }
-                Next::Step => {}
-                Next::Done(trained) => {
-                    assert_eq!(trained.model.thresholds(), &thresholds);
-                    return trained.search[0].score.unwrap();
-                }
-            }
-        }
+        let trainer = logistic_search(&grid(), &SEARCH, size, thresholds.clone(), PLENTY).unwrap();
+        let trained = drive(trainer, &batches).unwrap();
+        assert_eq!(trained.model.thresholds(), &thresholds);
+        trained.search[0].score.unwrap()
     };
     let plain = score(vec![0.5; 3]);
     assert!(plain > 0.5, "{plain}");

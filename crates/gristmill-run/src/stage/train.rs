@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use gristmill_data::table::TableVersion;
 use gristmill_learn::evaluate::Thresholds;
-use gristmill_learn::settings::LogisticSettings;
-use gristmill_learn::train::{Next, Status, Trained, TrainingSize, logistic_search};
+use gristmill_learn::settings::ModelSettings;
+use gristmill_learn::train::{Next, Params, Status, Trained, TrainingSize, model_bytes, sums_bytes, trainer};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Teller;
@@ -57,17 +57,17 @@ pub(crate) fn run(
     observe: &dyn Observe,
 ) -> Result<(Trained, f64)> {
     let teller = Teller::start(observe, "train", "scans", None);
-    let (solver, why) = size.solver(&pipeline.model, features.rows);
-    if let Some(why) = why {
-        observe.event(Event::Detail(format!("train: {why}")));
+    let mut model = pipeline.model.clone();
+    if let ModelSettings::LogisticRegression(settings) = &mut model {
+        let (solver, why) = size.solver(settings, features.rows);
+        if let Some(why) = why {
+            observe.event(Event::Detail(format!("train: {why}")));
+        }
+        settings.solver = solver;
     }
-    let model = LogisticSettings {
-        solver,
-        ..pipeline.model.clone()
-    };
     let budget = pipeline.run.memory;
     let used = rss();
-    let one_model = size.bytes_per_model(&model) + size.summary_bytes(pipeline.search.folds);
+    let one_model = model_bytes(&model, size) + sums_bytes(&model, &pipeline.search, size);
     let needed = used + MARGIN + one_model;
     if needed > budget {
         return Err(Error::Memory { budget, needed });
@@ -79,7 +79,7 @@ pub(crate) fn run(
             "train: the features do not fit in memory and are streamed".to_owned(),
         ));
     }
-    let mut trainer = logistic_search(&model, &pipeline.search, size, thresholds, plan.models)?;
+    let mut trainer = trainer(&model, &pipeline.search, size, thresholds, plan.models)?;
     let (mut answer, mut pace) = (None, Pace::default());
     let trained = loop {
         match engine.install(|| trainer.next(answer.take()))? {
@@ -91,13 +91,17 @@ pub(crate) fn run(
         teller.progress(status.scans, pace.describe(&status));
     };
     engine.set_cache(0);
-    // A smaller limit that won the search was chosen for stopping early.
-    let limit = trained.search[trained.best].max_iter;
-    if !trained.converged && pipeline.model.max_iter.iter().all(|other| *other <= limit) {
+    if let (false, ModelSettings::LogisticRegression(settings), Params::LogisticRegression(best)) = (
+        trained.converged,
+        &pipeline.model,
+        trained.search[trained.best].params,
+    ) && settings.max_iter.iter().all(|limit| *limit <= best.max_iter)
+    {
+        // A smaller limit that won the search was chosen for stopping early.
         observe.event(Event::Warning(format!(
             "the model had not converged after max_iter = {} iterations; \
              raise model.max_iter or model.reg_param if the score still improves with it",
-            limit
+            best.max_iter
         )));
     }
     let seconds = teller.finish(format!(

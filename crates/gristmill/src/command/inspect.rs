@@ -85,7 +85,8 @@ fn write_model(
     writeln!(out, "Model     {}", file.display())?;
     writeln!(
         out,
-        "Kind      logistic_regression, {} features, {} classes",
+        "Kind      {}, {} features, {} classes",
+        bundle.model.kind().name(),
         thousands(bundle.model.features() as u64),
         bundle.model.classes()
     )?;
@@ -110,19 +111,13 @@ fn write_model(
     let label = format!("{}: {}{more}", assembler.label().column(), shown.join(", "));
     let label = wrap(&label, WIDTH - 10).replace('\n', "\n          ");
     writeln!(out, "Label     {label}")?;
-    writeln!(
-        out,
-        "Best      reg_param {}, elastic_net_param {}, max_iter {}\n          {} iterations, {}",
-        scored.best.reg_param,
-        scored.best.elastic_net_param,
-        scored.best.max_iter,
-        scored.best.iterations,
-        if scored.best.converged {
-            "converged"
-        } else {
-            "not converged"
-        }
-    )?;
+    let params = scored.best.params.columns();
+    let params: Vec<String> = params
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    writeln!(out, "Best      {}", params.join(", "))?;
+    writeln!(out, "          {}", scored.best.fit())?;
     writeln!(
         out,
         "Rows      {} of the {} read",

@@ -1,6 +1,7 @@
 //! Every key a pipeline file may have.
 
-/// The tables, in reading order, and their keys. `[[feature]]` has the keys of its encoder, see [`ENCODERS`].
+/// The tables, in reading order, and their keys. `[[feature]]` has the keys of its encoder besides, see
+/// [`ENCODERS`], and `[model]` those of its kind, see [`MODELS`].
 pub const TABLES: &[(&str, &[&str])] = &[
     ("source", &["url", "query", "key", "consistency"]),
     ("batches", &["rows", "connections", "target_file_size"]),
@@ -11,22 +12,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("feature", &["column", "encode"]),
     ("label", &["column", "min_rows", "rare", "weight", "class_weight"]),
     ("split", &["by", "train", "validation", "test", "seed"]),
-    (
-        "model",
-        &[
-            "kind",
-            "reg_param",
-            "elastic_net_param",
-            "max_iter",
-            "tol",
-            "fit_intercept",
-            "standardization",
-            "family",
-            "solver",
-            "history",
-            "thresholds",
-        ],
-    ),
+    ("model", &["kind", "thresholds"]),
     ("search", &["folds", "metric"]),
     ("run", &["dir", "memory", "threads"]),
 ];
@@ -41,9 +27,33 @@ pub const ENCODERS: &[(&str, &[&str])] = &[
     ("numeric", &["impute", "scale"]),
 ];
 
+/// The values of `model.kind`, and the keys that each adds to `kind` and `thresholds`.
+pub const MODELS: &[(&str, &[&str])] = &[
+    (
+        "logistic_regression",
+        &[
+            "reg_param",
+            "elastic_net_param",
+            "max_iter",
+            "tol",
+            "fit_intercept",
+            "standardization",
+            "family",
+            "solver",
+            "history",
+        ],
+    ),
+    ("naive_bayes", &["smoothing"]),
+];
+
 /// The keys of a table.
 pub(super) fn of_table(table: &str) -> &'static [&'static str] {
     find(TABLES, table)
+}
+
+/// The keys that a kind of model adds.
+pub(super) fn of_model(kind: &str) -> &'static [&'static str] {
+    find(MODELS, kind)
 }
 
 /// The keys that an encoder adds.

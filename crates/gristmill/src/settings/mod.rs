@@ -17,7 +17,7 @@ use arrow::datatypes::Schema;
 use gristmill_run::settings::Pipeline;
 use toml::de::DeTable;
 
-pub use keys::{ENCODERS, TABLES};
+pub use keys::{ENCODERS, MODELS, TABLES};
 
 use crate::diagnose::{Diagnostic, Source, Span};
 

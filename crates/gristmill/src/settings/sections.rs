@@ -8,8 +8,8 @@ use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSet
 use gristmill_data::source::default_query;
 use gristmill_learn::settings::{
     Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric,
-    NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, Solver, SplitSettings,
-    Unseen,
+    ModelSettings, NaiveBayesSettings, NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale,
+    SearchSettings, Solver, SplitSettings, Unseen,
 };
 use gristmill_run::settings::{Pipeline, RunSettings};
 use toml::de::{DeTable, DeValue};
@@ -293,11 +293,37 @@ fn entity(r: &mut Reader<'_>, key: &KeyColumns) -> Option<String> {
     None
 }
 
-fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LogisticSettings {
-    let s = open(r, root, "model");
-    r.require(&s, "kind", "kind = \"logistic_regression\"", |r, name, v| {
-        r.choice(name, v, &[("logistic_regression", ())])
+fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> ModelSettings {
+    let s = r.section(root, "model");
+    let words: Vec<(&str, &str)> = keys::MODELS.iter().map(|(kind, _)| (*kind, *kind)).collect();
+    let example = "kind = \"logistic_regression\"";
+    let kind = r.require(&s, "kind", example, |r, name, v| r.choice(name, v, &words));
+    // Without a kind the keys of all are fine.
+    let of_kind = match kind {
+        "" => keys::MODELS.iter().flat_map(|(_, keys)| *keys).copied().collect(),
+        kind => keys::of_model(kind).to_vec(),
+    };
+    r.keys(&s, &[keys::of_table("model"), &of_kind].concat(), |key| {
+        let (other, _) = keys::MODELS.iter().find(|(_, keys)| keys.contains(&key))?;
+        Some(format!("it goes with kind = \"{other}\", not \"{kind}\""))
     });
+    match kind {
+        "naive_bayes" => ModelSettings::NaiveBayes(naive_bayes(r, &s)),
+        _ => ModelSettings::LogisticRegression(logistic_regression(r, &s)),
+    }
+}
+
+fn naive_bayes<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> NaiveBayesSettings {
+    let smoothing = |r: &mut Reader<'t>, name: &str, v| r.number(name, v, "a number above 0", |x| x > 0.0);
+    NaiveBayesSettings {
+        smoothing: r
+            .get(s, "smoothing", |r, n, v| r.axis(n, v, smoothing))
+            .unwrap_or(vec![1.0]),
+        thresholds: r.get(s, "thresholds", thresholds),
+    }
+}
+
+fn logistic_regression<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> LogisticSettings {
     let strength = |r: &mut Reader<'t>, name: &str, v| r.number(name, v, "a number, 0 or more", |x| x >= 0.0);
     let share = |r: &mut Reader<'t>, name: &str, v| {
         r.number(name, v, "a share from 0 to 1", |x| (0.0..=1.0).contains(&x))
@@ -308,23 +334,23 @@ fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LogisticSettings {
     };
     LogisticSettings {
         reg_param: r
-            .get(&s, "reg_param", |r, n, v| r.axis(n, v, strength))
+            .get(s, "reg_param", |r, n, v| r.axis(n, v, strength))
             .unwrap_or(vec![0.0]),
         elastic_net_param: r
-            .get(&s, "elastic_net_param", |r, n, v| r.axis(n, v, share))
+            .get(s, "elastic_net_param", |r, n, v| r.axis(n, v, share))
             .unwrap_or(vec![0.0]),
         max_iter: r
-            .get(&s, "max_iter", |r, n, v| r.axis(n, v, iterations))
+            .get(s, "max_iter", |r, n, v| r.axis(n, v, iterations))
             .unwrap_or(vec![100]),
         tol: r
-            .get(&s, "tol", |r, name, v| {
+            .get(s, "tol", |r, name, v| {
                 r.number(name, v, "a number above 0", |x| x > 0.0)
             })
             .unwrap_or(1e-6),
-        fit_intercept: r.get(&s, "fit_intercept", Reader::boolean).unwrap_or(true),
-        standardization: r.get(&s, "standardization", Reader::boolean).unwrap_or(true),
+        fit_intercept: r.get(s, "fit_intercept", Reader::boolean).unwrap_or(true),
+        standardization: r.get(s, "standardization", Reader::boolean).unwrap_or(true),
         family: r
-            .get(&s, "family", |r, name, v| {
+            .get(s, "family", |r, name, v| {
                 let words = [
                     ("auto", Family::Auto),
                     ("binomial", Family::Binomial),
@@ -334,7 +360,7 @@ fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LogisticSettings {
             })
             .unwrap_or(Family::Auto),
         solver: r
-            .get(&s, "solver", |r, name, v| {
+            .get(s, "solver", |r, name, v| {
                 let words = [
                     ("auto", Solver::Auto),
                     ("lbfgs", Solver::Lbfgs),
@@ -344,9 +370,9 @@ fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LogisticSettings {
             })
             .unwrap_or(Solver::Auto),
         history: r
-            .get(&s, "history", |r, name, v| r.integer(name, v, 1..=100))
+            .get(s, "history", |r, name, v| r.integer(name, v, 1..=100))
             .unwrap_or(10) as u32,
-        thresholds: r.get(&s, "thresholds", thresholds),
+        thresholds: r.get(s, "thresholds", thresholds),
     }
 }
 

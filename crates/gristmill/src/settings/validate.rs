@@ -2,7 +2,7 @@
 
 use std::mem::discriminant;
 
-use gristmill_learn::settings::{FeatureSettings, Solver};
+use gristmill_learn::settings::{FeatureSettings, ModelSettings, Scale, Solver};
 use gristmill_run::settings::Pipeline;
 
 use super::reader::Reader;
@@ -13,10 +13,13 @@ pub(super) fn contradictions(r: &mut Reader<'_>, pipeline: &Pipeline) {
     label_elsewhere(r, pipeline);
     features_twice(r, pipeline);
     solver_without_l1(r, pipeline);
+    negative_features(r, pipeline);
 }
 
 fn solver_without_l1(r: &mut Reader<'_>, pipeline: &Pipeline) {
-    let model = &pipeline.model;
+    let ModelSettings::LogisticRegression(model) = &pipeline.model else {
+        return;
+    };
     if model.solver == Solver::Adagrad && model.elastic_net_param.iter().any(|share| *share > 0.0) {
         let problem = r
             .at(
@@ -26,6 +29,27 @@ fn solver_without_l1(r: &mut Reader<'_>, pipeline: &Pipeline) {
             .related(r.spans.get("model.elastic_net_param").cloned(), "an L1 share");
         r.problems
             .push(problem.help("leave model.elastic_net_param away, or set solver = \"lbfgs\""));
+    }
+}
+
+/// Standard scores are negative for half the rows, which naive Bayes cannot count.
+fn negative_features(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    if !matches!(pipeline.model, ModelSettings::NaiveBayes(_)) {
+        return;
+    }
+    for (setting, feature) in features(r, pipeline) {
+        let scaled = matches!(feature, FeatureSettings::Numeric(s) if s.scale == Scale::Standard);
+        if scaled {
+            let problem = r
+                .at(
+                    r.spans.get(&setting).cloned(),
+                    "naive Bayes needs features of 0 or more, and scale = \"standard\" makes negative ones",
+                )
+                .label("scaled to mean 0")
+                .related(r.spans.get("model.kind").cloned(), "the model");
+            r.problems
+                .push(problem.help("set scale = \"none\" for this feature, or leave it away"));
+        }
     }
 }
 

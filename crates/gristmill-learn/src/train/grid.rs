@@ -1,0 +1,114 @@
+//! The grid of a search: its points, their scores, and the best of them.
+
+use serde::{Deserialize, Serialize};
+
+use super::logistic::Penalty;
+use crate::settings::{LogisticSettings, Metric};
+
+/// One point of the grid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchPoint<P = Params> {
+    /// What it is made of.
+    #[serde(flatten)]
+    pub params: P,
+    /// Mean over the folds; absent when nothing was searched.
+    pub score: Option<f64>,
+    /// The score on each fold held out.
+    pub scores: Vec<f64>,
+}
+
+/// The settings of a point of the grid.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Params {
+    /// Those of logistic regression.
+    LogisticRegression(LogisticParams),
+    /// That of naive Bayes.
+    NaiveBayes {
+        /// Added to every sum.
+        smoothing: f64,
+    },
+}
+
+/// The settings of a point of the grid of logistic regression.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LogisticParams {
+    /// Regularisation strength.
+    pub reg_param: f64,
+    /// Share of L1.
+    pub elastic_net_param: f64,
+    /// Iteration limit.
+    pub max_iter: u32,
+}
+
+impl Params {
+    /// The names and the values.
+    pub fn columns(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::LogisticRegression(p) => vec![
+                ("reg_param", p.reg_param.to_string()),
+                ("elastic_net_param", p.elastic_net_param.to_string()),
+                ("max_iter", p.max_iter.to_string()),
+            ],
+            Self::NaiveBayes { smoothing } => vec![("smoothing", smoothing.to_string())],
+        }
+    }
+}
+
+impl LogisticParams {
+    /// The penalty that it asks for.
+    pub(super) fn penalty(&self) -> Penalty {
+        Penalty {
+            reg_param: self.reg_param,
+            elastic_net_param: self.elastic_net_param,
+        }
+    }
+}
+
+/// Every combination of the axes.
+pub(super) fn grid(settings: &LogisticSettings) -> Vec<SearchPoint<LogisticParams>> {
+    let mut points = Vec::new();
+    for reg_param in &settings.reg_param {
+        for elastic_net_param in &settings.elastic_net_param {
+            for max_iter in &settings.max_iter {
+                points.push(SearchPoint {
+                    params: LogisticParams {
+                        reg_param: *reg_param,
+                        elastic_net_param: *elastic_net_param,
+                        max_iter: *max_iter,
+                    },
+                    score: None,
+                    scores: Vec::new(),
+                });
+            }
+        }
+    }
+    points
+}
+
+/// The points as a training gives them.
+pub(super) fn finished(points: &[SearchPoint<LogisticParams>]) -> Vec<SearchPoint> {
+    let finished = points.iter().map(|point| SearchPoint {
+        params: Params::LogisticRegression(point.params),
+        score: point.score,
+        scores: point.scores.clone(),
+    });
+    finished.collect()
+}
+
+/// The best point by its mean score, which is written into each; the first where there is nothing to choose.
+pub(super) fn choose<P>(points: &mut [SearchPoint<P>], metric: Metric) -> usize {
+    if points.len() < 2 {
+        return 0;
+    }
+    let mut best = 0;
+    for i in 0..points.len() {
+        let point = &mut points[i];
+        let score = point.scores.iter().sum::<f64>() / point.scores.len() as f64;
+        point.score = Some(score);
+        if metric.better(score, points[best].score.unwrap_or(score)) {
+            best = i;
+        }
+    }
+    best
+}

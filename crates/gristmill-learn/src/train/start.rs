@@ -1,0 +1,44 @@
+//! The trainer that the settings ask for, and the memory it will hold.
+
+use super::naive_bayes::{self, naive_bayes_search};
+use super::search::{TrainingSize, logistic_search};
+use super::trainer::Trainer;
+use crate::error::Result;
+use crate::evaluate::Thresholds;
+use crate::settings::{ModelSettings, SearchSettings};
+
+/// Starts a search over the grid of `settings`, then a model of the best point on all training rows.
+///
+/// A grid of one point is not cross-validated: there is nothing to choose. `memory` bounds how many models advance
+/// together, in bytes; it changes nothing but the number of scans.
+///
+/// # Errors
+/// `Budget` when not even one model fits.
+pub fn trainer(
+    settings: &ModelSettings,
+    search: &SearchSettings,
+    size: TrainingSize,
+    thresholds: Thresholds,
+    memory: u64,
+) -> Result<Box<dyn Trainer>> {
+    match settings {
+        ModelSettings::LogisticRegression(s) => logistic_search(s, search, size, thresholds, memory),
+        ModelSettings::NaiveBayes(s) => naive_bayes_search(s, search, size, thresholds, memory),
+    }
+}
+
+/// Bytes of each model that advances or is scored.
+pub fn model_bytes(settings: &ModelSettings, size: TrainingSize) -> u64 {
+    match settings {
+        ModelSettings::LogisticRegression(s) => size.bytes_per_model(s),
+        ModelSettings::NaiveBayes(_) => naive_bayes::model_bytes(size),
+    }
+}
+
+/// Bytes that the sums over the features take besides.
+pub fn sums_bytes(settings: &ModelSettings, search: &SearchSettings, size: TrainingSize) -> u64 {
+    match settings {
+        ModelSettings::LogisticRegression(_) => size.summary_bytes(search.folds),
+        ModelSettings::NaiveBayes(s) => naive_bayes::sums_bytes(size, naive_bayes::folds(s, search)),
+    }
+}
