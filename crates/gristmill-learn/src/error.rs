@@ -217,6 +217,14 @@ impl Error {
         }
     }
 
+    /// `EmptySplit` for the training split.
+    pub(crate) fn empty_training() -> Self {
+        Self::EmptySplit {
+            what: "the training split".to_owned(),
+            why: "no entity falls into it; raise split.train or read more rows".to_owned(),
+        }
+    }
+
     /// `EmptySplit` for rows that weigh nothing.
     pub(crate) fn weightless() -> Self {
         Self::EmptySplit {

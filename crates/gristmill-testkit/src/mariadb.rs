@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::server::{Account, Habits, Server, program, run_client};
+use crate::server::{Account, Habits, Server, in_url, program, run_client};
 
 /// A MariaDB server of its own, with TLS and a binary log, on a free port of 127.0.0.1 and on a socket.
 ///
@@ -103,10 +103,7 @@ impl TempMariaDb {
 
     /// The URL of [`Self::PASSWORD_USER`] with this password.
     pub fn url_with_password(&self, password: &str) -> String {
-        let password = password
-            .replace('%', "%25")
-            .replace('/', "%2F")
-            .replace('@', "%40");
+        let password = in_url(password);
         format!(
             "mariadb://{}:{password}@127.0.0.1:{}/test",
             Self::PASSWORD_USER,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::server::{Account, Habits, Server, run_client};
+use crate::server::{Account, Habits, Server, in_url, run_client};
 
 /// A PostgreSQL server of its own, with TLS, on a free port of 127.0.0.1 and on a socket.
 ///
@@ -86,10 +86,7 @@ impl TempPostgres {
 
     /// The URL of [`Self::PASSWORD_USER`] with this password.
     pub fn url_with_password(&self, password: &str) -> String {
-        let password = password
-            .replace('%', "%25")
-            .replace('/', "%2F")
-            .replace('@', "%40");
+        let password = in_url(password);
         format!(
             "postgres://{}:{password}@127.0.0.1:{}/postgres",
             Self::PASSWORD_USER,

@@ -292,3 +292,11 @@ pub(crate) fn run_client(command: &mut Command, sql: &str) -> String {
     assert!(output.status.success(), "{:?}: {errors}", command.get_program());
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
+
+/// A password as it may stand in a URL.
+pub(crate) fn in_url(password: &str) -> String {
+    password
+        .replace('%', "%25")
+        .replace('/', "%2F")
+        .replace('@', "%40")
+}

@@ -48,12 +48,8 @@ impl Planner {
                             ),
                         });
                     }
-                    let bounds = Bounds::Between {
-                        after: after.clone(),
-                        until: until.clone(),
-                    };
-                    self.next = Next::After(Some(until));
-                    return Ok(Some(self.numbered(bounds)));
+                    let after = after.clone();
+                    return Ok(Some(self.reached(after, until)));
                 }
                 None => self.next = Next::Null,
             }
@@ -76,7 +72,7 @@ impl Planner {
         }
     }
 
-    /// The next range, whose last key was found by reading it.
+    /// The next range, whose last key was found.
     pub(super) fn reached(&mut self, after: Option<Key>, until: Key) -> KeyRange {
         self.next = Next::After(Some(until.clone()));
         self.numbered(Bounds::Between { after, until })

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, LargeListArray, RecordBatch, StructArray, UInt32Array,
-    UInt64Array,
-};
-use arrow::buffer::{OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{Field, Fields, Float64Type, Schema, UInt32Type, UInt64Type};
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::datatypes::{Float64Type, Schema, UInt32Type, UInt64Type};
 use rayon::prelude::*;
 
 use super::adagrad::{BATCH_ROWS, Epoch, MiniBatch, Problem, Seen, State};
 use super::kernel::{BLOCK_ROWS, Block, Shape};
 use super::real::Real;
 use super::rows::{self, Rows};
+use super::state::{one_list, structure};
 use super::window::{Window, shuffled};
 use crate::error::{Error, Result};
 use crate::evaluate::Thresholds;
@@ -409,21 +406,6 @@ fn inner(list: ArrayRef) -> Option<ArrayRef> {
     let values = list.as_list_opt::<i64>().map(|l| Arc::clone(l.values()));
     drop(list);
     values
-}
-
-fn structure(names: &[&str], arrays: Vec<ArrayRef>) -> Result<ArrayRef> {
-    let fields: Fields = names
-        .iter()
-        .zip(&arrays)
-        .map(|(name, array)| Field::new(*name, array.data_type().clone(), false))
-        .collect();
-    Ok(Arc::new(StructArray::try_new(fields, arrays, None)?))
-}
-
-fn one_list(values: ArrayRef) -> Result<ArrayRef> {
-    let field = Arc::new(Field::new_list_field(values.data_type().clone(), false));
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0_i64, values.len() as i64]));
-    Ok(Arc::new(LargeListArray::try_new(field, offsets, values, None)?))
 }
 
 fn broken(why: String) -> Error {

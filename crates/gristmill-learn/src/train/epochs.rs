@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 
 use super::adagrad::{Problem, State};
 use super::epoch::{EpochJob, EpochPass, On, ScoreJob, Trained as EpochEnd, answers};
-use super::grid::{LogisticParams, SearchPoint, choose, finished};
+use super::grid::{LogisticParams, SearchPoint, choose, finished, folds};
 use super::kernel::Shape;
 use super::search::{TrainingSize, weighty};
 use super::summary::{Summary, SummaryPass};
@@ -172,11 +172,7 @@ impl EpochSearch {
         thresholds: Thresholds,
         memory: u64,
     ) -> Self {
-        let folds = if points.len() > 1 {
-            search.folds.max(2) as usize
-        } else {
-            1
-        };
+        let folds = folds(&points, search);
         Self {
             settings: settings.clone(),
             metric: search.metric,
@@ -204,20 +200,12 @@ impl EpochSearch {
         let folds = self.summary_pass.folds;
         let held_out = (0..folds).filter(|_| folds > 1).map(Some).chain([None]);
         for fold in held_out {
-            if fold.is_some_and(|fold| summary.fold_rows(fold) == 0) {
-                return Err(Error::EmptySplit {
-                    what: format!("fold {} of {folds}", fold.unwrap_or(0)),
-                    why:
-                        "no entity of the training split falls into it; lower search.folds or read more rows"
-                            .to_owned(),
-                });
+            if let Some(fold) = fold.filter(|fold| summary.fold_rows(*fold) == 0) {
+                return Err(Error::empty_fold(fold, folds));
             }
             let subset = summary.subset(fold);
             if subset.rows == 0 {
-                return Err(Error::EmptySplit {
-                    what: "the training split".to_owned(),
-                    why: "no entity falls into it; raise split.train or read more rows".to_owned(),
-                });
+                return Err(Error::empty_training());
             }
             self.class_rows = subset.counts.clone();
             self.problems.push(Arc::new(Problem {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::logistic::Penalty;
-use crate::settings::{LogisticSettings, Metric};
+use crate::settings::{LogisticSettings, Metric, SearchSettings};
 
 /// One point of the grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,6 +84,15 @@ pub(super) fn grid(settings: &LogisticSettings) -> Vec<SearchPoint<LogisticParam
         }
     }
     points
+}
+
+/// Folds of the search; 1, which is none, where there is nothing to choose.
+pub(super) fn folds<P>(points: &[SearchPoint<P>], search: &SearchSettings) -> usize {
+    if points.len() > 1 {
+        search.folds.max(2) as usize
+    } else {
+        1
+    }
 }
 
 /// The points as a training gives them.

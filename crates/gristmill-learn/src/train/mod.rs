@@ -25,6 +25,7 @@ pub(crate) mod scan;
 pub mod search;
 pub(crate) mod simd;
 mod start;
+pub(crate) mod state;
 pub(crate) mod summary;
 pub(crate) mod tile;
 pub mod trainer;

@@ -3,17 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, LargeListArray, RecordBatch, StructArray, UInt64Array,
-};
-use arrow::buffer::{OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{Field, Fields, Float64Type, Schema, UInt64Type};
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, UInt64Array};
+use arrow::datatypes::{Float64Type, Schema, UInt64Type};
 use rayon::prelude::*;
 
 use super::columns::Columns;
 use super::kernel::{BLOCK_ROWS, Block, Shape};
 use super::real::Real;
 use super::rows::{self, Rows};
+use super::state::{one_list, structure};
 use crate::error::{Error, Result};
 use crate::evaluate::{Confusion, Thresholds};
 use crate::pass::{Accumulate, Grain, Pass};
@@ -210,15 +208,7 @@ impl<F: Real> Accumulate for Scan<F> {
                 Arc::new(Float64Array::from(vec![log_loss])),
             ];
             let names = ["loss", "gradient", "confusion", "log_loss"];
-            let fields: Fields = names
-                .iter()
-                .zip(&arrays)
-                .map(|(n, a)| Field::new(*n, a.data_type().clone(), false))
-                .collect();
-            Ok((
-                format!("job{i}"),
-                Arc::new(StructArray::try_new(fields, arrays, None)?) as ArrayRef,
-            ))
+            Ok((format!("job{i}"), structure(&names, arrays)?))
         });
         Ok(RecordBatch::try_from_iter(columns.collect::<Result<Vec<_>>>()?)?)
     }
@@ -262,12 +252,6 @@ fn answer<F: Real>(column: ArrayRef) -> Result<Answer<F>> {
         gradient: F::from_array(gradient).ok_or_else(|| broken(format!("not of {}", F::NAME)))?,
         confusion: Confusion::from_parts(counts, log_loss)?,
     })
-}
-
-fn one_list(values: ArrayRef) -> Result<ArrayRef> {
-    let field = Arc::new(Field::new_list_field(values.data_type().clone(), false));
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0_i64, values.len() as i64]));
-    Ok(Arc::new(LargeListArray::try_new(field, offsets, values, None)?))
 }
 
 fn broken(why: String) -> Error {

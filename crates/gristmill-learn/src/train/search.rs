@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::convergence::Stop;
 use super::epochs::{self, EpochSearch};
 use super::gather::GatherPass;
-use super::grid::{LogisticParams, SearchPoint, choose, finished, grid};
+use super::grid::{LogisticParams, SearchPoint, choose, finished, folds, grid};
 use super::kernel::Shape;
 use super::lifted::Lifted;
 use super::logistic::{Fit, Penalty};
@@ -204,11 +204,7 @@ impl<F: Real> LogisticSearch<F> {
         wrap: fn(Arc<Vec<F>>) -> Weights,
     ) -> Self {
         let points = grid(settings);
-        let folds = if points.len() > 1 {
-            search.folds.max(2) as usize
-        } else {
-            1
-        };
+        let folds = folds(&points, search);
         Self {
             settings: settings.clone(),
             metric: search.metric,
@@ -249,10 +245,7 @@ impl<F: Real> LogisticSearch<F> {
         }
         let whole = summary.subset(None);
         if whole.rows == 0 {
-            return Err(Error::EmptySplit {
-                what: "the training split".to_owned(),
-                why: "no entity falls into it; raise split.train or read more rows".to_owned(),
-            });
+            return Err(Error::empty_training());
         }
         self.class_rows = whole.counts;
         let training = |held_out| {

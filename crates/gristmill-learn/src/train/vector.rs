@@ -112,9 +112,7 @@ pub(crate) fn products<F: Real>(
                         *y = g.sub(*y);
                     }
                     let mut sums = Vec::with_capacity(6 + known.len());
-                    for (a, b) in [(&*s, &*s), (s, y), (s, g), (y, y), (y, g), (g, g)] {
-                        sums.push(dot_chunk(a, b));
-                    }
+                    push_products(s, y, g, &mut sums);
                     for vector in known {
                         sums.push(dot_chunk(g, &vector[from..from + g.len()]));
                     }
@@ -124,15 +122,8 @@ pub(crate) fn products<F: Real>(
         })
         .collect();
     let total = |i: usize| sums.iter().map(|chunk| chunk[i]).sum::<f64>();
-    Products {
-        ss: total(0),
-        sy: total(1),
-        sg: total(2),
-        yy: total(3),
-        yg: total(4),
-        gg: total(5),
-        gradient_known: (6..6 + known.len()).map(total).collect(),
-    }
+    let gradient_known = (6..6 + known.len()).map(total).collect();
+    products_of(total, gradient_known)
 }
 
 /// The inner products of a correction and a gradient with each other, and of `s`, `y` and `gradient` with the `known`
@@ -154,9 +145,7 @@ pub(crate) fn products_with<F: Real>(
                 #[inline(always)]
                 || {
                     let mut sums = Vec::with_capacity(6 + 3 * known.len());
-                    for (a, b) in [(s, s), (s, y), (s, g), (y, y), (y, g), (g, g)] {
-                        sums.push(dot_chunk(a, b));
-                    }
+                    push_products(s, y, g, &mut sums);
                     for vector in known {
                         for one in [g, s, y] {
                             sums.push(dot_chunk(one, &vector[from..from + one.len()]));
@@ -169,16 +158,28 @@ pub(crate) fn products_with<F: Real>(
         .collect();
     let total = |i: usize| sums.iter().map(|chunk| chunk[i]).sum::<f64>();
     let with_known = |one: usize| (0..known.len()).map(|i| total(6 + 3 * i + one)).collect();
-    let products = Products {
+    (products_of(total, with_known(0)), with_known(1), with_known(2))
+}
+
+/// Adds the inner products of three vectors' chunks with each other.
+#[inline(always)]
+fn push_products<F: Real>(s: &[F], y: &[F], g: &[F], sums: &mut Vec<f64>) {
+    for (a, b) in [(s, s), (s, y), (s, g), (y, y), (y, g), (g, g)] {
+        sums.push(dot_chunk(a, b));
+    }
+}
+
+/// The products whose totals come in the order of [`push_products`].
+fn products_of(total: impl Fn(usize) -> f64, gradient_known: Vec<f64>) -> Products {
+    Products {
         ss: total(0),
         sy: total(1),
         sg: total(2),
         yy: total(3),
         yg: total(4),
         gg: total(5),
-        gradient_known: with_known(0),
-    };
-    (products, with_known(1), with_known(2))
+        gradient_known,
+    }
 }
 
 #[inline(always)]
