@@ -1,7 +1,7 @@
 //! Named points at which a test can kill the process; compiled to nothing without the cargo feature `failpoints`.
 
 /// Every point there is, in the order in which a run comes by.
-pub const FAILPOINTS: [&str; 10] = [
+pub const FAILPOINTS: [&str; 12] = [
     "batch-read",
     "parquet-written",
     "parquet-renamed",
@@ -12,6 +12,8 @@ pub const FAILPOINTS: [&str; 10] = [
     "final-commit-started",
     "compaction-written",
     "compaction-committed",
+    "training-checkpointed",
+    "training-scanned",
 ];
 
 /// Kills the process with SIGKILL when `GRISTMILL_KILL_AT=name:count` names this point and this is its `count`-th hit.

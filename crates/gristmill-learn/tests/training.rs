@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "training/checkpoint.rs"]
+mod checkpoint;
 #[path = "training/naive_bayes.rs"]
 mod naive_bayes;
 #[path = "training/spark.rs"]

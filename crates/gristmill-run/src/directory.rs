@@ -90,6 +90,11 @@ impl Directory {
         self.root.join("features")
     }
 
+    /// Where a training that was stopped stands.
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.root.join("train.checkpoint")
+    }
+
     /// The model bundle.
     pub(crate) fn model(&self) -> PathBuf {
         self.root.join("model").join("model.safetensors")

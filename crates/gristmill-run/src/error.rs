@@ -55,6 +55,9 @@ pub enum Error {
         /// What is wrong, what is expected.
         why: String,
     },
+    /// The run was asked to stop.
+    #[error("what is finished is kept, and the same command goes on with it")]
+    Interrupted,
     /// The threads could not be started.
     #[error("cannot start {threads} threads: {why}")]
     Threads {

@@ -47,4 +47,9 @@ pub enum Event {
 pub trait Observe: Send + Sync {
     /// Called from any thread; should return soon.
     fn event(&self, event: Event);
+
+    /// Whether the run is to stop as soon as what it has done is safe.
+    fn stopping(&self) -> bool {
+        false
+    }
 }

@@ -1,6 +1,7 @@
 //! The engine and the stages of a run.
 
 pub mod check;
+mod checkpoint;
 mod directory;
 pub mod engine;
 pub mod error;

@@ -19,6 +19,7 @@ use gristmill_learn::train::{Trained, TrainingSize};
 use gristmill_learn::transform::Assembler;
 use serde_json::json;
 
+use crate::checkpoint;
 use crate::directory::{Directory, FinishedStage, write_json, write_whole};
 use crate::engine::LocalEngine;
 use crate::error::{Error, Result, io};
@@ -32,6 +33,9 @@ use crate::summary::summary;
 
 /// How long a connection may take to say good-bye.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How often the pull looks whether it is to stop.
+const STOP_CHECK: Duration = Duration::from_millis(50);
 
 /// A pipeline, connected to its database where there is work for one.
 pub struct Session<'a> {
@@ -183,7 +187,8 @@ impl<'a> Session<'a> {
             features: fitted.assembler.width() as usize,
             classes: classes.len(),
         };
-        let (trained, seconds) = train::run(&engine, pipeline, &features, size, thresholds, observe)
+        let resumable = (dir.checkpoint(), trained_for.clone());
+        let (trained, seconds) = train::run(&engine, pipeline, &features, size, thresholds, resumable, observe)
             .map_err(|error| named(error, &fitted.assembler))?;
         let trained_stage = FinishedStage {
             fingerprint: trained_for,
@@ -250,6 +255,7 @@ impl<'a> Session<'a> {
         write_whole(&dir.summary(), summary.as_bytes())?;
         write_json(&dir.metrics(), &metrics)?;
         dir.finish("train", trained_stage)?;
+        checkpoint::remove(&dir.checkpoint())?;
         Ok(Outcome {
             metrics,
             summary,
@@ -264,7 +270,8 @@ impl<'a> Session<'a> {
                 path: dir.dataset().display().to_string(),
                 why: "it disappeared".to_owned(),
             })?;
-            self.block_on(pull::tidy(self.pipeline, &dir.dataset(), observe))??;
+            let tidying = async { Ok(pull::tidy(self.pipeline, &dir.dataset(), observe).await?) };
+            self.block_on(unless_stopped(observe, tidying))??;
             skip(observe, "pull", "the dataset is complete");
             let totals = &ledger.record.totals;
             let fingerprint = totals.hash.to_string();
@@ -286,8 +293,9 @@ impl<'a> Session<'a> {
                 resumed: true,
             });
         };
-        let (pulled, seconds) =
-            self.block_on(pull::run(source, self.pipeline, &dir.dataset(), observe))??;
+        let dataset = dir.dataset();
+        let pulling = pull::run(source, self.pipeline, &dataset, observe);
+        let (pulled, seconds) = self.block_on(unless_stopped(observe, pulling))??;
         let fingerprint = pulled.totals.hash.to_string();
         dir.finish(
             "pull",
@@ -305,6 +313,25 @@ impl<'a> Session<'a> {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(GOODBYE);
         }
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        self.disconnect();
+    }
+}
+
+/// Does the work, or gives it up when the run is to stop: what is committed stays.
+async fn unless_stopped<T>(observe: &dyn Observe, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let stopped = async {
+        while !observe.stopping() {
+            tokio::time::sleep(STOP_CHECK).await;
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = stopped => Err(Error::Interrupted),
     }
 }
 

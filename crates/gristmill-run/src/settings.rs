@@ -1,6 +1,7 @@
 //! A whole pipeline as validated settings.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_learn::settings::{
@@ -90,6 +91,8 @@ pub struct RunSettings {
     pub dir: PathBuf,
     /// The budget for the resident memory of the process, in bytes. Default 2 GB (2,000,000,000).
     pub memory: u64,
+    /// Time between two checkpoints of a training. Default 60 seconds.
+    pub checkpoint_every: Duration,
     /// Worker threads. Default: the machine's cores.
     pub threads: usize,
 }

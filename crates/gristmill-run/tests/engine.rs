@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,7 +105,10 @@ fn folds_are_the_same_however_the_table_is_cut_and_the_work_is_shared() {
             let table = table(&dir.path().join(format!("{parts}")), parts);
             let engine = LocalEngine::new(threads).unwrap();
             let done = AtomicU64::new(0);
-            let progress = |rows| done.store(rows, Ordering::Relaxed);
+            let progress = |rows| {
+                done.store(rows, Ordering::Relaxed);
+                ControlFlow::Continue(())
+            };
             states.push(engine.fold(&table, pass.as_ref(), &progress).unwrap());
             assert_eq!(done.load(Ordering::Relaxed), ROWS as u64);
         }
@@ -121,7 +125,7 @@ fn kept_rows_and_streamed_rows_give_the_same() {
     let table = table(dir.path(), 40_000);
     let pass = Whole(Moments::new("number"));
     let engine = LocalEngine::new(2).unwrap();
-    let fold = || engine.fold(&table, &pass, &|_| {}).unwrap();
+    let fold = || engine.fold(&table, &pass, &|_| ControlFlow::Continue(())).unwrap();
     let streamed = fold();
     assert_eq!(engine.cached(), 0);
 
@@ -148,14 +152,14 @@ fn mapped_rows_are_the_same_however_the_table_is_cut_and_the_work_is_shared() {
     let dir = tempfile::tempdir().unwrap();
     let source = table(&dir.path().join("source"), 30_000);
     let fit = pipeline();
-    let state = LocalEngine::new(1).unwrap().fold(&source, &fit, &|_| {}).unwrap();
+    let state = LocalEngine::new(1).unwrap().fold(&source, &fit, &|_| ControlFlow::Continue(())).unwrap();
     let assembler = fit.fitted(&state).unwrap().assembler;
     let mut results = Vec::new();
     for (parts, threads) in [(ROWS as usize, 1), (9_999, 2), (50_000, 5)] {
         let table = table(&dir.path().join("source"), parts);
         let engine = LocalEngine::new(threads).unwrap();
         let into = dir.path().join("features");
-        let (features, left_out) = engine.map(&table, &assembler, &into, "of this", &|_| {}).unwrap();
+        let (features, left_out) = engine.map(&table, &assembler, &into, "of this", &|_| ControlFlow::Continue(())).unwrap();
         assert_eq!(features.rows, ROWS as u64);
         assert_eq!(features.metadata[FINGERPRINT], "of this");
         let reopened = TableVersion::open_parquet(&into).unwrap();
@@ -175,7 +179,7 @@ fn a_failing_pass_ends_the_scan_with_its_error() {
     let table = table(dir.path(), 40_000);
     let engine = LocalEngine::new(2).unwrap();
     let missing = engine
-        .fold(&table, &Moments::new("nothing"), &|_| {})
+        .fold(&table, &Moments::new("nothing"), &|_| ControlFlow::Continue(()))
         .unwrap_err()
         .to_string();
     assert!(
@@ -188,7 +192,7 @@ fn a_failing_pass_ends_the_scan_with_its_error() {
         Box::new(Whole(Moments::new("number"))),
     ] {
         let broken = engine
-            .fold(&table, pass.as_ref(), &|_| {})
+            .fold(&table, pass.as_ref(), &|_| ControlFlow::Continue(()))
             .unwrap_err()
             .to_string();
         assert!(broken.contains("part-000002.parquet"), "{broken}");

@@ -18,7 +18,8 @@ Examples:
   gristmill predict runs/artists/model --input new.csv --output labels.csv
   gristmill inspect runs/artists/model      what is in it, where it came from
 
-Exit codes: 0 done, 1 the run failed, 2 bad input or configuration.
+Exit codes: 0 done, 1 the run failed, 2 bad input or configuration,
+130 stopped by Ctrl-C.
 Data goes to stdout, everything else to stderr."
 )]
 pub struct Args {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use gristmill_run::Error;
 
 use crate::diagnose::Diagnostic;
+use crate::interrupt;
 use crate::settings::PipelineFile;
 
 /// Why a command did not succeed.
@@ -17,6 +18,8 @@ pub enum Failure {
     Input(anyhow::Error),
     /// The work itself failed. Exit code 1.
     Run(anyhow::Error),
+    /// The run was asked to stop. Exit code 130.
+    Interrupted(anyhow::Error),
 }
 
 impl Failure {
@@ -25,6 +28,7 @@ impl Failure {
         match self {
             Self::Configuration(_) | Self::Input(_) => ExitCode::from(2),
             Self::Run(_) => ExitCode::from(1),
+            Self::Interrupted(_) => ExitCode::from(interrupt::EXIT_CODE),
         }
     }
 }
@@ -45,6 +49,9 @@ impl From<Diagnostic> for Failure {
 pub fn classify(error: Error) -> Failure {
     use gristmill_data::Error as Data;
     use gristmill_learn::Error as Learn;
+    if matches!(error, Error::Interrupted) {
+        return Failure::Interrupted(error.into());
+    }
     let input = match &error {
         Error::Data(e) => !matches!(
             e,

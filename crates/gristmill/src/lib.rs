@@ -5,6 +5,7 @@ pub mod command;
 pub mod demo;
 pub mod diagnose;
 pub mod failure;
+pub mod interrupt;
 pub mod printer;
 pub mod settings;
 
@@ -13,7 +14,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Runs the command line and returns the exit code: 0, 1 (the run failed) or 2 (bad input or configuration).
+/// Runs the command line and returns the exit code: 0, 1 (the run failed), 2 (bad input or configuration) or 130
+/// (stopped by a signal).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match args::Args::try_parse_from(arguments) {
         Ok(args) => args,

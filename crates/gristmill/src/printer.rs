@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{Color, GlobalArgs, LogFormat};
 use crate::diagnose::{WIDTH, wrap};
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 
 pub use gristmill_run::thousands;
 
@@ -36,6 +37,7 @@ pub struct Printer {
     color: bool,
     terminal: Terminal,
     stages: Mutex<BTreeMap<&'static str, Stage>>,
+    interrupt: Interrupt,
 }
 
 /// A stage that is under way.
@@ -90,6 +92,7 @@ impl Printer {
             },
             terminal: Terminal(bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))),
             stages: Mutex::default(),
+            interrupt: Interrupt::default(),
         }
     }
 
@@ -114,6 +117,21 @@ impl Printer {
         } else {
             subscriber.without_time().try_init()
         };
+    }
+
+    /// Lets a signal stop the work that is watched from now on, where it is safe to; a second one ends the process.
+    ///
+    /// # Errors
+    /// When the system gives no way to listen for signals.
+    pub fn stop_on_signals(&self) -> Result<(), Failure> {
+        let (quiet, json, terminal) = (self.quiet, self.json, self.terminal.clone());
+        let say = move || {
+            if !quiet && !json {
+                // Nobody is left to tell if this fails.
+                let _ = writeln!(terminal.clone(), "stopping; again to stop at once");
+            }
+        };
+        self.interrupt.listen(say).map_err(Failure::Run)
     }
 
     /// Prints data on stdout. Whoever stopped reading it has seen enough: a closed pipe is no error.
@@ -154,6 +172,10 @@ impl Printer {
                 if problems.len() > 1 && !self.json {
                     self.line(&format!("{} problems, nothing was done", problems.len()));
                 }
+            }
+            Failure::Interrupted(error) => {
+                let text = self.labelled(YELLOW, "stopped", &error.to_string());
+                self.say("WARN", &text, &error.to_string(), json!({}));
             }
             Failure::Input(error) | Failure::Run(error) => {
                 let mut text = self.labelled(RED, "error", &error.to_string());
@@ -253,6 +275,10 @@ impl Printer {
 }
 
 impl Observe for Printer {
+    fn stopping(&self) -> bool {
+        self.interrupt.requested()
+    }
+
     fn event(&self, event: Event) {
         if self.quiet {
             return;

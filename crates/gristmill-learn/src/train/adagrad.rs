@@ -22,6 +22,7 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::kernel::{Block, Shape};
 use super::rows::Rows;
@@ -76,7 +77,7 @@ impl Problem {
 }
 
 /// What has been seen of a feature.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Seen {
     /// Its non-zero entries.
     pub(crate) entries: f64,
@@ -96,7 +97,7 @@ impl Seen {
 }
 
 /// Where one model stands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     /// Coefficients in the units of the data, laid out as [`Shape`] says.
     pub(crate) weights: Vec<f32>,

@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 /// Function values looked back at.
 const VALUE_MEMORY: usize = 20;
 
 /// Why an optimisation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stop {
     /// The function value has stopped changing.
     ValueConverged,
@@ -33,6 +35,7 @@ pub(crate) enum Step {
 }
 
 /// The accepted values of an optimisation, and its limits.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Convergence {
     tol: f64,
     max_iter: u32,

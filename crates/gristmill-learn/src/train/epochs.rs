@@ -4,11 +4,14 @@
 //! too. After each epoch the validation rows are scored, in the scan of the next; the training stops when their log
 //! loss no longer falls, at the model before. Without validation rows the loss of the training rows decides.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use serde::{Deserialize, Serialize};
 
 use super::adagrad::{Problem, State};
+use super::checkpoint::{self, Checkpoint, broken};
 use super::epoch::{EpochJob, EpochPass, On, ScoreJob, Trained as EpochEnd, answers};
 use super::grid::{LogisticParams, SearchPoint, choose, finished, folds};
 use super::kernel::Shape;
@@ -48,6 +51,8 @@ pub(crate) struct EpochSearch {
     phase: Phase,
     asked: Vec<(usize, Question)>,
     scans: u64,
+    /// Where an earlier training stood, until the rows are known again.
+    restored: Option<Checkpoint<Progress<State>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +86,20 @@ struct Running {
     ahead: Vec<usize>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a model stands. `S` is its state, or a reference to it.
+#[derive(Serialize, Deserialize)]
+struct Progress<S> {
+    reg_param: f64,
+    held_out: Option<usize>,
+    state: S,
+    objective: f64,
+    best: Option<(S, f64)>,
+    stop: Option<Stop>,
+    due: Vec<usize>,
+    ahead: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Stop {
     Converged,
     MaxIterations,
@@ -106,6 +124,40 @@ impl Running {
             stop: None,
             due: Vec::new(),
             ahead,
+        }
+    }
+
+    /// Goes on where a model stood.
+    fn resume(progress: Progress<State>, problem: Arc<Problem>, max_iter: u32, tol: f64) -> Result<Self> {
+        let (length, given) = (problem.shape.len(), progress.state.weights.len());
+        if given != length {
+            return Err(broken("it is of another number of coefficients"));
+        }
+        Ok(Self {
+            problem,
+            held_out: progress.held_out,
+            max_iter,
+            tol,
+            state: Arc::new(progress.state),
+            objective: progress.objective,
+            best: progress.best.map(|(state, loss)| (Arc::new(state), loss)),
+            stop: progress.stop,
+            due: progress.due,
+            ahead: progress.ahead,
+        })
+    }
+
+    /// Where it stands.
+    fn progress(&self) -> Progress<&State> {
+        Progress {
+            reg_param: self.problem.reg_param,
+            held_out: self.held_out,
+            state: &self.state,
+            objective: self.objective,
+            best: self.best.as_ref().map(|(state, loss)| (&**state, *loss)),
+            stop: self.stop,
+            due: self.due.clone(),
+            ahead: self.ahead.clone(),
         }
     }
 
@@ -192,6 +244,7 @@ impl EpochSearch {
             phase: Phase::Summary,
             asked: Vec::new(),
             scans: 0,
+            restored: None,
         }
     }
 
@@ -216,10 +269,19 @@ impl EpochSearch {
                 fit_intercept: self.settings.fit_intercept,
             }));
         }
-        if folds == 1 {
-            self.start_refit(0);
-            return Ok(());
+        if folds > 1 {
+            self.line_up(folds);
         }
+        match self.restored.take() {
+            Some(saved) if saved.running.len() <= self.together => self.resume(saved)?,
+            _ if folds == 1 => self.start_refit(0),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Lets every penalty on every fold wait for its start.
+    fn line_up(&mut self, folds: usize) {
         for reg_param in self.settings.reg_param.iter().rev() {
             for fold in (0..folds).rev() {
                 self.waiting.push((*reg_param, fold));
@@ -227,7 +289,34 @@ impl EpochSearch {
         }
         self.points.iter_mut().for_each(|p| p.scores = vec![0.0; folds]);
         self.phase = Phase::Search;
+    }
+
+    /// Goes on where an earlier training stood.
+    fn resume(&mut self, saved: Checkpoint<Progress<State>>) -> Result<()> {
+        saved.check(&mut self.points, self.summary_pass.folds, self.waiting.len())?;
+        self.waiting.truncate(saved.waiting);
+        self.scans = saved.scans;
+        let mut max_iter = self.longest();
+        if let Some(best) = saved.best {
+            choose(&mut self.points, self.metric);
+            self.phase = Phase::Refit { best };
+            max_iter = self.points[best].params.max_iter;
+        }
+        for progress in saved.running {
+            let place = progress.held_out.unwrap_or(self.problems.len() - 1);
+            if place >= self.problems.len() {
+                return Err(broken("there is no such fold"));
+            }
+            let problem = self.problem(place, progress.reg_param);
+            let running = Running::resume(progress, problem, max_iter, self.settings.tol)?;
+            self.running.push(running);
+        }
         Ok(())
+    }
+
+    /// The largest of the epochs' limits.
+    fn longest(&self) -> u32 {
+        self.settings.max_iter.iter().copied().max().unwrap_or(0)
     }
 
     fn problem(&self, place: usize, reg_param: f64) -> Arc<Problem> {
@@ -251,7 +340,7 @@ impl EpochSearch {
     }
 
     fn start_waiting(&mut self) {
-        let longest = self.settings.max_iter.iter().copied().max().unwrap_or(0);
+        let longest = self.longest();
         while self.running.len() < self.together {
             let Some((reg_param, fold)) = self.waiting.pop() else {
                 break;
@@ -382,6 +471,28 @@ impl Trainer for EpochSearch {
             Some(pass) => Ok(Next::Scan(Box::new(pass))),
             None => self.done(best),
         }
+    }
+
+    fn save(&self, to: &mut dyn Write) -> Result<bool> {
+        let best = match self.phase {
+            Phase::Summary => return Ok(false),
+            Phase::Search => None,
+            Phase::Refit { best } => Some(best),
+        };
+        let state = Checkpoint {
+            scans: self.scans,
+            best,
+            scores: self.points.iter().map(|point| point.scores.clone()).collect(),
+            waiting: self.waiting.len(),
+            running: self.running.iter().map(Running::progress).collect(),
+        };
+        checkpoint::write(&state, to)?;
+        Ok(true)
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> Result<()> {
+        self.restored = Some(checkpoint::read(from)?);
+        Ok(())
     }
 
     fn status(&self) -> Status {

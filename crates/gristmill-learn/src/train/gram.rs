@@ -3,8 +3,10 @@
 //! The basis is every correction s, then every y, oldest first, and the gradient (of OWL-QN: the pseudo-gradient) last.
 //! See Chen et al., "Large-scale L-BFGS using MapReduce" (2014).
 
+use serde::{Deserialize, Serialize};
+
 /// Inner products of the basis with itself.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Gram {
     /// Corrections kept.
     pairs: usize,

@@ -8,6 +8,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::convergence::{Convergence, Step, Stop};
 use super::gram::Gram;
 use super::line_search::{LineSearch, Verdict};
@@ -15,6 +17,7 @@ use super::real::Real;
 use super::vector::{axpy, combine, dot, products};
 
 /// One optimisation. `x` is the current iterate; the point to evaluate next is `x + step * direction`.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Lbfgs<F> {
     x: Vec<F>,
     gradient: Vec<F>,
@@ -30,6 +33,7 @@ pub(crate) struct Lbfgs<F> {
 }
 
 /// One pair of the inverse Hessian approximation.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Correction<F> {
     /// How far the iterate moved.
     pub(crate) s: Vec<F>,
@@ -66,7 +70,6 @@ impl<F: Real> Lbfgs<F> {
     }
 
     /// The current iterate.
-    #[cfg(test)]
     pub(crate) fn x(&self) -> &[F] {
         &self.x
     }

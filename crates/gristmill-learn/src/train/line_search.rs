@@ -2,6 +2,8 @@
 //!
 //! Algorithms 3.5 (bracketing) and 3.6 (zoom) of Nocedal & Wright, "Numerical Optimization" (2006).
 
+use serde::{Deserialize, Serialize};
+
 /// Sufficient decrease and curvature of the strong Wolfe conditions.
 const C1: f64 = 1e-4;
 const C2: f64 = 0.9;
@@ -17,7 +19,7 @@ pub(crate) enum Verdict {
 }
 
 /// A point of the line search: step, value, slope.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Point {
     step: f64,
     value: f64,
@@ -25,6 +27,7 @@ struct Point {
 }
 
 /// Bracketing (`high` unknown), then zooming.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct LineSearch {
     start: Point,
     low: Point,

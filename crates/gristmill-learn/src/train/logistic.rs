@@ -9,7 +9,9 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
+use super::checkpoint::broken;
 use super::convergence::{Step, Stop};
 use super::kernel::{Block, Shape};
 use super::optimiser::Optimiser;
@@ -17,6 +19,7 @@ use super::owlqn::L1;
 use super::real::Real;
 use super::simd::vectorised;
 use super::summary::Subset;
+use crate::error::Result;
 use crate::settings::LogisticSettings;
 
 /// An intercept that makes a class certain: e^-40 is lost beside 1.
@@ -25,7 +28,7 @@ const CERTAIN: f64 = 40.0;
 const CHUNK_FEATURES: usize = 256;
 
 /// An elastic net.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Penalty {
     /// Strength.
     pub(crate) reg_param: f64,
@@ -123,6 +126,42 @@ impl<F: Real> Fit<F> {
         fit
     }
 
+    /// Goes on where an optimisation stood.
+    pub(crate) fn resume(
+        subset: Arc<Subset>,
+        shape: Shape,
+        penalty: Penalty,
+        settings: &LogisticSettings,
+        optimiser: Optimiser<F>,
+        stopped: Option<Stop>,
+    ) -> Result<Self> {
+        if optimiser.x().len() != shape.len() {
+            return Err(broken("it is of another number of coefficients"));
+        }
+        let mut fit = Self {
+            subset,
+            shape,
+            penalty,
+            standardization: settings.standardization,
+            fit_intercept: settings.fit_intercept,
+            optimiser,
+            weights: Arc::default(),
+            accepted: Arc::default(),
+            stopped,
+        };
+        fit.accepted = fit.unscaled(fit.optimiser.x().to_vec());
+        fit.weights = match stopped {
+            Some(_) => Arc::clone(&fit.accepted),
+            None => fit.trial_weights(),
+        };
+        Ok(fit)
+    }
+
+    /// Where its optimisation stands, and why it stopped, if it did.
+    pub(crate) fn stands(&self) -> (&Optimiser<F>, Option<Stop>) {
+        (&self.optimiser, self.stopped)
+    }
+
     /// Vectors of the model's length that a fit holds at most, with the gradient of a scan.
     fn vectors(settings: &LogisticSettings) -> usize {
         let l1 = settings.elastic_net_param.iter().any(|share| *share > 0.0);
@@ -202,10 +241,15 @@ impl<F: Real> Fit<F> {
         Arc::new(weights)
     }
 
-    /// The optimiser's trial, divided by the standard deviations.
+    /// The optimiser's trial in the units of the data.
     fn trial_weights(&self) -> Arc<Vec<F>> {
         let mut weights = Vec::new();
         self.optimiser.trial(&mut weights);
+        self.unscaled(weights)
+    }
+
+    /// A point of the optimiser, divided by the standard deviations: in the units of the data.
+    fn unscaled(&self, mut weights: Vec<F>) -> Arc<Vec<F>> {
         let stride = self.shape.stride();
         let features = &mut weights[..self.shape.features * stride];
         features

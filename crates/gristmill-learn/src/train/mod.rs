@@ -1,6 +1,7 @@
 //! Training: trainers that ask for scans, the optimiser, the kernels.
 
 pub(crate) mod adagrad;
+pub(crate) mod checkpoint;
 pub(crate) mod columns;
 pub(crate) mod convergence;
 pub(crate) mod counts;

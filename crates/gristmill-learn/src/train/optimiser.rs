@@ -1,11 +1,14 @@
 //! The optimiser that an objective asks for: L-BFGS for a smooth one, OWL-QN for one with an L1 penalty.
 
+use serde::{Deserialize, Serialize};
+
 use super::convergence::{Convergence, Step};
 use super::lbfgs::Lbfgs;
 use super::owlqn::{L1, Owlqn};
 use super::real::Real;
 
 /// One optimisation under way.
+#[derive(Serialize, Deserialize)]
 pub(crate) enum Optimiser<F> {
     Lbfgs(Lbfgs<F>),
     Owlqn(Owlqn<F>),
@@ -34,6 +37,14 @@ impl<F: Real> Optimiser<F> {
         match self {
             Self::Lbfgs(one) => one.convergence(),
             Self::Owlqn(one) => one.convergence(),
+        }
+    }
+
+    /// The current iterate.
+    pub(crate) fn x(&self) -> &[F] {
+        match self {
+            Self::Lbfgs(one) => one.x(),
+            Self::Owlqn(one) => one.x(),
         }
     }
 

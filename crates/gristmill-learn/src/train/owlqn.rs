@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::convergence::{Convergence, Step, Stop};
 use super::gram::Gram;
@@ -24,6 +25,7 @@ const MAX_TRIALS: u32 = 30;
 const CHUNK: usize = 1 << 12;
 
 /// The L1 penalty: `stride` coordinates after each other share one strength.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct L1<F> {
     /// A strength for every row of `stride` coordinates; 0 for what is not penalised.
     pub(crate) strengths: Vec<F>,
@@ -32,6 +34,7 @@ pub(crate) struct L1<F> {
 }
 
 /// One optimisation. The point to evaluate next is `x + step * direction`, moved to 0 where it left the orthant.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Owlqn<F> {
     l1: L1<F>,
     x: Vec<F>,
@@ -78,6 +81,11 @@ impl<F: Real> Owlqn<F> {
     /// How far it has come.
     pub(crate) fn convergence(&self) -> &Convergence {
         &self.convergence
+    }
+
+    /// The current iterate.
+    pub(crate) fn x(&self) -> &[F] {
+        &self.x
     }
 
     /// Writes the point to evaluate next.

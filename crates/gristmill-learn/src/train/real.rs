@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float32Array, Float64Array};
 use arrow::buffer::ScalarBuffer;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// `f32` or `f64`.
 ///
 /// Every operation is one IEEE operation (a fused multiply-add included), so that results do not depend on the
 /// instruction set that the kernels are dispatched to.
-pub(crate) trait Real: Copy + Send + Sync + Default + PartialOrd + Debug + 'static {
+pub(crate) trait Real:
+    Copy + Send + Sync + Default + PartialOrd + Debug + Serialize + DeserializeOwned + 'static
+{
     /// The name in states and bundles.
     const NAME: &'static str;
 

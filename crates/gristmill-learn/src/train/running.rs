@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::grid::{LogisticParams, SearchPoint};
 use super::kernel::Shape;
 use super::lifted::Lifted;
+use super::convergence::Stop;
 use super::logistic::{Fit, Penalty};
+use super::optimiser::Optimiser;
 use super::real::Real;
 use super::scan::{Job, Task};
 use super::summary::Subset;
@@ -13,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::settings::LogisticSettings;
 
 /// A penalty on one fold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Candidate {
     pub(crate) penalty: Penalty,
     pub(crate) fold: usize,
@@ -43,6 +47,14 @@ impl Training {
         }
     }
 
+    /// The rows' sums and the shape that the optimisation runs on.
+    fn problem(&self) -> (&Arc<Subset>, Shape) {
+        match &self.lifted {
+            Some(lifted) => (&lifted.subset, lifted.shape(self.shape)),
+            None => (&self.subset, self.shape),
+        }
+    }
+
     /// The coefficients of the whole model.
     fn whole<F: Real>(&self, weights: Arc<Vec<F>>) -> Arc<Vec<F>> {
         match &self.lifted {
@@ -50,6 +62,16 @@ impl Training {
             None => weights,
         }
     }
+}
+
+/// Where a model stands: what [`Running::resume`] needs besides the rows. `O` is its optimiser, or a reference to it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Progress<O> {
+    pub(crate) candidate: Option<Candidate>,
+    optimiser: O,
+    stopped: Option<Stop>,
+    due: Vec<usize>,
+    ahead: Vec<usize>,
 }
 
 /// A model under way.
@@ -73,10 +95,7 @@ impl<F: Real> Running<F> {
         settings: &LogisticSettings,
         ahead: Vec<usize>,
     ) -> Self {
-        let (subset, shape) = match &training.lifted {
-            Some(lifted) => (&lifted.subset, lifted.shape(training.shape)),
-            None => (&training.subset, training.shape),
-        };
+        let (subset, shape) = training.problem();
         let fit = Fit::new(Arc::clone(subset), shape, penalty, max_iter, settings);
         // One with nothing to optimise is to be scored straight away.
         let (due, ahead) = match fit.stopped() {
@@ -89,6 +108,37 @@ impl<F: Real> Running<F> {
             training,
             due,
             ahead,
+        }
+    }
+
+    /// Goes on where a model stood.
+    pub(crate) fn resume(
+        progress: Progress<Optimiser<F>>,
+        training: Training,
+        penalty: Penalty,
+        settings: &LogisticSettings,
+    ) -> Result<Self> {
+        let (subset, shape) = training.problem();
+        let (optimiser, stopped) = (progress.optimiser, progress.stopped);
+        let fit = Fit::resume(Arc::clone(subset), shape, penalty, settings, optimiser, stopped)?;
+        Ok(Self {
+            candidate: progress.candidate,
+            fit,
+            training,
+            due: progress.due,
+            ahead: progress.ahead,
+        })
+    }
+
+    /// Where it stands.
+    pub(crate) fn progress(&self) -> Progress<&Optimiser<F>> {
+        let (optimiser, stopped) = self.fit.stands();
+        Progress {
+            candidate: self.candidate,
+            optimiser,
+            stopped,
+            due: self.due.clone(),
+            ahead: self.ahead.clone(),
         }
     }
 

@@ -6,11 +6,13 @@
 //! Where the training rows are few enough to be gathered and their symmetries halve them, a model is fitted to the
 //! lifted problem, which needs no scan.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use rayon::prelude::*;
 
+use super::checkpoint::{self, Checkpoint, broken};
 use super::convergence::Stop;
 use super::epochs::{self, EpochSearch};
 use super::gather::GatherPass;
@@ -18,10 +20,11 @@ use super::grid::{LogisticParams, SearchPoint, choose, finished, folds, grid};
 use super::kernel::Shape;
 use super::lifted::Lifted;
 use super::logistic::{Fit, Penalty};
+use super::optimiser::Optimiser;
 use super::real::Real;
 use super::refine;
 use super::rows::Rows;
-use super::running::{Candidate, Running, Training};
+use super::running::{Candidate, Progress, Running, Training};
 use super::scan::{Answer, ScanPass, answers};
 use super::summary::{Subset, Summary, SummaryPass};
 use super::trainer::{Next, Status, Trained, Trainer};
@@ -177,6 +180,8 @@ struct LogisticSearch<F> {
     phase: Phase,
     asked: Vec<(usize, Question)>,
     scans: u64,
+    /// Where an earlier training stood, until the rows are known again.
+    restored: Option<Checkpoint<Progress<Optimiser<F>>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,6 +231,7 @@ impl<F: Real> LogisticSearch<F> {
             phase: Phase::Summary,
             asked: Vec::new(),
             scans: 0,
+            restored: None,
         }
     }
 
@@ -274,10 +280,19 @@ impl<F: Real> LogisticSearch<F> {
         let each = self.trainings.iter().map(|t| t.model_bytes::<F>(&self.settings));
         let each = each.max().unwrap_or(1);
         self.together = (self.memory.saturating_sub(held) / each).max(1) as usize;
-        if folds == 1 {
-            self.start_refit(0);
-            return Ok(());
+        if folds > 1 {
+            self.line_up(folds);
         }
+        match self.restored.take() {
+            Some(saved) if saved.running.len() <= self.together => self.resume(saved)?,
+            _ if folds == 1 => self.start_refit(0),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Lets every penalty on every fold wait for its start.
+    fn line_up(&mut self, folds: usize) {
         // All folds of one penalty end up beside each other; the order changes no result.
         for penalty in self.penalties().into_iter().rev() {
             for fold in (0..folds).rev() {
@@ -286,6 +301,32 @@ impl<F: Real> LogisticSearch<F> {
         }
         self.points.iter_mut().for_each(|p| p.scores = vec![0.0; folds]);
         self.phase = Phase::Search;
+    }
+
+    /// Goes on where an earlier training stood.
+    fn resume(&mut self, saved: Checkpoint<Progress<Optimiser<F>>>) -> Result<()> {
+        saved.check(&mut self.points, self.summary_pass.folds, self.waiting.len())?;
+        self.waiting.truncate(saved.waiting);
+        self.scans = saved.scans;
+        if let Some(best) = saved.best {
+            choose(&mut self.points, self.metric);
+            self.phase = Phase::Refit { best };
+        }
+        let all = self.trainings.len() - 1;
+        for progress in saved.running {
+            let (place, penalty) = match (progress.candidate, saved.best) {
+                (Some(candidate), _) => (candidate.fold, candidate.penalty),
+                (None, Some(best)) => (all, self.points[best].params.penalty()),
+                (None, None) => return Err(broken("a model is neither searched nor refitted")),
+            };
+            let training = self.trainings.get(place).cloned();
+            let training = training.ok_or_else(|| broken("there is no such fold"))?;
+            let running = Running::resume(progress, training, penalty, &self.settings)?;
+            self.running.push(running);
+        }
+        if saved.best.is_some() {
+            self.trainings.clear();
+        }
         Ok(())
     }
 
@@ -470,6 +511,29 @@ impl<F: Real> Trainer for LogisticSearch<F> {
         };
         self.scans += u64::from(matches!(next, Next::Scan(_)));
         Ok(next)
+    }
+
+    fn save(&self, to: &mut dyn Write) -> Result<bool> {
+        let best = match self.phase {
+            Phase::Summary | Phase::Gather => return Ok(false),
+            Phase::Search => None,
+            Phase::Refit { best } => Some(best),
+        };
+        let state = Checkpoint {
+            // The scan that was asked for is asked for again.
+            scans: self.scans - u64::from(!self.asked.is_empty()),
+            best,
+            scores: self.points.iter().map(|point| point.scores.clone()).collect(),
+            waiting: self.waiting.len(),
+            running: self.running.iter().map(Running::progress).collect(),
+        };
+        checkpoint::write(&state, to)?;
+        Ok(true)
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> Result<()> {
+        self.restored = Some(checkpoint::read(from)?);
+        Ok(())
     }
 
     fn status(&self) -> Status {

@@ -1,5 +1,6 @@
 //! The contract of a trainer: it does no I/O, it asks for scans.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -16,6 +17,24 @@ pub trait Trainer: Send {
     /// # Errors
     /// When the data cannot be learnt from, or the answer is not to the last question.
     fn next(&mut self, answer: Option<RecordBatch>) -> Result<Next>;
+
+    /// Writes what it needs to go on from here in another process, and says whether there was anything to write: not before
+    /// its models are under way.
+    ///
+    /// # Errors
+    /// When writing fails.
+    fn save(&self, _to: &mut dyn Write) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Takes up what [`Trainer::save`] wrote, on the same features with the same settings, before its first scan. More
+    /// memory changes nothing; where there is less than the models under way need, they begin anew.
+    ///
+    /// # Errors
+    /// `State` when that is no state of this training.
+    fn restore(&mut self, _from: &mut dyn Read) -> Result<()> {
+        Ok(())
+    }
 
     /// How far it has come.
     fn status(&self) -> Status;

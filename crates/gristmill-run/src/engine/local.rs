@@ -1,6 +1,7 @@
 //! The engine on this machine: decoding runs ahead of the work, and the work has one fixed order of reduction.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +13,7 @@ use gristmill_learn::pass::{Grain, Pass};
 use gristmill_learn::step::{LeftOut, Transformer};
 use rayon::prelude::*;
 
-use super::{Engine, FINGERPRINT, LEFT_OUT};
+use super::{Engine, FINGERPRINT, LEFT_OUT, Watch};
 use crate::error::{Error, Result};
 
 /// Rows decoded at a time. The grains of passes are multiples of it.
@@ -80,15 +81,14 @@ impl LocalEngine {
         table: &TableVersion,
         columns: Vec<String>,
         pass: &dyn Pass,
-        progress: &(dyn Fn(u64) + Sync),
+        watch: Watch<'_>,
     ) -> Result<RecordBatch> {
         let mut accumulator = pass.start();
         let mut done = 0;
         let mut update = |batch: &RecordBatch| -> Result<()> {
             self.pool.install(|| accumulator.update(batch))?;
             done += batch.num_rows() as u64;
-            progress(done);
-            Ok(())
+            going_on(watch(done))
         };
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = (table.dir.clone(), columns.clone());
@@ -116,7 +116,7 @@ impl LocalEngine {
         columns: Vec<String>,
         pass: &dyn Pass,
         grain: usize,
-        progress: &(dyn Fn(u64) + Sync),
+        watch: Watch<'_>,
     ) -> Result<RecordBatch> {
         let mut total = pass.start();
         let mut done = 0;
@@ -145,7 +145,7 @@ impl LocalEngine {
                     total.merge(&state?)?;
                 }
                 done += group.iter().flatten().map(|b| b.num_rows() as u64).sum::<u64>();
-                progress(done);
+                going_on(watch(done))?;
             }
         })?;
         Ok(total.state()?)
@@ -157,12 +157,12 @@ impl Engine for LocalEngine {
         &self,
         table: &TableVersion,
         pass: &dyn Pass,
-        progress: &(dyn Fn(u64) + Sync),
+        watch: Watch<'_>,
     ) -> Result<RecordBatch> {
         let columns = pass.columns(&table.schema)?;
         match pass.grain() {
-            Grain::Whole => self.fold_whole(table, columns, pass, progress),
-            Grain::Rows(rows) => self.fold_grains(table, columns, pass, rows, progress),
+            Grain::Whole => self.fold_whole(table, columns, pass, watch),
+            Grain::Rows(rows) => self.fold_grains(table, columns, pass, rows, watch),
         }
     }
 
@@ -172,7 +172,7 @@ impl Engine for LocalEngine {
         step: &dyn Transformer,
         into: &Path,
         fingerprint: &str,
-        progress: &(dyn Fn(u64) + Sync),
+        watch: Watch<'_>,
     ) -> Result<(TableVersion, LeftOut)> {
         let columns = step.columns(&table.schema)?;
         let mut writer = PartWriter::create(into, step.output_schema(&table.schema)?, PART_ROWS)?;
@@ -182,7 +182,7 @@ impl Engine for LocalEngine {
             let (send, receive) = sync_channel::<RecordBatch>(2 * self.pool.current_num_threads());
             thread::scope(|scope| {
                 let writing = scope.spawn(|| receive.into_iter().try_for_each(|batch| writer.write(&batch)));
-                let working = self.transform_groups(&batches, step, &send, &mut left_out, progress);
+                let working = self.transform_groups(&batches, step, &send, &mut left_out, watch);
                 drop(send);
                 let written = writing
                     .join()
@@ -211,7 +211,7 @@ impl LocalEngine {
         step: &dyn Transformer,
         send: &SyncSender<RecordBatch>,
         left_out: &mut LeftOut,
-        progress: &(dyn Fn(u64) + Sync),
+        watch: Watch<'_>,
     ) -> Result<()> {
         let mut done = 0;
         loop {
@@ -233,7 +233,7 @@ impl LocalEngine {
                 }
             }
             done += group.iter().map(|b| b.num_rows() as u64).sum::<u64>();
-            progress(done);
+            going_on(watch(done))?;
         }
     }
 }
@@ -258,6 +258,13 @@ impl Cache {
         } else {
             self.batches.push(batch);
         }
+    }
+}
+
+fn going_on(verdict: ControlFlow<()>) -> Result<()> {
+    match verdict {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Interrupted),
     }
 }
 

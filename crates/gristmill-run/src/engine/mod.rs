@@ -2,6 +2,7 @@
 
 mod local;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
@@ -13,21 +14,19 @@ use crate::error::Result;
 
 pub use local::LocalEngine;
 
+/// Hears how many rows are done, and says whether to go on; where not, the work ends with `Interrupted`.
+pub type Watch<'a> = &'a (dyn Fn(u64) -> ControlFlow<()> + Sync);
+
 /// Runs passes and transformers over tables.
 ///
 /// # Contract
 /// The result is that of one thread going over the rows in canonical order, to the last bit.
 pub trait Engine: Send + Sync {
-    /// Folds a pass over every row; `progress` hears how many rows are done.
+    /// Folds a pass over every row.
     ///
     /// # Errors
     /// Those of the pass, and of reading the table.
-    fn fold(
-        &self,
-        table: &TableVersion,
-        pass: &dyn Pass,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<RecordBatch>;
+    fn fold(&self, table: &TableVersion, pass: &dyn Pass, watch: Watch<'_>) -> Result<RecordBatch>;
 
     /// Writes the transformed rows to a folder of Parquet files, which appears when it is complete.
     /// What was left out is in the table's metadata under [`LEFT_OUT`], and `fingerprint` under [`FINGERPRINT`].
@@ -40,7 +39,7 @@ pub trait Engine: Send + Sync {
         step: &dyn Transformer,
         into: &Path,
         fingerprint: &str,
-        progress: &(dyn Fn(u64) + Sync),
+        watch: Watch<'_>,
     ) -> Result<(TableVersion, LeftOut)>;
 }
 

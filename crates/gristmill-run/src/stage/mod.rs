@@ -6,6 +6,7 @@ pub(crate) mod pull;
 pub(crate) mod train;
 pub(crate) mod transform;
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use crate::event::{Event, Observe};
@@ -33,13 +34,23 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// So many units are done.
-    pub(crate) fn progress(&self, done: u64, message: String) {
+    /// Whether the stage is to go on.
+    pub(crate) fn going_on(&self) -> ControlFlow<()> {
+        if self.observe.stopping() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// So many units are done; says whether to go on.
+    pub(crate) fn progress(&self, done: u64, message: String) -> ControlFlow<()> {
         self.observe.event(Event::Progress {
             stage: self.stage,
             done,
             message,
         });
+        self.going_on()
     }
 
     /// The stage ends; returns its seconds.

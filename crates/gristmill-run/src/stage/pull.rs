@@ -82,7 +82,8 @@ pub(crate) async fn run(
                 "batch {}: {} rows read, {} kept",
                 batch.number, batch.rows_read, batch.rows_kept
             )));
-            teller.progress(totals.rows_read, String::new());
+            // Whether to stop is asked all the while.
+            let _ = teller.progress(totals.rows_read, String::new());
         }
         Progress::Warning(warning) => observe.event(Event::Warning(warning)),
         Progress::Committed { version, batches } => {

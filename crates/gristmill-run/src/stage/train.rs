@@ -1,8 +1,10 @@
 //! Train: answers the trainer's scans until it is done.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::time::Instant;
 
+use gristmill_data::failpoint;
 use gristmill_data::table::TableVersion;
 use gristmill_learn::evaluate::Thresholds;
 use gristmill_learn::settings::ModelSettings;
@@ -10,6 +12,7 @@ use gristmill_learn::train::{Next, Params, Status, Trained, TrainingSize, model_
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Teller;
+use crate::checkpoint::Checkpoints;
 use crate::engine::{Engine, LocalEngine};
 use crate::error::{Error, Result, io};
 use crate::event::{Event, Observe};
@@ -47,13 +50,15 @@ impl Plan {
     }
 }
 
-/// Trains; returns what came out with the seconds that took.
+/// Trains, going on where an earlier run stopped; returns what came out with the seconds that took. `checkpoint` is the file
+/// for that, and a hash of everything that shapes the training.
 pub(crate) fn run(
     engine: &LocalEngine,
     pipeline: &Pipeline,
     features: &TableVersion,
     size: TrainingSize,
     thresholds: Thresholds,
+    checkpoint: (PathBuf, String),
     observe: &dyn Observe,
 ) -> Result<(Trained, f64)> {
     let teller = Teller::start(observe, "train", "scans", None);
@@ -80,15 +85,38 @@ pub(crate) fn run(
         ));
     }
     let mut trainer = trainer(&model, &pipeline.search, size, thresholds, plan.models)?;
+    let mut checkpoints = Checkpoints::new(checkpoint.0, checkpoint.1, pipeline.run.checkpoint_every);
+    let resumed = checkpoints.restore(trainer.as_mut()).unwrap_or_else(|error| {
+        observe.event(Event::Warning(format!("training begins anew: {error}")));
+        false
+    });
     let (mut answer, mut pace) = (None, Pace::default());
     let trained = loop {
-        match engine.install(|| trainer.next(answer.take()))? {
-            Next::Scan(pass) => answer = Some(engine.fold(features, pass.as_ref(), &|_| {})?),
-            Next::Step => {}
+        let next = engine.install(|| trainer.next(answer.take()))?;
+        if checkpoints.due()
+            && let Err(error) = checkpoints.write(trainer.as_ref())
+        {
+            // A full disk is no reason to lose what memory still holds.
+            observe.event(Event::Warning(format!("no checkpoint: {error}")));
+        }
+        let scanned = match next {
+            Next::Scan(pass) => engine.fold(features, pass.as_ref(), &|_| teller.going_on()).map(Some),
+            Next::Step if teller.going_on().is_break() => Err(Error::Interrupted),
+            Next::Step => Ok(None),
             Next::Done(trained) => break trained,
+        };
+        failpoint::hit("training-scanned");
+        match scanned {
+            Ok(scanned) => answer = scanned,
+            Err(Error::Interrupted) => {
+                // The scan that was broken off is done again.
+                checkpoints.write(trainer.as_ref())?;
+                return Err(Error::Interrupted);
+            }
+            Err(error) => return Err(error),
         }
         let status = trainer.status();
-        teller.progress(status.scans, pace.describe(&status));
+        let _ = teller.progress(status.scans, pace.describe(&status));
     };
     engine.set_cache(0);
     if let (false, ModelSettings::LogisticRegression(settings), Params::LogisticRegression(best)) = (
@@ -104,12 +132,13 @@ pub(crate) fn run(
             best.max_iter
         )));
     }
-    let seconds = teller.finish(format!(
-        "{} scans, {} iterations of the final fit",
+    teller.finish(format!(
+        "{} scans, {} iterations of the final fit{}",
         trainer.status().scans,
-        trained.iterations
+        trained.iterations,
+        if resumed { ", begun in an earlier run" } else { "" }
     ));
-    Ok((*trained, seconds))
+    Ok((*trained, checkpoints.seconds()))
 }
 
 /// How fast a training gets on.

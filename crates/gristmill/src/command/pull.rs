@@ -11,6 +11,7 @@ use crate::settings::PipelineFile;
 /// Brings the dataset of a pipeline to completion.
 pub(super) fn run(args: &PullArgs, printer: &Printer) -> Result<(), Failure> {
     let file = PipelineFile::read(&args.file)?;
+    printer.stop_on_signals()?;
     let session = open(&file, Session::open)?;
     session.pull(printer).map_err(|error| file.failure(error))?;
     printer.note(&format!(

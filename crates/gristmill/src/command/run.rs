@@ -17,6 +17,7 @@ pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), Failure> {
 
 /// Runs the pipeline of a file that was read.
 pub(super) fn run_file(file: &PipelineFile, printer: &Printer) -> Result<Outcome, Failure> {
+    printer.stop_on_signals()?;
     let session = open(file, Session::open)?;
     session.run(printer).map_err(|error| file.failure(error))
 }

@@ -14,7 +14,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("split", &["by", "train", "validation", "test", "seed"]),
     ("model", &["kind", "thresholds"]),
     ("search", &["folds", "metric"]),
-    ("run", &["dir", "memory", "threads"]),
+    ("run", &["dir", "memory", "threads", "checkpoint_seconds"]),
 ];
 
 /// The values of `feature.encode`, and the keys that each adds to `column` and `encode`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
 use gristmill_data::source::default_query;
@@ -417,6 +418,10 @@ fn run<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Path) -> RunSetting
                 size(r, name, v, expected, MIN_MEMORY)
             })
             .unwrap_or(2_000_000_000),
+        checkpoint_every: Duration::from_secs(
+            r.get(&s, "checkpoint_seconds", |r, name, v| r.integer(name, v, 0..=86_400))
+                .unwrap_or(60),
+        ),
         threads: r
             .get(&s, "threads", |r, name, v| r.integer(name, v, 1..=1024))
             .map_or_else(cores, |threads| threads as usize),
