@@ -149,7 +149,7 @@ pub enum Error {
         why: String,
     },
     /// The memory budget cannot hold what the step needs.
-    #[error("{what} needs {needed} bytes, {available} are left of the memory budget; {way_out}")]
+    #[error("{what} needs {needed} bytes, {available} are left of the memory budget")]
     Budget {
         /// What needs the memory.
         what: String,
@@ -157,8 +157,6 @@ pub enum Error {
         needed: u64,
         /// Bytes available.
         available: u64,
-        /// What would make it fit.
-        way_out: String,
     },
     /// The optimiser met a value that is not a number.
     #[error("training of {model} diverged: the objective is {value} after {iteration} iterations")]

@@ -25,7 +25,7 @@ use gristmill_learn::settings::{
 };
 use gristmill_learn::train::{
     F64_ELEMENTS, Next, Params, Trained, Trainer, TrainingSize, logistic_search, model_bytes, sums_bytes,
-    trainer,
+    trainer, what_fits,
 };
 use serde::Deserialize;
 
@@ -426,13 +426,24 @@ fn a_budget_below_one_model_is_refused() {
         features: 1 << 20,
         classes: 100,
     };
-    let error = logistic_search(&settings(0.1), &SEARCH, size, Thresholds::default(), 1 << 30)
+    // Rows that have no symmetries.
+    let (table, _) = table(50);
+    let error = train(&table.batches(50), size, &settings(0.1), &SEARCH, 1 << 30)
         .err()
         .unwrap();
     assert!(
         matches!(error, Error::Budget { needed, .. } if needed > 1 << 30),
         "{error}"
     );
+    let model = ModelSettings::LogisticRegression(settings(0.1));
+    let ways = what_fits(&model, &SEARCH, size, 1 << 30);
+    assert!(ways.iter().all(|way| way.bytes <= 1 << 30), "{ways:?}");
+    let changes: Vec<&str> = ways.iter().map(|way| way.change.as_str()).collect();
+    assert_eq!(changes, ["at most 97000 features, by bits or min_count"]);
+    let ways = what_fits(&model, &SEARCH, size, 6 << 30);
+    assert_eq!(ways[0].change, "model.history = 4");
+    assert_eq!(ways[1].change, "model.solver = \"adagrad\"");
+    assert_eq!(ways[3].change, "model.kind = \"naive_bayes\"");
 }
 
 #[test]

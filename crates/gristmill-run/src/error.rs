@@ -1,5 +1,7 @@
 //! What can go wrong in a run.
 
+use gristmill_learn::train::WayOut;
+
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -37,15 +39,16 @@ pub enum Error {
     },
     /// The memory budget is too small.
     #[error(
-        "run.memory = {} MB cannot hold the training, which needs {} MB at least; \
-         raise it, lower model.history, or have fewer features (bits, min_count)",
-        .budget / 1_000_000, .needed.div_ceil(1_000_000)
+        "run.memory = {} MB cannot hold the training, which needs {} MB; {}",
+        .budget / 1_000_000, megabytes(*.needed), ways_out(.ways)
     )]
     Memory {
         /// The budget.
         budget: u64,
         /// What the process holds, and what it still needs.
         needed: u64,
+        /// What would fit, its bytes counted as in `needed`; empty where the features are not known yet.
+        ways: Vec<WayOut>,
     },
     /// An input or output file of `predict` cannot be used.
     #[error("{path}: {why}")]
@@ -66,6 +69,21 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+}
+
+fn ways_out(ways: &[WayOut]) -> String {
+    if ways.is_empty() {
+        return "raise it, lower model.history, or have fewer features (bits, min_count)".to_owned();
+    }
+    let ways: Vec<String> = ways
+        .iter()
+        .map(|way| format!("{} ({} MB)", way.change, megabytes(way.bytes)))
+        .collect();
+    format!("raise it, or set one of: {}", ways.join("; "))
+}
+
+fn megabytes(bytes: u64) -> u64 {
+    bytes.div_ceil(1_000_000)
 }
 
 /// Wraps an I/O error with its path.

@@ -160,7 +160,8 @@ impl<'a> Session<'a> {
         self.check_types()?;
         let (budget, needed) = (pipeline.run.memory, rss() + train::MARGIN);
         if self.source.is_some() && needed > budget {
-            return Err(Error::Memory { budget, needed });
+            let ways = Vec::new();
+            return Err(Error::Memory { budget, needed, ways });
         }
         let mut dir = Directory::open(&pipeline.run.dir)?;
         let engine = LocalEngine::new(pipeline.run.threads)?;

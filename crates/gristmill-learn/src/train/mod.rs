@@ -1,6 +1,7 @@
 //! Training: trainers that ask for scans, the optimiser, the kernels.
 
 pub(crate) mod adagrad;
+mod budget;
 pub(crate) mod checkpoint;
 pub(crate) mod columns;
 pub(crate) mod convergence;
@@ -35,6 +36,7 @@ pub(crate) mod window;
 
 pub(crate) use rows::WEIGHT;
 
+pub use budget::{WayOut, what_fits};
 pub use grid::{LogisticParams, Params, SearchPoint};
 pub use naive_bayes::naive_bayes_search;
 pub use search::{F64_ELEMENTS, MANY_MARGINS, TrainingSize, logistic_search};

@@ -45,8 +45,6 @@ pub fn naive_bayes_search(
             ),
             needed: sums + each,
             available: memory,
-            way_out: "raise run.memory, give one smoothing, or have fewer features (bits, min_count)"
-                .to_owned(),
         });
     }
     let shape = shape(size);

@@ -109,7 +109,7 @@ impl TrainingSize {
 /// advance together, in bytes; it changes nothing but the number of scans.
 ///
 /// # Errors
-/// `Budget` when not even one model fits.
+/// `Budget` when not even one model fits; for L-BFGS and OWL-QN the trainer finds that out, once it knows the symmetries.
 pub fn logistic_search(
     settings: &LogisticSettings,
     search: &SearchSettings,
@@ -117,22 +117,10 @@ pub fn logistic_search(
     thresholds: Thresholds,
     memory: u64,
 ) -> Result<Box<dyn Trainer>> {
-    let each = size.bytes_per_model(settings);
     let available = memory.saturating_sub(size.summary_bytes(search.folds));
-    if available < each {
-        return Err(Error::Budget {
-            what: format!(
-                "one logistic regression of {} features and {} classes with history = {}",
-                size.features, size.classes, settings.history
-            ),
-            needed: each + size.summary_bytes(search.folds),
-            available: memory,
-            way_out: "raise run.memory, lower model.history, or have fewer features (bits, min_count)"
-                .to_owned(),
-        });
-    }
     let shape = size.shape(settings.family);
     if settings.solver == Solver::Adagrad {
+        affordable(settings, size, size.bytes_per_model(settings), available)?;
         let points = grid(settings);
         let search = EpochSearch::new(settings, search, size, shape, points, thresholds, available);
         return Ok(Box::new(search));
@@ -157,6 +145,21 @@ pub fn logistic_search(
             available,
             Weights::F32,
         ))
+    })
+}
+
+/// Refuses models that need more memory than there is.
+fn affordable(settings: &LogisticSettings, size: TrainingSize, each: u64, available: u64) -> Result<()> {
+    if each <= available {
+        return Ok(());
+    }
+    Err(Error::Budget {
+        what: format!(
+            "one logistic regression of {} features and {} classes with history = {}",
+            size.features, size.classes, settings.history
+        ),
+        needed: each,
+        available,
     })
 }
 
@@ -278,8 +281,13 @@ impl<F: Real> LogisticSearch<F> {
         let lifted = self.trainings.iter().filter_map(|t| t.lifted.as_ref());
         let held: u64 = lifted.map(|lifted| lifted.bytes()).sum();
         let each = self.trainings.iter().map(|t| t.model_bytes::<F>(&self.settings));
-        let each = each.max().unwrap_or(1);
-        self.together = (self.memory.saturating_sub(held) / each).max(1) as usize;
+        let (each, available) = (each.max().unwrap_or(1), self.memory.saturating_sub(held));
+        let size = TrainingSize {
+            features: self.shape.features,
+            classes: self.summary_pass.classes,
+        };
+        affordable(&self.settings, size, each, available)?;
+        self.together = (available / each) as usize;
         if folds > 1 {
             self.line_up(folds);
         }

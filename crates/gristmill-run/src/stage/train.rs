@@ -8,7 +8,9 @@ use gristmill_data::failpoint;
 use gristmill_data::table::TableVersion;
 use gristmill_learn::evaluate::Thresholds;
 use gristmill_learn::settings::ModelSettings;
-use gristmill_learn::train::{Next, Params, Status, Trained, TrainingSize, model_bytes, sums_bytes, trainer};
+use gristmill_learn::train::{
+    Next, Params, Status, Trained, TrainingSize, model_bytes, sums_bytes, trainer, what_fits,
+};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Teller;
@@ -73,10 +75,6 @@ pub(crate) fn run(
     let budget = pipeline.run.memory;
     let used = rss();
     let one_model = model_bytes(&model, size) + sums_bytes(&model, &pipeline.search, size);
-    let needed = used + MARGIN + one_model;
-    if needed > budget {
-        return Err(Error::Memory { budget, needed });
-    }
     let plan = Plan::new(budget, used, one_model, features)?;
     engine.set_cache(plan.cache);
     if plan.cache == 0 {
@@ -84,7 +82,11 @@ pub(crate) fn run(
             "train: the features do not fit in memory and are streamed".to_owned(),
         ));
     }
-    let mut trainer = trainer(&model, &pipeline.search, size, thresholds, plan.models)?;
+    let too_large = |error| match error {
+        gristmill_learn::Error::Budget { needed, .. } => memory(pipeline, &model, size, used + MARGIN, needed),
+        other => other.into(),
+    };
+    let mut trainer = trainer(&model, &pipeline.search, size, thresholds, plan.models).map_err(too_large)?;
     let mut checkpoints = Checkpoints::new(checkpoint.0, checkpoint.1, pipeline.run.checkpoint_every);
     let resumed = checkpoints.restore(trainer.as_mut()).unwrap_or_else(|error| {
         observe.event(Event::Warning(format!("training begins anew: {error}")));
@@ -92,7 +94,7 @@ pub(crate) fn run(
     });
     let (mut answer, mut pace) = (None, Pace::default());
     let trained = loop {
-        let next = engine.install(|| trainer.next(answer.take()))?;
+        let next = engine.install(|| trainer.next(answer.take())).map_err(too_large)?;
         if checkpoints.due()
             && let Err(error) = checkpoints.write(trainer.as_ref())
         {
@@ -139,6 +141,24 @@ pub(crate) fn run(
         if resumed { ", begun in an earlier run" } else { "" }
     ));
     Ok((*trained, checkpoints.seconds()))
+}
+
+/// The error of a training that needs so many bytes besides those of the process, with what would fit.
+pub(crate) fn memory(
+    pipeline: &Pipeline,
+    model: &ModelSettings,
+    size: TrainingSize,
+    base: u64,
+    needed: u64,
+) -> Error {
+    let budget = pipeline.run.memory;
+    let mut ways = what_fits(model, &pipeline.search, size, budget.saturating_sub(base));
+    ways.iter_mut().for_each(|way| way.bytes += base);
+    Error::Memory {
+        budget,
+        needed: base + needed,
+        ways,
+    }
 }
 
 /// How fast a training gets on.

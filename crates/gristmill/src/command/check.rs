@@ -23,7 +23,8 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
     match check.memory {
         Some(memory) if !memory.holds() => {
             let (budget, needed) = (memory.budget, memory.base + memory.model);
-            Err(file.failure(Error::Memory { budget, needed }))
+            let ways = Vec::new();
+            Err(file.failure(Error::Memory { budget, needed, ways }))
         }
         _ => Ok(()),
     }
