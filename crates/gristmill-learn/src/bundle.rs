@@ -59,6 +59,9 @@ pub struct Provenance {
     pub settings_hash: String,
     /// The content hash of the dataset.
     pub dataset_hash: String,
+    /// The hash of the model that the training started from, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<String>,
     /// Rows of the dataset, and of each split.
     pub rows: Value,
     /// The chosen point of the grid.

@@ -158,6 +158,9 @@ pub enum Error {
         /// Bytes available.
         available: u64,
     },
+    /// A model that is found in one step has nothing to start from.
+    #[error("a warm start is for logistic_regression, which is trained step by step")]
+    NoWarmStart,
     /// The optimiser met a value that is not a number.
     #[error("training of {model} diverged: the objective is {value} after {iteration} iterations")]
     Diverged {

@@ -47,6 +47,7 @@ fn bundle(coefficients: Coefficients) -> Bundle {
             gristmill: "0.1.0".to_owned(),
             settings: json!({"b": 1, "a": [1, 2]}),
             settings_hash: "00".to_owned(),
+            warm_start: None,
             dataset_hash: "11".to_owned(),
             rows: json!({"read": 10}),
             best: json!({"reg_param": 0.1}),

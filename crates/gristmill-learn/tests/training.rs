@@ -8,6 +8,8 @@ mod checkpoint;
 mod naive_bayes;
 #[path = "training/spark.rs"]
 mod spark;
+#[path = "training/warm.rs"]
+mod warm;
 #[path = "training/weights.rs"]
 mod weights;
 

@@ -64,7 +64,7 @@ impl Checkpoints {
     /// Whether it is time for another.
     pub(crate) fn due(&self) -> bool {
         let since = self.last.elapsed();
-        since >= self.every && since >= self.cost * SHARE
+        self.every.is_zero() || since >= self.every.max(self.cost * SHARE)
     }
 
     /// Writes where the trainer stands; says whether there was anything to write.

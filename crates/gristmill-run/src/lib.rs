@@ -13,6 +13,7 @@ mod run;
 pub mod settings;
 mod stage;
 mod summary;
+mod warm;
 
 pub use error::{Error, Result};
 pub use run::{Outcome, Session};

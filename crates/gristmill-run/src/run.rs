@@ -30,6 +30,7 @@ use crate::settings::{Pipeline, fingerprint};
 use crate::stage::evaluate::Evaluated;
 use crate::stage::{evaluate, fit, pull, train, transform};
 use crate::summary::summary;
+use crate::warm::EarlierModel;
 
 /// How long a connection may take to say good-bye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -43,6 +44,7 @@ pub struct Session<'a> {
     source: Option<Box<dyn Source>>,
     schema: SchemaRef,
     runtime: Option<tokio::runtime::Runtime>,
+    warm_start: Option<PathBuf>,
 }
 
 /// What a run leaves behind.
@@ -72,6 +74,7 @@ impl<'a> Session<'a> {
                     source: None,
                     schema,
                     runtime: Some(runtime),
+                    warm_start: None,
                 });
             }
         }
@@ -93,7 +96,14 @@ impl<'a> Session<'a> {
             schema: source.schema(),
             source: Some(source),
             runtime: Some(runtime),
+            warm_start: None,
         })
+    }
+
+    /// The same session, whose training starts from the model in this folder or file.
+    pub fn with_warm_start(mut self, model: Option<&Path>) -> Self {
+        self.warm_start = model.map(Path::to_owned);
+        self
     }
 
     /// The columns of the query.
@@ -163,6 +173,8 @@ impl<'a> Session<'a> {
             let ways = Vec::new();
             return Err(Error::Memory { budget, needed, ways });
         }
+        let earlier = self.warm_start.as_deref().map(EarlierModel::read).transpose()?;
+        let warm_hash = earlier.as_ref().map(|earlier| earlier.hash.clone());
         let mut dir = Directory::open(&pipeline.run.dir)?;
         let engine = LocalEngine::new(pipeline.run.threads)?;
 
@@ -172,7 +184,10 @@ impl<'a> Session<'a> {
         self.disconnect();
 
         let shaped = fingerprint(json!([pulled.totals.hash, pipeline.shaping_of_features()]));
-        let trained_for = fingerprint(json!([shaped, pipeline.shaping()]));
+        let trained_for = match &warm_hash {
+            None => fingerprint(json!([shaped, pipeline.shaping()])),
+            Some(hash) => fingerprint(json!([shaped, pipeline.shaping(), hash])),
+        };
         if let (Some(_), Some(outcome)) = (dir.finished("train", &trained_for), finished(&dir)?) {
             for stage in ["fit", "transform", "train", "evaluate"] {
                 skip(observe, stage, "finished before");
@@ -188,9 +203,16 @@ impl<'a> Session<'a> {
             features: fitted.assembler.width() as usize,
             classes: classes.len(),
         };
-        let resumable = (dir.checkpoint(), trained_for.clone());
-        let (trained, seconds) = train::run(&engine, pipeline, &features, size, thresholds, resumable, observe)
-            .map_err(|error| named(error, &fitted.assembler))?;
+        let input = train::Input {
+            features: &features,
+            size,
+            thresholds,
+            warm: earlier.map(|earlier| earlier.align(&fitted.assembler)),
+            checkpoint: dir.checkpoint(),
+            fingerprint: trained_for.clone(),
+        };
+        let (trained, seconds) =
+            train::run(&engine, pipeline, input, observe).map_err(|error| named(error, &fitted.assembler))?;
         let trained_stage = FinishedStage {
             fingerprint: trained_for,
             seconds,
@@ -214,6 +236,7 @@ impl<'a> Session<'a> {
             &evaluated,
             rows,
             &best,
+            warm_hash,
         )?;
         let mut stages: Vec<Stage> = Vec::new();
         for (name, of) in [
@@ -472,6 +495,7 @@ fn write_bundle(
     evaluated: &Evaluated,
     rows: Rows,
     best: &Best,
+    warm_start: Option<String>,
 ) -> Result<()> {
     let path = dir.model();
     let json = |value: Result<serde_json::Value, serde_json::Error>| {
@@ -488,6 +512,7 @@ fn write_bundle(
             settings: pipeline.shaping(),
             settings_hash: pipeline.shaping_hash(),
             dataset_hash: totals.hash.to_string(),
+            warm_start,
             rows: json(serde_json::to_value(rows))?,
             best: json(serde_json::to_value(best))?,
             metrics: json(serde_json::to_value(&evaluated.splits))?,

@@ -125,7 +125,11 @@ fn kept_rows_and_streamed_rows_give_the_same() {
     let table = table(dir.path(), 40_000);
     let pass = Whole(Moments::new("number"));
     let engine = LocalEngine::new(2).unwrap();
-    let fold = || engine.fold(&table, &pass, &|_| ControlFlow::Continue(())).unwrap();
+    let fold = || {
+        engine
+            .fold(&table, &pass, &|_| ControlFlow::Continue(()))
+            .unwrap()
+    };
     let streamed = fold();
     assert_eq!(engine.cached(), 0);
 
@@ -152,14 +156,21 @@ fn mapped_rows_are_the_same_however_the_table_is_cut_and_the_work_is_shared() {
     let dir = tempfile::tempdir().unwrap();
     let source = table(&dir.path().join("source"), 30_000);
     let fit = pipeline();
-    let state = LocalEngine::new(1).unwrap().fold(&source, &fit, &|_| ControlFlow::Continue(())).unwrap();
+    let state = LocalEngine::new(1)
+        .unwrap()
+        .fold(&source, &fit, &|_| ControlFlow::Continue(()))
+        .unwrap();
     let assembler = fit.fitted(&state).unwrap().assembler;
     let mut results = Vec::new();
     for (parts, threads) in [(ROWS as usize, 1), (9_999, 2), (50_000, 5)] {
         let table = table(&dir.path().join("source"), parts);
         let engine = LocalEngine::new(threads).unwrap();
         let into = dir.path().join("features");
-        let (features, left_out) = engine.map(&table, &assembler, &into, "of this", &|_| ControlFlow::Continue(())).unwrap();
+        let (features, left_out) = engine
+            .map(&table, &assembler, &into, "of this", &|_| {
+                ControlFlow::Continue(())
+            })
+            .unwrap();
         assert_eq!(features.rows, ROWS as u64);
         assert_eq!(features.metadata[FINGERPRINT], "of this");
         let reopened = TableVersion::open_parquet(&into).unwrap();

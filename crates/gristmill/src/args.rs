@@ -81,6 +81,7 @@ pub enum Command {
 Examples:
   gristmill run pipeline.toml
   DATABASE_URL=postgres://me@host/db gristmill run pipeline.toml
+  gristmill run today.toml --warm-start runs/yesterday/model
   gristmill run pipeline.toml --log-format json 2> run.jsonl")]
     Run(RunArgs),
     /// Connect, and show what a run would do
@@ -137,6 +138,12 @@ Examples:
 pub struct RunArgs {
     /// The pipeline file (TOML)
     pub file: PathBuf,
+    /// Start the training from the coefficients of an earlier model
+    ///
+    /// Features and classes are found again by their values and names; new ones start at 0. The models of the search
+    /// start from nothing, for the earlier model may have learnt from the rows that score them.
+    #[arg(long, value_name = "MODEL")]
+    pub warm_start: Option<PathBuf>,
 }
 
 /// `gristmill check`.

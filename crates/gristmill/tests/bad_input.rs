@@ -351,6 +351,7 @@ fn a_pipeline_changed_since_the_dataset_was_made() {
 fn assert_budget_snapshot(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"needs\s+\d+ MB", "needs [SIZE] MB");
+    settings.add_filter(r"at most \d+ features", "at most [N] features");
     settings.bind(|| assert_snapshot!(name, text));
 }
 

@@ -29,10 +29,11 @@ const PASSED_ONCE: [&str; 4] = [
     "compaction-committed",
 ];
 
-/// Twelve commits, with a batch that cleaning empties among them.
+/// Twelve commits, with a batch that cleaning empties among them, and a checkpoint at every step of the training.
 fn small_batches() -> Place {
     let edits = [
         ("rows = 25", "rows = 8"),
+        ("threads = 2", "threads = 2\ncheckpoint_seconds = 0"),
         (
             "[[feature]]",
             "[clean]\nfilter = \"id NOT BETWEEN 33 AND 40\"\n\n[[feature]]",
@@ -112,10 +113,10 @@ fn a_kill_at_a_late_hit_of_a_point() {
 #[test]
 fn kills_one_after_the_other_in_one_directory() {
     let place = small_batches();
-    // The checkpoint comes after the last commit, and no run that follows commits batches again.
-    let (last, others): (Vec<&str>, Vec<&str>) = FAILPOINTS
-        .iter()
-        .partition(|point| **point == "checkpoint-done" || point.starts_with("compaction-"));
+    // The log's checkpoint comes after the last commit, and no run that follows commits batches again.
+    let (last, others): (Vec<&str>, Vec<&str>) = FAILPOINTS.iter().partition(|point| {
+        **point == "checkpoint-done" || point.starts_with("compaction-") || point.starts_with("training-")
+    });
     for point in others.into_iter().chain(last) {
         let output = place
             .command("run pipeline.toml")

@@ -28,6 +28,7 @@ use super::kernel::{Block, Shape};
 use super::rows::Rows;
 use super::simd::vectorised;
 use super::summary::Subset;
+use super::warm::lay_out;
 use crate::error::{Error, Result};
 
 /// Rows of a mini-batch.
@@ -110,17 +111,19 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Zero coefficients and the log odds of the classes, or the coefficients given.
-    pub(crate) fn start(problem: &Problem, weights: Option<Vec<f32>>) -> Self {
+    /// Zero coefficients and the log odds of the classes, or the `warm` coefficients of [`super::WarmStart`].
+    pub(crate) fn start(problem: &Problem, warm: Option<&[f32]>) -> Self {
         let shape = problem.shape;
-        let weights = weights.unwrap_or_else(|| {
-            let mut weights = vec![0.0; shape.len()];
-            if problem.fit_intercept {
-                let intercepts = &mut weights[shape.features * shape.stride()..];
-                log_odds(problem, intercepts);
-            }
-            weights
-        });
+        let mut weights = vec![0.0; shape.len()];
+        if let Some(warm) = warm {
+            // The coefficient of a constant feature stays 0.
+            let varies = problem.subset.deviation.iter().map(|d| f64::from(*d > 0.0));
+            let factors = varies.chain([f64::from(problem.fit_intercept)]);
+            lay_out(warm, shape, factors, &mut weights);
+        } else if problem.fit_intercept {
+            let intercepts = &mut weights[shape.features * shape.stride()..];
+            log_odds(problem, intercepts);
+        }
         Self {
             weights,
             squares: vec![FIRST_SQUARES; shape.len()],

@@ -65,7 +65,10 @@ pub fn what_fits(
             smoothing: vec![1.0],
             thresholds: None,
         });
-        offer("model.kind = \"naive_bayes\"".to_owned(), needed(&plain, search, size));
+        offer(
+            "model.kind = \"naive_bayes\"".to_owned(),
+            needed(&plain, search, size),
+        );
     }
     ways
 }

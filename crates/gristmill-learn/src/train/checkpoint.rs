@@ -31,7 +31,12 @@ pub(crate) struct Checkpoint<R> {
 
 impl<R> Checkpoint<R> {
     /// Refuses one of another grid, and puts its scores into `points`.
-    pub(crate) fn check<P>(&self, points: &mut [SearchPoint<P>], folds: usize, candidates: usize) -> Result<()> {
+    pub(crate) fn check<P>(
+        &self,
+        points: &mut [SearchPoint<P>],
+        folds: usize,
+        candidates: usize,
+    ) -> Result<()> {
         let scored = self.scores.len() == points.len()
             && (self.scores.iter()).all(|scores| scores.is_empty() || scores.len() == folds);
         let best = self.best.is_none_or(|best| best < points.len());

@@ -18,6 +18,7 @@ use super::kernel::Shape;
 use super::search::{TrainingSize, weighty};
 use super::summary::{Summary, SummaryPass};
 use super::trainer::{Next, Status, Trained, Trainer};
+use super::warm::WarmStart;
 use crate::error::{Error, Result};
 use crate::evaluate::Thresholds;
 use crate::evaluate::confusion::Confusion;
@@ -51,6 +52,8 @@ pub(crate) struct EpochSearch {
     phase: Phase,
     asked: Vec<(usize, Question)>,
     scans: u64,
+    /// Where the last fit starts.
+    warm: Option<Vec<f32>>,
     /// Where an earlier training stood, until the rows are known again.
     restored: Option<Checkpoint<Progress<State>>>,
 }
@@ -112,9 +115,10 @@ impl Running {
         max_iter: u32,
         tol: f64,
         ahead: Vec<usize>,
+        warm: Option<&[f32]>,
     ) -> Self {
         Self {
-            state: Arc::new(State::start(&problem, None)),
+            state: Arc::new(State::start(&problem, warm)),
             problem,
             held_out,
             max_iter,
@@ -244,6 +248,7 @@ impl EpochSearch {
             phase: Phase::Summary,
             asked: Vec::new(),
             scans: 0,
+            warm: None,
             restored: None,
         }
     }
@@ -335,6 +340,7 @@ impl EpochSearch {
             point.params.max_iter,
             self.settings.tol,
             Vec::new(),
+            self.warm.take().as_deref(),
         )];
         self.phase = Phase::Refit { best };
     }
@@ -353,6 +359,7 @@ impl EpochSearch {
                 longest,
                 self.settings.tol,
                 ahead,
+                None,
             ));
         }
     }
@@ -471,6 +478,11 @@ impl Trainer for EpochSearch {
             Some(pass) => Ok(Next::Scan(Box::new(pass))),
             None => self.done(best),
         }
+    }
+
+    fn start_from(&mut self, start: WarmStart) -> Result<()> {
+        self.warm = Some(start.coefficients);
+        Ok(())
     }
 
     fn save(&self, to: &mut dyn Write) -> Result<bool> {

@@ -289,8 +289,8 @@ mod tests {
                 thresholds: None,
             };
             let penalty = Penalty { reg_param, elastic_net_param };
-            let mut plain = Fit::<f64>::new(Arc::new(subset), whole, penalty, 8, &settings);
-            let mut short = Fit::<f64>::new(Arc::clone(&lifted.subset), lifted.shape(whole), penalty, 8, &settings);
+            let mut plain = Fit::<f64>::new(Arc::new(subset), whole, penalty, 8, &settings, None);
+            let mut short = Fit::<f64>::new(Arc::clone(&lifted.subset), lifted.shape(whole), penalty, 8, &settings, None);
             while plain.stopped().is_none() && short.stopped().is_none() {
                 let mut block = Block::new();
                 block.select(0..rows.len(), |r| table.fold[r] != 1);

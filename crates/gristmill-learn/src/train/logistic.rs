@@ -19,6 +19,7 @@ use super::owlqn::L1;
 use super::real::Real;
 use super::simd::vectorised;
 use super::summary::Subset;
+use super::warm::lay_out;
 use crate::error::Result;
 use crate::settings::LogisticSettings;
 
@@ -63,7 +64,8 @@ pub(crate) struct Fit<F> {
 }
 
 impl<F: Real> Fit<F> {
-    /// Starts at zero coefficients and the log odds of the classes. Where only one class has rows, and there is an
+    /// Starts at zero coefficients and the log odds of the classes, or at the `warm` coefficients of
+    /// [`super::WarmStart`]. Where only one class has rows, and there is an
     /// intercept, that is the solution, and nothing remains to be evaluated; Spark's is at infinity.
     pub(crate) fn new(
         subset: Arc<Subset>,
@@ -71,13 +73,22 @@ impl<F: Real> Fit<F> {
         penalty: Penalty,
         max_iter: u32,
         settings: &LogisticSettings,
+        warm: Option<&[f32]>,
     ) -> Self {
         let mut start = vec![F::default(); shape.len()];
         let only = match subset.weights.iter().filter(|weight| **weight > 0.0).count() {
             1 if settings.fit_intercept => subset.weights.iter().position(|weight| *weight > 0.0),
             _ => None,
         };
-        if settings.fit_intercept {
+        if let (Some(warm), None) = (warm, only) {
+            let intercept = f64::from(settings.fit_intercept);
+            lay_out(
+                warm,
+                shape,
+                subset.deviation.iter().copied().chain([intercept]),
+                &mut start,
+            );
+        } else if settings.fit_intercept {
             let intercepts = &mut start[shape.features * shape.stride()..];
             if let Some(class) = only {
                 match (shape.sets, class) {

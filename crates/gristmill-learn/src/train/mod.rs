@@ -32,6 +32,7 @@ pub(crate) mod summary;
 pub(crate) mod tile;
 pub mod trainer;
 pub(crate) mod vector;
+mod warm;
 pub(crate) mod window;
 
 pub(crate) use rows::WEIGHT;
@@ -42,3 +43,4 @@ pub use naive_bayes::naive_bayes_search;
 pub use search::{F64_ELEMENTS, MANY_MARGINS, TrainingSize, logistic_search};
 pub use start::{model_bytes, sums_bytes, trainer};
 pub use trainer::{Next, Status, Trained, Trainer};
+pub use warm::WarmStart;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::convergence::Stop;
 use super::grid::{LogisticParams, SearchPoint};
 use super::kernel::Shape;
 use super::lifted::Lifted;
-use super::convergence::Stop;
 use super::logistic::{Fit, Penalty};
 use super::optimiser::Optimiser;
 use super::real::Real;
@@ -86,7 +86,7 @@ pub(crate) struct Running<F> {
 }
 
 impl<F: Real> Running<F> {
-    /// Starts; `ahead` are the points of the grid to read off its path.
+    /// Starts, at `warm` where there is one; `ahead` are the points of the grid to read off its path.
     pub(crate) fn start(
         candidate: Option<Candidate>,
         training: Training,
@@ -94,9 +94,10 @@ impl<F: Real> Running<F> {
         max_iter: u32,
         settings: &LogisticSettings,
         ahead: Vec<usize>,
+        warm: Option<&[f32]>,
     ) -> Self {
         let (subset, shape) = training.problem();
-        let fit = Fit::new(Arc::clone(subset), shape, penalty, max_iter, settings);
+        let fit = Fit::new(Arc::clone(subset), shape, penalty, max_iter, settings, warm);
         // One with nothing to optimise is to be scored straight away.
         let (due, ahead) = match fit.stopped() {
             None => (Vec::new(), ahead),

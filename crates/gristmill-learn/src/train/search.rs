@@ -28,6 +28,7 @@ use super::running::{Candidate, Progress, Running, Training};
 use super::scan::{Answer, ScanPass, answers};
 use super::summary::{Subset, Summary, SummaryPass};
 use super::trainer::{Next, Status, Trained, Trainer};
+use super::warm::WarmStart;
 use crate::error::{Error, Result};
 use crate::evaluate::Thresholds;
 use crate::model::{LogisticModel, Weights};
@@ -183,6 +184,8 @@ struct LogisticSearch<F> {
     phase: Phase,
     asked: Vec<(usize, Question)>,
     scans: u64,
+    /// Where the last fit starts; it is then not lifted, for what starts apart has no symmetry.
+    warm: Option<Vec<f32>>,
     /// Where an earlier training stood, until the rows are known again.
     restored: Option<Checkpoint<Progress<Optimiser<F>>>>,
 }
@@ -234,6 +237,7 @@ impl<F: Real> LogisticSearch<F> {
             phase: Phase::Summary,
             asked: Vec::new(),
             scans: 0,
+            warm: None,
             restored: None,
         }
     }
@@ -275,6 +279,7 @@ impl<F: Real> LogisticSearch<F> {
         // Without columns there were too many.
         let rows = (state.num_columns() > 0).then(|| Rows::of(state)).transpose()?;
         for (held_out, training) in self.held_out().zip(&mut self.trainings) {
+            let rows = rows.filter(|_| held_out.is_some() || self.warm.is_none());
             let lifted = rows.and_then(|rows| Lifted::of(rows, folds, held_out, &training.subset));
             training.lifted = lifted.map(Arc::new);
         }
@@ -350,6 +355,7 @@ impl<F: Real> LogisticSearch<F> {
             max_iter,
             &self.settings,
             Vec::new(),
+            self.warm.take().as_deref(),
         ));
         self.phase = Phase::Refit { best };
     }
@@ -380,6 +386,7 @@ impl<F: Real> LogisticSearch<F> {
                 longest,
                 &self.settings,
                 ahead,
+                None,
             ));
         }
     }
@@ -519,6 +526,11 @@ impl<F: Real> Trainer for LogisticSearch<F> {
         };
         self.scans += u64::from(matches!(next, Next::Scan(_)));
         Ok(next)
+    }
+
+    fn start_from(&mut self, start: WarmStart) -> Result<()> {
+        self.warm = Some(start.coefficients);
+        Ok(())
     }
 
     fn save(&self, to: &mut dyn Write) -> Result<bool> {

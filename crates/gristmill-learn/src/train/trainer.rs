@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 
 use super::grid::SearchPoint;
-use crate::error::Result;
+use super::warm::WarmStart;
+use crate::error::{Error, Result};
 use crate::model::LogisticModel;
 use crate::pass::Pass;
 
@@ -17,6 +18,15 @@ pub trait Trainer: Send {
     /// # Errors
     /// When the data cannot be learnt from, or the answer is not to the last question.
     fn next(&mut self, answer: Option<RecordBatch>) -> Result<Next>;
+
+    /// Lets the model that is fitted to all training rows start from there. The models of the search start from nothing: an
+    /// earlier model may have learnt from the very rows that score them.
+    ///
+    /// # Errors
+    /// `NoWarmStart` for models that are not found step by step.
+    fn start_from(&mut self, _start: WarmStart) -> Result<()> {
+        Err(Error::NoWarmStart)
+    }
 
     /// Writes what it needs to go on from here in another process, and says whether there was anything to write: not before
     /// its models are under way.

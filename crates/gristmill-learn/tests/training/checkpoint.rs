@@ -61,7 +61,10 @@ fn assert_the_same(name: &str, new: &dyn Fn() -> Box<dyn Trainer>, batches: &[Re
     for questions in [1, 2, 5] {
         let (trained, lives) = in_lives(new, batches, questions);
         assert!(lives > 1, "{name}: {lives} lives");
-        assert!(outcome(&trained) == outcome(&whole), "{name}: {questions} questions a life");
+        assert!(
+            outcome(&trained) == outcome(&whole),
+            "{name}: {questions} questions a life"
+        );
     }
 }
 
@@ -129,7 +132,11 @@ fn what_is_no_checkpoint_of_this_training_is_refused() {
         batches.iter().for_each(|b| accumulator.update(b).unwrap());
         answer = Some(accumulator.state().unwrap());
     }
-    assert!(new(&grid(), size).restore(&mut &bytes[..bytes.len() / 2]).is_err());
+    assert!(
+        new(&grid(), size)
+            .restore(&mut &bytes[..bytes.len() / 2])
+            .is_err()
+    );
 
     let other_grid = LogisticSettings {
         max_iter: vec![3],

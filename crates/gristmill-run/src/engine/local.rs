@@ -153,12 +153,7 @@ impl LocalEngine {
 }
 
 impl Engine for LocalEngine {
-    fn fold(
-        &self,
-        table: &TableVersion,
-        pass: &dyn Pass,
-        watch: Watch<'_>,
-    ) -> Result<RecordBatch> {
+    fn fold(&self, table: &TableVersion, pass: &dyn Pass, watch: Watch<'_>) -> Result<RecordBatch> {
         let columns = pass.columns(&table.schema)?;
         match pass.grain() {
             Grain::Whole => self.fold_whole(table, columns, pass, watch),

@@ -9,7 +9,7 @@ use gristmill_data::table::TableVersion;
 use gristmill_learn::evaluate::Thresholds;
 use gristmill_learn::settings::ModelSettings;
 use gristmill_learn::train::{
-    Next, Params, Status, Trained, TrainingSize, model_bytes, sums_bytes, trainer, what_fits,
+    Next, Params, Status, Trained, TrainingSize, WarmStart, model_bytes, sums_bytes, trainer, what_fits,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -52,17 +52,30 @@ impl Plan {
     }
 }
 
-/// Trains, going on where an earlier run stopped; returns what came out with the seconds that took. `checkpoint` is the file
-/// for that, and a hash of everything that shapes the training.
+/// What a training is given.
+pub(crate) struct Input<'a> {
+    /// The rows.
+    pub(crate) features: &'a TableVersion,
+    /// Their dimensions.
+    pub(crate) size: TrainingSize,
+    /// How the model predicts.
+    pub(crate) thresholds: Thresholds,
+    /// Where the model starts.
+    pub(crate) warm: Option<WarmStart>,
+    /// The file that a run that is stopped leaves for the next.
+    pub(crate) checkpoint: PathBuf,
+    /// A hash of everything that shapes the training.
+    pub(crate) fingerprint: String,
+}
+
+/// Trains, going on where an earlier run stopped; returns what came out with the seconds that took.
 pub(crate) fn run(
     engine: &LocalEngine,
     pipeline: &Pipeline,
-    features: &TableVersion,
-    size: TrainingSize,
-    thresholds: Thresholds,
-    checkpoint: (PathBuf, String),
+    input: Input<'_>,
     observe: &dyn Observe,
 ) -> Result<(Trained, f64)> {
+    let (features, size) = (input.features, input.size);
     let teller = Teller::start(observe, "train", "scans", None);
     let mut model = pipeline.model.clone();
     if let ModelSettings::LogisticRegression(settings) = &mut model {
@@ -83,18 +96,31 @@ pub(crate) fn run(
         ));
     }
     let too_large = |error| match error {
-        gristmill_learn::Error::Budget { needed, .. } => memory(pipeline, &model, size, used + MARGIN, needed),
+        gristmill_learn::Error::Budget { needed, .. } => {
+            memory(pipeline, &model, size, used + MARGIN, needed)
+        }
         other => other.into(),
     };
-    let mut trainer = trainer(&model, &pipeline.search, size, thresholds, plan.models).map_err(too_large)?;
-    let mut checkpoints = Checkpoints::new(checkpoint.0, checkpoint.1, pipeline.run.checkpoint_every);
+    let mut trainer =
+        trainer(&model, &pipeline.search, size, input.thresholds, plan.models).map_err(too_large)?;
+    if let Some(warm) = input.warm {
+        observe.event(Event::Detail(format!(
+            "train: the earlier model knew {} of the {} features and {} of the {} classes",
+            warm.features, size.features, warm.classes, size.classes
+        )));
+        trainer.start_from(warm)?;
+    }
+    let mut checkpoints =
+        Checkpoints::new(input.checkpoint, input.fingerprint, pipeline.run.checkpoint_every);
     let resumed = checkpoints.restore(trainer.as_mut()).unwrap_or_else(|error| {
         observe.event(Event::Warning(format!("training begins anew: {error}")));
         false
     });
     let (mut answer, mut pace) = (None, Pace::default());
     let trained = loop {
-        let next = engine.install(|| trainer.next(answer.take())).map_err(too_large)?;
+        let next = engine
+            .install(|| trainer.next(answer.take()))
+            .map_err(too_large)?;
         if checkpoints.due()
             && let Err(error) = checkpoints.write(trainer.as_ref())
         {
@@ -102,7 +128,9 @@ pub(crate) fn run(
             observe.event(Event::Warning(format!("no checkpoint: {error}")));
         }
         let scanned = match next {
-            Next::Scan(pass) => engine.fold(features, pass.as_ref(), &|_| teller.going_on()).map(Some),
+            Next::Scan(pass) => engine
+                .fold(features, pass.as_ref(), &|_| teller.going_on())
+                .map(Some),
             Next::Step if teller.going_on().is_break() => Err(Error::Interrupted),
             Next::Step => Ok(None),
             Next::Done(trained) => break trained,

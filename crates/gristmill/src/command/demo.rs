@@ -29,7 +29,7 @@ pub(super) fn run(args: &DemoArgs, printer: &Printer) -> Result<(), Failure> {
     fs::write(&pipeline, demo::pipeline(args.rows, &database, &run_dir))
         .with_context(|| format!("cannot write {}", pipeline.display()))
         .map_err(Failure::Run)?;
-    let outcome = run_file(&PipelineFile::read(&pipeline)?, printer)?;
+    let outcome = run_file(&PipelineFile::read(&pipeline)?, None, printer)?;
     printer.data(&outcome.summary)?;
     printer.note(&format!(
         "\nAll of it is in {}. The pipeline is {}: change it and run\n  gristmill run {}",

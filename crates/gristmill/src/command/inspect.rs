@@ -93,6 +93,9 @@ fn write_model(
     writeln!(out, "Written   by gristmill {}", from.gristmill)?;
     writeln!(out, "Settings  {}", from.settings_hash)?;
     writeln!(out, "Dataset   {}", from.dataset_hash)?;
+    if let Some(earlier) = &from.warm_start {
+        writeln!(out, "Started   from model {earlier}")?;
+    }
     writeln!(out)?;
     writeln!(out, "{:<24}  {:<8}  {:>10}", "Feature", "encode", "columns")?;
     for encoder in assembler.encoders() {

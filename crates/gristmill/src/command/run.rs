@@ -1,5 +1,7 @@
 //! `gristmill run`: all stages of a pipeline.
 
+use std::path::Path;
+
 use gristmill_run::{Outcome, Session};
 
 use super::open;
@@ -11,13 +13,18 @@ use crate::settings::PipelineFile;
 /// Runs a pipeline and prints its summary.
 pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), Failure> {
     let file = PipelineFile::read(&args.file)?;
-    let outcome = run_file(&file, printer)?;
+    let outcome = run_file(&file, args.warm_start.as_deref(), printer)?;
     printer.data(&outcome.summary)
 }
 
 /// Runs the pipeline of a file that was read.
-pub(super) fn run_file(file: &PipelineFile, printer: &Printer) -> Result<Outcome, Failure> {
+pub(super) fn run_file(
+    file: &PipelineFile,
+    warm_start: Option<&Path>,
+    printer: &Printer,
+) -> Result<Outcome, Failure> {
     printer.stop_on_signals()?;
     let session = open(file, Session::open)?;
+    let session = session.with_warm_start(warm_start);
     session.run(printer).map_err(|error| file.failure(error))
 }

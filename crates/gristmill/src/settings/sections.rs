@@ -419,8 +419,10 @@ fn run<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Path) -> RunSetting
             })
             .unwrap_or(2_000_000_000),
         checkpoint_every: Duration::from_secs(
-            r.get(&s, "checkpoint_seconds", |r, name, v| r.integer(name, v, 0..=86_400))
-                .unwrap_or(60),
+            r.get(&s, "checkpoint_seconds", |r, name, v| {
+                r.integer(name, v, 0..=86_400)
+            })
+            .unwrap_or(60),
         ),
         threads: r
             .get(&s, "threads", |r, name, v| r.integer(name, v, 1..=1024))
