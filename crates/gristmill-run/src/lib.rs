@@ -15,4 +15,4 @@ mod summary;
 
 pub use error::{Error, Result};
 pub use run::{Outcome, Session};
-pub use summary::thousands;
+pub use summary::{thousands, write_splits};

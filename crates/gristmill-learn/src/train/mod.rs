@@ -1,6 +1,7 @@
 //! Training: trainers that ask for scans, the optimiser, the kernels.
 
 pub(crate) mod adagrad;
+pub(crate) mod cholesky;
 pub(crate) mod columns;
 pub(crate) mod convergence;
 pub(crate) mod counts;
@@ -13,10 +14,13 @@ pub(crate) mod kernel;
 pub(crate) mod lbfgs;
 pub(crate) mod lifted;
 pub(crate) mod line_search;
+pub(crate) mod linear;
 pub(crate) mod logistic;
 pub(crate) mod naive_bayes;
 pub(crate) mod optimiser;
 pub(crate) mod owlqn;
+pub(crate) mod products;
+pub(crate) mod quadratic;
 pub(crate) mod real;
 pub(crate) mod refine;
 pub(crate) mod rows;
@@ -35,6 +39,7 @@ pub(crate) mod window;
 pub(crate) use rows::WEIGHT;
 
 pub use grid::{LogisticParams, Params, SearchPoint};
+pub use linear::{MAX_LINEAR_FEATURES, linear_search};
 pub use naive_bayes::naive_bayes_search;
 pub use search::{F64_ELEMENTS, MANY_MARGINS, TrainingSize, logistic_search};
 pub use start::{model_bytes, sums_bytes, trainer};

@@ -6,7 +6,7 @@ use std::time::Instant;
 use gristmill_data::table::TableVersion;
 use gristmill_learn::evaluate::Thresholds;
 use gristmill_learn::settings::ModelSettings;
-use gristmill_learn::train::{Next, Params, Status, Trained, TrainingSize, model_bytes, sums_bytes, trainer};
+use gristmill_learn::train::{Next, Status, Trained, TrainingSize, model_bytes, sums_bytes, trainer};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Teller;
@@ -91,17 +91,14 @@ pub(crate) fn run(
         teller.progress(status.scans, pace.describe(&status));
     };
     engine.set_cache(0);
-    if let (false, ModelSettings::LogisticRegression(settings), Params::LogisticRegression(best)) = (
-        trained.converged,
-        &pipeline.model,
-        trained.search[trained.best].params,
-    ) && settings.max_iter.iter().all(|limit| *limit <= best.max_iter)
+    if let (false, Some(best)) = (trained.converged, trained.search[trained.best].params.max_iter())
+        && pipeline.model.max_iter().iter().all(|limit| *limit <= best)
     {
         // A smaller limit that won the search was chosen for stopping early.
         observe.event(Event::Warning(format!(
             "the model had not converged after max_iter = {} iterations; \
              raise model.max_iter or model.reg_param if the score still improves with it",
-            best.max_iter
+            best
         )));
     }
     let seconds = teller.finish(format!(
@@ -180,7 +177,7 @@ fn decoded_bytes(features: &TableVersion) -> Result<u64> {
             entries += column.map_or(0, |c| c.num_values().max(0) as u64);
         }
     }
-    Ok(entries * 8 + features.rows * 24)
+    Ok(entries * 8 + features.rows * 28)
 }
 
 #[cfg(test)]
