@@ -313,9 +313,9 @@ fn read_model(
     if !finite {
         return Err("a coefficient is not a number".to_owned());
     }
-    let model = LogisticModel::from_coefficients(header.features, header.sets, header.classes, &coefficients)
-        .ok_or("the coefficients do not have the shape that the header states")?
-        .of_kind(kind);
+    let model =
+        LogisticModel::from_coefficients(kind, header.features, header.sets, header.classes, &coefficients)
+            .ok_or("the coefficients do not have the shape that the header states")?;
     let Some(thresholds) = tensors.get("thresholds") else {
         return Ok(model);
     };

@@ -18,6 +18,8 @@ pub(crate) enum Reads {
     Text,
     /// Anything with a place on the number line: dates are days, timestamps seconds since 1970-01-01 UTC.
     Number,
+    /// A number proper, and no date, moment or boolean: what a regression can learn.
+    Quantity,
 }
 
 impl Reads {
@@ -35,6 +37,10 @@ impl Reads {
             Self::Number => (
                 is_number(field.data_type()),
                 "a number, a boolean, a date or a timestamp",
+            ),
+            Self::Quantity => (
+                field.data_type().is_numeric() || *field.data_type() == DataType::Null,
+                "an integer, a float or a decimal: convert it in the query, or let a classifier learn its values",
             ),
         };
         if accepted {

@@ -98,6 +98,26 @@ pub enum Error {
         /// The threshold in force.
         min_rows: u64,
     },
+    /// More features than the sums of a linear regression can be held for.
+    #[error(
+        "a linear regression has {allowed} features at most, and these are {given}: it keeps the products of all pairs; \
+         have fewer of them (bits, min_count, numeric instead of one_hot)"
+    )]
+    TooManyFeatures {
+        /// Sparse columns there are.
+        given: usize,
+        /// Sparse columns allowed.
+        allowed: usize,
+    },
+    /// A label that does not vary, where a penalty is relative to its deviation and no intercept can meet it.
+    #[error(
+        "the label is {value} in every training row, or in those that a fold leaves, and without an intercept a penalty \
+         has no scale; set model.fit_intercept = true, or model.reg_param = 0"
+    )]
+    ConstantLabel {
+        /// Its value.
+        value: f64,
+    },
     /// A setting names a class that the label does not have.
     #[error("{setting} names the class {class:?}, which the label does not have; its classes are: {}", listed(.known))]
     UnknownClass {

@@ -1,4 +1,4 @@
-//! A fitted classifier whose margins are linear in the features: a logistic regression, or naive Bayes.
+//! A fitted model whose margins are linear in the features: a logistic regression, naive Bayes, a linear regression.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::train::real::Real;
 use crate::train::rows::Rows;
 
 /// A binomial or multinomial logistic regression over sparse columns `0..features`, or what predicts as one: the log
-/// posterior of naive Bayes is linear too.
+/// posterior of naive Bayes is linear too, and the margin of a linear regression is its prediction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogisticModel {
     kind: ModelKind,
@@ -31,6 +31,8 @@ pub enum ModelKind {
     LogisticRegression,
     /// The log probabilities of a multinomial naive Bayes, its intercepts the log priors.
     NaiveBayes,
+    /// Those of a linear regression, which has no classes.
+    LinearRegression,
 }
 
 impl ModelKind {
@@ -39,6 +41,7 @@ impl ModelKind {
         match self {
             Self::LogisticRegression => "logistic_regression",
             Self::NaiveBayes => "naive_bayes",
+            Self::LinearRegression => "linear_regression",
         }
     }
 }
@@ -70,6 +73,19 @@ impl LogisticModel {
         }
     }
 
+    /// The linear regression of these coefficients of `features` features, and at last the intercept.
+    pub(crate) fn linear(features: usize, weights: Vec<f64>) -> Self {
+        let shape = Shape { features, sets: 1 };
+        Self::new(shape, 0, Weights::F64(Arc::new(weights))).of_kind(ModelKind::LinearRegression)
+    }
+
+    /// The regression that predicts `value` whatever the features are.
+    pub fn constant(features: usize, value: f64) -> Self {
+        let mut weights = vec![0.0; features + 1];
+        weights[features] = value;
+        Self::linear(features, weights)
+    }
+
     /// The same coefficients as a model of another kind.
     pub fn of_kind(self, kind: ModelKind) -> Self {
         Self { kind, ..self }
@@ -91,15 +107,23 @@ impl LogisticModel {
     }
 
     /// From `(features + 1) × sets` coefficients, feature by feature, the intercepts last.
-    /// `sets` is 1 (binomial: class 1 against class 0) or the number of classes. `None` when the lengths do not fit.
+    /// `sets` is 1 (binomial: class 1 against class 0; or a regression, which has 0 classes) or the number of classes.
+    /// `None` when the lengths or the kind do not fit.
     pub fn from_coefficients(
+        kind: ModelKind,
         features: usize,
         sets: usize,
         classes: usize,
         coefficients: &Coefficients,
     ) -> Option<Self> {
         let expected = features.checked_add(1)?.checked_mul(sets)?;
-        if !(sets == classes && classes >= 2 || sets == 1 && classes == 2) {
+        let fits = match kind {
+            ModelKind::LinearRegression => sets == 1 && classes == 0,
+            ModelKind::LogisticRegression | ModelKind::NaiveBayes => {
+                classes >= 2 && (sets == classes || sets == 1 && classes == 2)
+            }
+        };
+        if !fits {
             return None;
         }
         let shape = Shape { features, sets };
@@ -118,7 +142,7 @@ impl LogisticModel {
             Coefficients::F64(c) if c.len() == expected => Weights::F64(pad(c, shape)),
             Coefficients::F32(_) | Coefficients::F64(_) => return None,
         };
-        Some(Self::new(shape, classes, weights))
+        Some(Self::new(shape, classes, weights).of_kind(kind))
     }
 
     /// The coefficients: `(features + 1) × sets`, feature by feature, the intercepts last.
@@ -141,7 +165,7 @@ impl LogisticModel {
         self.shape.features
     }
 
-    /// Classes.
+    /// Classes; 0 of a regression.
     pub fn classes(&self) -> usize {
         self.classes
     }
@@ -164,23 +188,47 @@ impl LogisticModel {
     /// # Errors
     /// When an index of the rows is not below [`LogisticModel::features`].
     pub fn probabilities(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
+        self.check(rows)?;
+        Ok(match &self.weights {
+            Weights::F32(w) => self.each_block(rows, w, Block::probabilities, |p, out| self.expand(p, out)),
+            Weights::F64(w) => self.each_block(rows, w, Block::probabilities, |p, out| self.expand(p, out)),
+        })
+    }
+
+    /// What a regression predicts for every row.
+    ///
+    /// # Errors
+    /// As [`LogisticModel::probabilities`].
+    pub fn predictions(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
+        self.check(rows)?;
+        Ok(match &self.weights {
+            Weights::F32(w) => self.each_block(rows, w, Block::margins, |m, out| out.push(m[0].to_f64())),
+            Weights::F64(w) => self.each_block(rows, w, Block::margins, |m, out| out.push(m[0].to_f64())),
+        })
+    }
+
+    fn check(&self, rows: &SparseBlock) -> Result<()> {
         if let Some(index) = rows.indices.iter().find(|i| **i as usize >= self.shape.features) {
             return Err(crate::Error::State {
                 pass: "prediction",
                 why: format!("feature {index}, but the model has {}", self.shape.features),
             });
         }
-        Ok(match &self.weights {
-            Weights::F32(w) => self.predict(rows, w),
-            Weights::F64(w) => self.predict(rows, w),
-        })
+        Ok(())
     }
 
-    fn predict<F: Real>(&self, block: &SparseBlock, weights: &[F]) -> Vec<f64> {
+    /// What `values` computes for every row, as `take` makes numbers of it.
+    fn each_block<F: Real>(
+        &self,
+        block: &SparseBlock,
+        weights: &[F],
+        values: impl Fn(&mut Block<F>, Rows<'_>, &[F], Shape),
+        take: impl Fn(&[F], &mut Vec<f64>),
+    ) -> Vec<f64> {
         let offsets: Vec<i32> = block.offsets.iter().map(|o| *o as i32).collect();
-        let (labels, zeros) = (vec![0; block.rows()], vec![0; block.rows()]);
+        let zeros = vec![0; block.rows()];
         let rows = Rows {
-            labels: &labels,
+            labels: &[],
             offsets: &offsets,
             indices: &block.indices,
             values: &block.values,
@@ -188,24 +236,29 @@ impl LogisticModel {
             fold: &zeros,
             weights: None,
         };
-        let mut out = Vec::with_capacity(block.rows() * self.classes);
+        let mut out = Vec::with_capacity(block.rows() * self.classes.max(1));
         let mut scratch = Block::new();
         let mut from = 0;
         while from < rows.len() {
             let to = (from + BLOCK_ROWS).min(rows.len());
             scratch.select(from..to, |_| true);
-            scratch.probabilities(rows, weights, self.shape);
-            for p in scratch.values().chunks_exact(self.shape.stride()) {
-                if self.shape.sets == 1 {
-                    out.extend([1.0 - p[0].to_f64(), p[0].to_f64()]);
-                } else {
-                    // In single precision they sum to 1 up to its rounding only.
-                    let sum: f64 = p[..self.classes].iter().map(|p| p.to_f64()).sum();
-                    out.extend(p[..self.classes].iter().map(|p| p.to_f64() / sum));
-                }
+            values(&mut scratch, rows, weights, self.shape);
+            for row in scratch.values().chunks_exact(self.shape.stride()) {
+                take(row, &mut out);
             }
             from = to;
         }
         out
+    }
+
+    /// The probability of every class from those that the kernel gives.
+    fn expand<F: Real>(&self, p: &[F], out: &mut Vec<f64>) {
+        if self.shape.sets == 1 {
+            out.extend([1.0 - p[0].to_f64(), p[0].to_f64()]);
+        } else {
+            // In single precision they sum to 1 up to its rounding only.
+            let sum: f64 = p[..self.classes].iter().map(|p| p.to_f64()).sum();
+            out.extend(p[..self.classes].iter().map(|p| p.to_f64() / sum));
+        }
     }
 }

@@ -130,8 +130,11 @@ pub enum Scale {
 /// `[label]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LabelSettings {
-    /// The column; its values, as text, are the classes.
+    /// The column; its values, as text, are the classes, or they are numbers.
     pub column: String,
+    /// What its values are: what [`ModelSettings::label`] says.
+    #[serde(default, skip_serializing_if = "LabelKind::is_class")]
+    pub kind: LabelKind,
     /// Classes with fewer training rows are rare. Default 1.
     pub min_rows: u64,
     /// What becomes of the rows of rare classes. Default `drop`.
@@ -142,6 +145,31 @@ pub struct LabelSettings {
     /// Multiplies the weight of each row of a class. Default: no class does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_weight: Option<ClassWeight>,
+}
+
+/// What the values of the label are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelKind {
+    /// Classes, for a classifier to choose from.
+    #[default]
+    Class,
+    /// Numbers, for a regression to meet.
+    Number,
+}
+
+impl LabelKind {
+    fn is_class(&self) -> bool {
+        *self == Self::Class
+    }
+
+    /// What chooses the model where nothing else is said.
+    pub fn default_metric(self) -> Metric {
+        match self {
+            Self::Class => Metric::F1,
+            Self::Number => Metric::Rmse,
+        }
+    }
 }
 
 /// How much the rows of a class weigh, as scikit-learn's `class_weight`.
@@ -187,6 +215,8 @@ pub enum ModelSettings {
     LogisticRegression(LogisticSettings),
     /// Multinomial naive Bayes.
     NaiveBayes(NaiveBayesSettings),
+    /// Linear regression.
+    LinearRegression(LinearSettings),
 }
 
 impl ModelSettings {
@@ -195,6 +225,7 @@ impl ModelSettings {
         match self {
             Self::LogisticRegression(s) => self.models() * s.max_iter.len(),
             Self::NaiveBayes(_) => self.models(),
+            Self::LinearRegression(s) => self.models() * s.max_iter.len(),
         }
     }
 
@@ -203,6 +234,7 @@ impl ModelSettings {
         match self {
             Self::LogisticRegression(s) => s.reg_param.len() * s.elastic_net_param.len(),
             Self::NaiveBayes(s) => s.smoothing.len(),
+            Self::LinearRegression(s) => s.reg_param.len() * s.elastic_net_param.len(),
         }
     }
 
@@ -211,6 +243,24 @@ impl ModelSettings {
         match self {
             Self::LogisticRegression(s) => s.thresholds.as_ref(),
             Self::NaiveBayes(s) => s.thresholds.as_ref(),
+            Self::LinearRegression(_) => None,
+        }
+    }
+
+    /// Iteration limits; none where the model is not found by iterating.
+    pub fn max_iter(&self) -> &[u32] {
+        match self {
+            Self::LogisticRegression(s) => &s.max_iter,
+            Self::NaiveBayes(_) => &[],
+            Self::LinearRegression(s) => &s.max_iter,
+        }
+    }
+
+    /// What the model learns.
+    pub fn label(&self) -> LabelKind {
+        match self {
+            Self::LogisticRegression(_) | Self::NaiveBayes(_) => LabelKind::Class,
+            Self::LinearRegression(_) => LabelKind::Number,
         }
     }
 }
@@ -223,6 +273,23 @@ pub struct NaiveBayesSettings {
     /// As [`LogisticSettings::thresholds`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<BTreeMap<String, f64>>,
+}
+
+/// `[model] kind = "linear_regression"`; names and defaults are Spark ML's. A list is an axis of the grid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinearSettings {
+    /// Regularisation strengths. Default `[0.0]`.
+    pub reg_param: Vec<f64>,
+    /// Share of L1 in the penalty. Default `[0.0]`.
+    pub elastic_net_param: Vec<f64>,
+    /// Iteration limits: points on one path. Default `[100]`. Without an L1 part nothing is iterated.
+    pub max_iter: Vec<u32>,
+    /// Convergence tolerance. Default 1e-6.
+    pub tol: f64,
+    /// Whether to fit an (unpenalised) intercept. Default true.
+    pub fit_intercept: bool,
+    /// Whether the penalty is on the coefficients of standardised features. Default true.
+    pub standardization: bool,
 }
 
 /// `[model] kind = "logistic_regression"`; names and defaults are Spark ML's. A list is an axis of the grid.
@@ -281,11 +348,11 @@ pub enum Family {
 pub struct SearchSettings {
     /// Folds of the cross-validation, by entity. Default 3.
     pub folds: u32,
-    /// What the search maximises (log loss: minimises). Default `f1`.
+    /// What the search maximises (losses and errors: minimises). Default `f1`, of regressions `rmse`.
     pub metric: Metric,
 }
 
-/// A score of a classifier.
+/// A score of a classifier or of a regression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -297,4 +364,41 @@ pub enum Metric {
     Accuracy,
     /// Mean negative log probability of the true class; smaller is better.
     LogLoss,
+    /// Root of the mean squared error; smaller is better.
+    Rmse,
+    /// Mean absolute error; smaller is better.
+    Mae,
+    /// Coefficient of determination.
+    R2,
+}
+
+impl Metric {
+    /// What the label must be for it.
+    pub fn label(self) -> LabelKind {
+        match self {
+            Self::F1 | Self::MacroF1 | Self::Accuracy | Self::LogLoss => LabelKind::Class,
+            Self::Rmse | Self::Mae | Self::R2 => LabelKind::Number,
+        }
+    }
+
+    /// Its name, in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F1 => "f1",
+            Self::MacroF1 => "macro f1",
+            Self::Accuracy => "accuracy",
+            Self::LogLoss => "log loss",
+            Self::Rmse => "rmse",
+            Self::Mae => "mae",
+            Self::R2 => "r2",
+        }
+    }
+
+    /// Whether score `a` is better than `b`.
+    pub fn better(self, a: f64, b: f64) -> bool {
+        match self {
+            Self::LogLoss | Self::Rmse | Self::Mae => a < b,
+            Self::F1 | Self::MacroF1 | Self::Accuracy | Self::R2 => a > b,
+        }
+    }
 }

@@ -219,7 +219,7 @@ fn a_point_of_the_grid_is_the_fit_of_that_point_alone() {
         4096,
         PLENTY,
     );
-    let Params::LogisticRegression(best) = searched.search[searched.best].params else {
+    let Params::ElasticNet(best) = searched.search[searched.best].params else {
         panic!("of another model")
     };
     assert_eq!(searched.search.len(), 4);

@@ -4,6 +4,8 @@
 
 #[path = "training/checkpoint.rs"]
 mod checkpoint;
+#[path = "training/linear.rs"]
+mod linear;
 #[path = "training/naive_bayes.rs"]
 mod naive_bayes;
 #[path = "training/spark.rs"]
@@ -303,7 +305,7 @@ fn the_search_equals_independent_fits() {
     let searched = train(&batches, size, &grid(), &SEARCH, PLENTY).unwrap();
     assert_eq!(searched.search.len(), 18);
     for point in &searched.search {
-        let Params::LogisticRegression(params) = point.params else {
+        let Params::ElasticNet(params) = point.params else {
             panic!("{point:?}")
         };
         for fold in 0..3_u8 {

@@ -17,4 +17,4 @@ mod warm;
 
 pub use error::{Error, Result};
 pub use run::{Outcome, Session};
-pub use summary::thousands;
+pub use summary::{thousands, write_splits};

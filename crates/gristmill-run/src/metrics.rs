@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_learn::evaluate::Scores;
+use gristmill_learn::evaluate::{RegressionScores, Scores};
 use gristmill_learn::train::{Params, SearchPoint};
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +20,11 @@ pub struct Metrics {
     pub batches: Batches,
     /// Sparse columns of the features.
     pub features: u64,
-    /// Classes.
+    /// Classes; 0 of a regression.
     pub classes: u64,
     /// `train`, `validation`, `test`: the scores of the chosen model.
-    pub splits: BTreeMap<String, Scores>,
-    /// What always answering with the largest class of the training rows would score.
+    pub splits: Splits,
+    /// What always answering with the largest class of the training rows, or with their mean label, would score.
     pub baseline: Baseline,
     /// Every point of the grid. `score` and `scores` are missing where the grid has only one.
     pub search: Vec<SearchPoint>,
@@ -73,14 +73,36 @@ pub struct Batches {
     pub empty: u64,
 }
 
-/// The scores of the majority class.
+/// The scores of each split, by its name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Baseline {
-    /// The largest class of the training rows.
-    pub class: String,
-    /// Its scores on the split of each name.
-    #[serde(flatten)]
-    pub splits: BTreeMap<String, BaselineScores>,
+#[serde(untagged)]
+pub enum Splits {
+    /// Of a classifier.
+    Class(BTreeMap<String, Scores>),
+    /// Of a regression.
+    Number(BTreeMap<String, RegressionScores>),
+}
+
+/// The scores of an answer that no feature goes into, by the split's name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Baseline {
+    /// Of a classifier.
+    Class {
+        /// The largest class of the training rows.
+        class: String,
+        /// Its scores.
+        #[serde(flatten)]
+        splits: BTreeMap<String, BaselineScores>,
+    },
+    /// Of a regression.
+    Number {
+        /// The mean label of the training rows that have one.
+        mean: f64,
+        /// Its scores.
+        #[serde(flatten)]
+        splits: BTreeMap<String, RegressionScores>,
+    },
 }
 
 /// The scores of the majority class on one split.
@@ -98,7 +120,7 @@ pub struct Best {
     pub params: Params,
     /// Mean score over the folds, if there was a search.
     pub score: Option<f64>,
-    /// Iterations of the final fit; 0 for naive Bayes.
+    /// Iterations of the final fit; 0 for naive Bayes, and a linear regression without an L1 part.
     pub iterations: u32,
     /// Whether it converged before the limit.
     pub converged: bool,
@@ -111,6 +133,7 @@ impl Best {
     pub fn fit(&self) -> String {
         match (self.params, self.converged) {
             (Params::NaiveBayes { .. }, _) => "one pass".to_owned(),
+            (_, true) if self.iterations == 0 => "solved without iterations".to_owned(),
             (_, true) => format!("{} iterations, converged", self.iterations),
             (_, false) => format!("{} iterations, not converged", self.iterations),
         }

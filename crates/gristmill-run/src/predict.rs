@@ -1,11 +1,11 @@
-//! Prediction: the rows of a file with the most likely classes beside them.
+//! Prediction: the rows of a file with the most likely classes, or the predicted number, beside them.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Builder, RecordBatch, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, RecordBatch, StringBuilder};
 use arrow::compute::cast;
 use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -13,8 +13,9 @@ use gristmill_data::batch::clean::TextRules;
 use gristmill_data::settings::CleanSettings;
 use gristmill_learn::bundle::Bundle;
 use gristmill_learn::model::LogisticModel;
-use gristmill_learn::step::{LeftOut, Transformed, Transformer};
-use gristmill_learn::transform::Assembler;
+use gristmill_learn::settings::LabelKind;
+use gristmill_learn::step::{LeftOut, SparseBlock, Transformed, Transformer};
+use gristmill_learn::transform::{Assembler, Label};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -29,7 +30,7 @@ const BATCH_ROWS: usize = 8192;
 /// A model with everything between a raw row and its prediction.
 ///
 /// As a transformer it adds, for each of the `top` classes (by probability over threshold, where there are thresholds), `prediction` (text) and `probability`, the further ones
-/// numbered: `prediction_2`, … A row with a category that `unseen = "skip"` leaves out gets nulls.
+/// numbered: `prediction_2`, … Of a regression it adds the number `prediction` alone. A row with a category that `unseen = "skip"` leaves out gets nulls.
 pub struct Predictor {
     assembler: Assembler,
     model: LogisticModel,
@@ -51,10 +52,15 @@ impl Predictor {
     /// Reads a bundle, from its file or the folder it is in.
     ///
     /// # Errors
-    /// When it is no bundle, or none of this version.
+    /// When it is no bundle, or none of this version; or a regression is asked for more than one prediction.
     pub fn open(model: &Path, top: usize) -> Result<Self> {
         let bundle = Bundle::read(&bundle_file(model))?;
         let assembler = Assembler::from_specs(&bundle.steps)?;
+        if assembler.label().kind() == LabelKind::Number && top > 1 {
+            let why =
+                format!("it is a regression, which predicts one number a row and not the {top} most likely");
+            return Err(bad(model, &why));
+        }
         let numeric = bundle.steps.iter().filter(|step| step.kind == "numeric");
         let numeric = numeric.filter_map(|step| step.settings.get("column")?.as_str().map(str::to_owned));
         let clean: CleanSettings = serde_json::from_value(bundle.provenance.settings["clean"].clone())
@@ -65,7 +71,7 @@ impl Predictor {
         Ok(Self {
             text: TextRules::of(&clean),
             numeric: numeric.collect(),
-            top: top.clamp(1, assembler.classes().len()),
+            top: top.clamp(1, assembler.classes().len().max(1)),
             assembler,
             model: bundle.model,
         })
@@ -206,6 +212,10 @@ impl Transformer for Predictor {
     fn output_schema(&self, input: &Schema) -> gristmill_learn::Result<SchemaRef> {
         self.columns(input)?;
         let mut fields: Vec<Field> = input.fields().iter().map(|f| f.as_ref().clone()).collect();
+        if self.assembler.label().kind() == LabelKind::Number {
+            fields.push(Field::new("prediction", DataType::Float64, true));
+            return Ok(Arc::new(Schema::new(fields)));
+        }
         for place in 1..=self.top {
             let suffix = if place == 1 {
                 String::new()
@@ -231,28 +241,11 @@ impl Transformer for Predictor {
             },
         })?;
         let block = self.assembler.encode(&self.typed(&tidy)?)?;
-        let probabilities = self.model.probabilities(&block)?;
-        let classes = self.assembler.classes();
-        let mut labels: Vec<StringBuilder> = (0..self.top).map(|_| StringBuilder::new()).collect();
-        let mut values: Vec<Float64Builder> = (0..self.top).map(|_| Float64Builder::new()).collect();
-        let mut order: Vec<usize> = Vec::with_capacity(classes.len());
-        for (row, p) in probabilities.chunks_exact(classes.len()).enumerate() {
-            let skipped = block.skip.get(row).copied().unwrap_or(false);
-            order.clear();
-            order.extend(0..classes.len());
-            let scaled = |class: &usize| self.model.thresholds().scaled(*class, p[*class]);
-            // Stable, so of equally likely classes the more frequent one comes first.
-            order.sort_by(|a, b| scaled(b).total_cmp(&scaled(a)));
-            for (place, class) in order.iter().take(self.top).enumerate() {
-                labels[place].append_option((!skipped).then(|| classes[*class].as_str()));
-                values[place].append_option((!skipped).then(|| p[*class]));
-            }
-        }
         let mut columns = batch.columns().to_vec();
-        for (mut labels, mut values) in labels.into_iter().zip(values) {
-            columns.push(Arc::new(labels.finish()));
-            columns.push(Arc::new(values.finish()));
-        }
+        columns.extend(match self.assembler.label() {
+            Label::Class(label) => self.classes(&block, label.classes())?,
+            Label::Number(_) => vec![self.numbers(&block)?],
+        });
         let rows = RecordBatch::try_new(self.output_schema(batch.schema_ref())?, columns)?;
         let unseen = block.skip.iter().filter(|skip| **skip).count() as u64;
         Ok(Transformed {
@@ -263,6 +256,46 @@ impl Transformer for Predictor {
             },
         })
     }
+}
+
+impl Predictor {
+    /// The predicted number of every row.
+    fn numbers(&self, block: &SparseBlock) -> gristmill_learn::Result<ArrayRef> {
+        let predictions = self.model.predictions(block)?.into_iter().enumerate();
+        let kept = predictions.map(|(row, number)| (!is_skipped(block, row)).then_some(number));
+        Ok(Arc::new(kept.collect::<Float64Array>()))
+    }
+
+    /// The likely classes of every row and their probabilities, column by column.
+    fn classes(&self, block: &SparseBlock, classes: &[String]) -> gristmill_learn::Result<Vec<ArrayRef>> {
+        let probabilities = self.model.probabilities(block)?;
+        let mut labels: Vec<StringBuilder> = (0..self.top).map(|_| StringBuilder::new()).collect();
+        let mut values: Vec<Float64Builder> = (0..self.top).map(|_| Float64Builder::new()).collect();
+        let mut order: Vec<usize> = Vec::with_capacity(classes.len());
+        for (row, p) in probabilities.chunks_exact(classes.len()).enumerate() {
+            let skipped = is_skipped(block, row);
+            order.clear();
+            order.extend(0..classes.len());
+            let scaled = |class: &usize| self.model.thresholds().scaled(*class, p[*class]);
+            // Stable, so of equally likely classes the more frequent one comes first.
+            order.sort_by(|a, b| scaled(b).total_cmp(&scaled(a)));
+            for (place, class) in order.iter().take(self.top).enumerate() {
+                labels[place].append_option((!skipped).then(|| classes[*class].as_str()));
+                values[place].append_option((!skipped).then(|| p[*class]));
+            }
+        }
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        for (mut labels, mut values) in labels.into_iter().zip(values) {
+            columns.push(Arc::new(labels.finish()));
+            columns.push(Arc::new(values.finish()));
+        }
+        Ok(columns)
+    }
+}
+
+/// Whether `unseen = "skip"` leaves a row out.
+fn is_skipped(block: &SparseBlock, row: usize) -> bool {
+    block.skip.get(row).copied().unwrap_or(false)
 }
 
 /// The bundle's file, given that or the folder it is in.

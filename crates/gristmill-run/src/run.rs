@@ -218,7 +218,8 @@ impl<'a> Session<'a> {
             seconds,
             rows: features.rows,
         };
-        let (evaluated, seconds) = evaluate::run(&engine, &features, &trained, classes, observe)?;
+        let (evaluated, seconds) =
+            evaluate::run(&engine, &features, &trained, fitted.assembler.label(), observe)?;
         let evaluate_stage = Stage {
             name: "evaluate".to_owned(),
             seconds,

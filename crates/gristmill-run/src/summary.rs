@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::metrics::Metrics;
+use gristmill_learn::split::SPLIT_NAMES;
+
+use crate::metrics::{Baseline, Metrics, Splits};
 use crate::settings::Pipeline;
 
 /// What `summary.txt` holds.
@@ -14,12 +16,15 @@ pub(crate) fn summary(pipeline: &Pipeline, metrics: &Metrics) -> String {
 }
 
 fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt::Result {
+    let label = match &m.baseline {
+        Baseline::Class { .. } => format!("{} classes", m.classes),
+        Baseline::Number { .. } => "a number".to_owned(),
+    };
+    let features = thousands(m.features);
     writeln!(
         out,
-        "Label `{}`: {} classes, {} features",
-        pipeline.label.column,
-        m.classes,
-        thousands(m.features)
+        "Label `{}`: {label}, {features} features",
+        pipeline.label.column
     )?;
     writeln!(out)?;
     writeln!(out, "Rows")?;
@@ -45,7 +50,7 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
             out,
             "Search: {} folds, by {}",
             pipeline.folds(),
-            metric_name(pipeline)
+            pipeline.search.metric.name()
         )?;
         write!(out, " ")?;
         for (name, _) in m.best.params.columns() {
@@ -65,9 +70,9 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
             }
             writeln!(
                 out,
-                "  {:>8.4}  {:>8.4}{}",
-                point.score.unwrap_or(f64::NAN),
-                high - low,
+                "  {:>8}  {:>8}{}",
+                score_text(point.score.unwrap_or(f64::NAN)),
+                score_text(high - low),
                 if point.params == m.best.params {
                     "  chosen"
                 } else {
@@ -77,32 +82,15 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
         }
     }
     writeln!(out)?;
-    writeln!(
-        out,
-        "{:<12}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
-        "Split", "rows", "accuracy", "f1", "macro f1", "log loss", "majority"
-    )?;
-    for name in ["train", "validation", "test"] {
-        if let (Some(s), Some(b)) = (m.splits.get(name), m.baseline.splits.get(name)) {
-            writeln!(
-                out,
-                "{name:<12}{:>10}{:>10.4}{:>10.4}{:>10.4}{:>10.4}{:>10.4}",
-                thousands(s.rows),
-                s.accuracy,
-                s.f1,
-                s.macro_f1,
-                s.log_loss,
-                b.accuracy
-            )?;
-        }
-    }
+    write_splits(out, &m.splits, Some(&m.baseline))?;
     writeln!(out)?;
     let fit = m.best.fit();
-    writeln!(
-        out,
-        "The majority class is \"{}\". The model: {fit}.",
-        m.baseline.class
-    )?;
+    match &m.baseline {
+        Baseline::Class { class, .. } => {
+            writeln!(out, "The majority class is \"{class}\". The model: {fit}.")?
+        }
+        Baseline::Number { mean, .. } => writeln!(out, "The mean label is {mean:.4}. The model: {fit}.")?,
+    }
     let stages: Vec<String> = m
         .stages
         .iter()
@@ -117,13 +105,61 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
     )
 }
 
-fn metric_name(pipeline: &Pipeline) -> &'static str {
-    use gristmill_learn::settings::Metric;
-    match pipeline.search.metric {
-        Metric::F1 => "f1",
-        Metric::MacroF1 => "macro f1",
-        Metric::Accuracy => "accuracy",
-        Metric::LogLoss => "log loss",
+/// A table of the scores of each split, and beside them of the baseline if it is given.
+///
+/// # Errors
+/// Those of writing.
+pub fn write_splits(out: &mut String, splits: &Splits, baseline: Option<&Baseline>) -> std::fmt::Result {
+    let (mut headings, width) = match splits {
+        Splits::Class(_) => (vec!["accuracy", "f1", "macro f1", "log loss"], 10),
+        Splits::Number(_) => (vec!["rmse", "mae", "r2"], 14),
+    };
+    headings.extend(baseline.map(|baseline| match baseline {
+        Baseline::Class { .. } => "majority",
+        Baseline::Number { .. } => "rmse of mean",
+    }));
+    write!(out, "{:<12}{:>10}", "Split", "rows")?;
+    headings
+        .iter()
+        .try_for_each(|heading| write!(out, "{heading:>width$}"))?;
+    writeln!(out)?;
+    for name in SPLIT_NAMES {
+        let Some((rows, mut scores)) = scores_of(splits, name) else {
+            continue;
+        };
+        scores.extend(baseline.and_then(|baseline| match baseline {
+            Baseline::Class { splits, .. } => Some(splits.get(name)?.accuracy),
+            Baseline::Number { splits, .. } => Some(splits.get(name)?.rmse),
+        }));
+        write!(out, "{name:<12}{:>10}", thousands(rows))?;
+        scores
+            .iter()
+            .try_for_each(|score| write!(out, "{:>width$}", score_text(*score)))?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// The rows and the scores of a split, in the order of the table's columns.
+fn scores_of(splits: &Splits, name: &str) -> Option<(u64, Vec<f64>)> {
+    Some(match splits {
+        Splits::Class(splits) => {
+            let s = splits.get(name)?;
+            (s.rows, vec![s.accuracy, s.f1, s.macro_f1, s.log_loss])
+        }
+        Splits::Number(splits) => {
+            let s = splits.get(name)?;
+            (s.rows, vec![s.rmse, s.mae, s.r2])
+        }
+    })
+}
+
+/// Four digits behind the point; errors of very large labels as powers of ten.
+fn score_text(score: f64) -> String {
+    if score.abs() < 1e7 {
+        format!("{score:.4}")
+    } else {
+        format!("{score:.4e}")
     }
 }
 

@@ -12,7 +12,7 @@ use gristmill_data::table::{PartWriter, TableVersion};
 use gristmill_learn::fit::{FitPipeline, Moments};
 use gristmill_learn::pass::{Accumulate, Grain, Pass};
 use gristmill_learn::settings::{
-    FeatureSettings, Impute, LabelSettings, NumericSettings, Rare, Scale, SplitSettings,
+    FeatureSettings, Impute, LabelKind, LabelSettings, NumericSettings, Rare, Scale, SplitSettings,
 };
 use gristmill_learn::step::Transformer;
 use gristmill_run::engine::{Engine, FINGERPRINT, LocalEngine};
@@ -69,6 +69,7 @@ fn pipeline() -> FitPipeline {
         scale: Scale::Standard,
     });
     let label = LabelSettings {
+        kind: LabelKind::Class,
         column: "label".to_owned(),
         min_rows: 1,
         rare: Rare::Drop,

@@ -128,11 +128,13 @@ impl PipelineFile {
                     None => "label.column".to_owned(),
                 }
             }
-            E::NegativeFeature { .. } => "model.kind".to_owned(),
+            E::NegativeFeature { .. } | E::TooManyFeatures { .. } => "model.kind".to_owned(),
             E::Weight { .. } => "label.weight".to_owned(),
             E::UnknownClass { setting, .. } => (*setting).to_owned(),
             E::MissingThreshold { .. } => "model.thresholds".to_owned(),
-            E::LabelAllNull { .. } | E::TooFewClasses { .. } => "label.column".to_owned(),
+            E::LabelAllNull { .. } | E::TooFewClasses { .. } | E::ConstantLabel { .. } => {
+                "label.column".to_owned()
+            }
             E::Budget { .. } => "run.memory".to_owned(),
             _ => return None,
         };

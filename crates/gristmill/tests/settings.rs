@@ -9,9 +9,9 @@ use gristmill::diagnose::{Diagnostic, WIDTH};
 use gristmill::settings::{ENCODERS, MODELS, PipelineFile, TABLES};
 use gristmill_data::settings::Consistency;
 use gristmill_learn::settings::{
-    Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric,
-    ModelSettings, NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings, Solver,
-    SplitSettings, Unseen,
+    Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelKind, LabelSettings, LogisticSettings,
+    Metric, ModelSettings, NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings,
+    Solver, SplitSettings, Unseen,
 };
 use gristmill_run::settings::Pipeline;
 
@@ -479,6 +479,7 @@ fn the_minimal_file_has_the_documented_defaults() {
     assert_eq!(
         pipeline.label,
         LabelSettings {
+            kind: LabelKind::Class,
             column: "country".into(),
             min_rows: 1,
             rare: Rare::Drop,

@@ -30,23 +30,14 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// The score that a metric names.
+    /// The score that a metric names; NaN for one of regressions.
     pub fn get(&self, metric: Metric) -> f64 {
         match metric {
             Metric::F1 => self.f1,
             Metric::MacroF1 => self.macro_f1,
             Metric::Accuracy => self.accuracy,
             Metric::LogLoss => self.log_loss,
-        }
-    }
-}
-
-impl Metric {
-    /// Whether score `a` is better than `b`.
-    pub fn better(self, a: f64, b: f64) -> bool {
-        match self {
-            Self::LogLoss => a < b,
-            Self::F1 | Self::MacroF1 | Self::Accuracy => a > b,
+            Metric::Rmse | Metric::Mae | Metric::R2 => f64::NAN,
         }
     }
 }

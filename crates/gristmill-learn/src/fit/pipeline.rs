@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch, UInt64Array};
-use arrow::compute::{filter_record_batch, is_not_null};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::Schema;
 
 use super::{Counts, Many, state_column};
 use crate::column::find;
 use crate::error::{Error, Result};
 use crate::pass::{Accumulate, Grain, Pass};
-use crate::settings::{FeatureSettings, LabelSettings, SplitSettings};
+use crate::settings::{FeatureSettings, LabelKind, LabelSettings, SplitSettings};
 use crate::split::{SPLIT_NAMES, Splitter, TRAIN};
-use crate::transform::{Assembler, LabelIndexer, Weigher, estimator};
+use crate::train::MAX_LINEAR_FEATURES;
+use crate::transform::{Assembler, Label, Weigher, estimator};
 
 const NAME: &str = "fit";
 
@@ -50,7 +51,7 @@ impl FitPipeline {
         split: &SplitSettings,
         folds: u32,
     ) -> Self {
-        let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(LabelIndexer::pass(label))];
+        let mut passes: Vec<Box<dyn Pass>> = vec![Label::pass(label)];
         passes.extend(features.iter().map(|feature| estimator(feature).pass()));
         Self {
             splitter: Splitter::new(split, folds),
@@ -69,27 +70,39 @@ impl FitPipeline {
         };
         let Rows { rows, null_label } = Rows::from_state(rows)?;
         self.check_training(rows, null_label)?;
-        let indexer = LabelIndexer::fitted(&self.label, label)?;
-        let rare: Vec<u64> = Counts::from_state(label)?
-            .values
-            .into_iter()
-            .map(|(_, rows)| rows)
-            .filter(|rows| *rows < self.label.min_rows)
-            .collect();
-        let folds = u64::from(self.splitter.folds());
-        let rarest = indexer.classes().iter().zip(indexer.rows()).next_back();
-        let fewer_rows_than_folds = rarest
-            .filter(|(_, rows)| **rows < folds)
-            .map(|(class, rows)| (class.clone(), *rows));
-        let weigher = Weigher::fitted(&self.label, &indexer)?;
+        let fitted_label = Label::fitted(&self.label, label)?;
+        let mut rare: Vec<u64> = Vec::new();
+        let mut fewer_rows_than_folds = None;
+        if let Label::Class(indexer) = &fitted_label {
+            let counts = Counts::from_state(label)?.values.into_iter();
+            rare.extend(
+                counts
+                    .map(|(_, rows)| rows)
+                    .filter(|rows| *rows < self.label.min_rows),
+            );
+            let folds = u64::from(self.splitter.folds());
+            let rarest = indexer.classes().iter().zip(indexer.rows()).next_back();
+            fewer_rows_than_folds = rarest
+                .filter(|(_, rows)| **rows < folds)
+                .map(|(class, rows)| (class.clone(), *rows));
+        }
+        let weigher = Weigher::fitted(&self.label, &fitted_label)?;
         let encoders: Result<_> = self
             .features
             .iter()
             .zip(features)
             .map(|(feature, state)| estimator(feature).fitted(state))
             .collect();
+        let assembler = Assembler::new(encoders?, fitted_label, self.splitter.clone()).with_weights(weigher);
+        let features = assembler.width() as usize;
+        if self.label.kind == LabelKind::Number && features > MAX_LINEAR_FEATURES {
+            return Err(Error::TooManyFeatures {
+                given: features,
+                allowed: MAX_LINEAR_FEATURES,
+            });
+        }
         Ok(Fitted {
-            assembler: Assembler::new(encoders?, indexer, self.splitter.clone()).with_weights(weigher),
+            assembler,
             rows,
             null_label,
             rare_classes: rare.len() as u64,
@@ -124,6 +137,7 @@ impl FitPipeline {
 impl Pass for FitPipeline {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
         self.splitter.check(schema)?;
+        Label::check(self.label.kind, &self.label.column, schema)?;
         if let Some(weight) = &self.label.weight {
             Weigher::check(weight, schema)?;
         }
@@ -137,7 +151,7 @@ impl Pass for FitPipeline {
     fn start(&self) -> Box<dyn Accumulate> {
         Box::new(Accumulator {
             splitter: self.splitter.clone(),
-            label: self.label.column.clone(),
+            label: self.label.clone(),
             rows: Rows::default(),
             inner: self.passes.start(),
         })
@@ -181,7 +195,7 @@ impl Rows {
 
 struct Accumulator {
     splitter: Splitter,
-    label: String,
+    label: LabelSettings,
     rows: Rows,
     inner: Box<dyn Accumulate>,
 }
@@ -189,7 +203,7 @@ struct Accumulator {
 impl Accumulate for Accumulator {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let (splits, _) = self.splitter.assign(find(batch, self.splitter.column())?)?;
-        let labelled = is_not_null(find(batch, &self.label)?)?;
+        let labelled = Label::known(&self.label, batch)?;
         for (split, labelled) in splits.iter().zip(labelled.values()) {
             self.rows.rows[usize::from(*split)] += 1;
             self.rows.null_label[usize::from(*split)] += u64::from(!labelled);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::logistic::Penalty;
-use crate::settings::{LogisticSettings, Metric, SearchSettings};
+use crate::settings::{LinearSettings, LogisticSettings, Metric, SearchSettings};
 
 /// One point of the grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,8 +21,8 @@ pub struct SearchPoint<P = Params> {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Params {
-    /// Those of logistic regression.
-    LogisticRegression(LogisticParams),
+    /// Those of logistic or linear regression.
+    ElasticNet(LogisticParams),
     /// That of naive Bayes.
     NaiveBayes {
         /// Added to every sum.
@@ -30,7 +30,7 @@ pub enum Params {
     },
 }
 
-/// The settings of a point of the grid of logistic regression.
+/// The settings of a point of the grid of logistic or linear regression.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LogisticParams {
     /// Regularisation strength.
@@ -45,12 +45,20 @@ impl Params {
     /// The names and the values.
     pub fn columns(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::LogisticRegression(p) => vec![
+            Self::ElasticNet(p) => vec![
                 ("reg_param", p.reg_param.to_string()),
                 ("elastic_net_param", p.elastic_net_param.to_string()),
                 ("max_iter", p.max_iter.to_string()),
             ],
             Self::NaiveBayes { smoothing } => vec![("smoothing", smoothing.to_string())],
+        }
+    }
+
+    /// The iteration limit, if the model is found by iterating.
+    pub fn max_iter(&self) -> Option<u32> {
+        match self {
+            Self::ElasticNet(p) => Some(p.max_iter),
+            Self::NaiveBayes { .. } => None,
         }
     }
 }
@@ -67,10 +75,31 @@ impl LogisticParams {
 
 /// Every combination of the axes.
 pub(super) fn grid(settings: &LogisticSettings) -> Vec<SearchPoint<LogisticParams>> {
+    combined(
+        &settings.reg_param,
+        &settings.elastic_net_param,
+        &settings.max_iter,
+    )
+}
+
+/// The same of linear regression.
+pub(super) fn linear_grid(settings: &LinearSettings) -> Vec<SearchPoint<LogisticParams>> {
+    combined(
+        &settings.reg_param,
+        &settings.elastic_net_param,
+        &settings.max_iter,
+    )
+}
+
+fn combined(
+    reg_params: &[f64],
+    elastic_net_params: &[f64],
+    max_iters: &[u32],
+) -> Vec<SearchPoint<LogisticParams>> {
     let mut points = Vec::new();
-    for reg_param in &settings.reg_param {
-        for elastic_net_param in &settings.elastic_net_param {
-            for max_iter in &settings.max_iter {
+    for reg_param in reg_params {
+        for elastic_net_param in elastic_net_params {
+            for max_iter in max_iters {
                 points.push(SearchPoint {
                     params: LogisticParams {
                         reg_param: *reg_param,
@@ -98,7 +127,7 @@ pub(super) fn folds<P>(points: &[SearchPoint<P>], search: &SearchSettings) -> us
 /// The points as a training gives them.
 pub(super) fn finished(points: &[SearchPoint<LogisticParams>]) -> Vec<SearchPoint> {
     let finished = points.iter().map(|point| SearchPoint {
-        params: Params::LogisticRegression(point.params),
+        params: Params::ElasticNet(point.params),
         score: point.score,
         scores: point.scores.clone(),
     });

@@ -118,7 +118,7 @@ impl<F: Real> Block<F> {
         &self.losses
     }
 
-    /// The probabilities of the chosen rows (rows by stride), after [`Block::probabilities`].
+    /// The probabilities or margins of the chosen rows (rows by stride), after [`Block::probabilities`] or [`Block::margins`].
     pub(crate) fn values(&self) -> &[F] {
         &self.residuals
     }
@@ -162,6 +162,17 @@ impl<F: Real> Block<F> {
                     softmax(margins, shape.sets);
                 }
             },
+        );
+    }
+
+    /// The margins of every chosen row: of a regression, its predictions.
+    pub(crate) fn margins(&mut self, rows: Rows<'_>, weights: &[F], shape: Shape) {
+        self.forward(
+            rows,
+            weights,
+            shape,
+            #[inline(always)]
+            |_, _, _| {},
         );
     }
 

@@ -39,11 +39,12 @@ pub(crate) struct Penalty {
 
 impl Penalty {
     /// Strength of the L1 part.
-    fn l1(self) -> f64 {
+    pub(crate) fn l1(self) -> f64 {
         self.elastic_net_param * self.reg_param
     }
 
-    fn l2(self) -> f64 {
+    /// Strength of the L2 part.
+    pub(crate) fn l2(self) -> f64 {
         (1.0 - self.elastic_net_param) * self.reg_param
     }
 }

@@ -1,6 +1,6 @@
 //! A batch of the features table as slices, without a copy.
 
-use arrow::array::{AsArray, ListArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, ListArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Schema, UInt8Type, UInt32Type};
 
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ pub(crate) const WEIGHT: &str = "weight";
 /// Rows of the features table: a sparse matrix with a label, a split and a fold a row.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
-    /// The class of each row.
+    /// The class of each row; empty where labels are numbers.
     pub(crate) labels: &'a [i32],
     /// Row `r` holds entries `offsets[r]..offsets[r + 1]`.
     pub(crate) offsets: &'a [i32],
@@ -30,8 +30,28 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Views a batch of the features table.
+    /// Views a batch of the features table of a classifier.
     pub(crate) fn of(batch: &'a RecordBatch) -> Result<Self> {
+        let labels = label(batch)?
+            .as_primitive_opt::<Int32Type>()
+            .ok_or_else(|| wrong(batch.schema_ref(), "label", "Int32"))?
+            .values();
+        Ok(Self {
+            labels,
+            ..Self::without_labels(batch)?
+        })
+    }
+
+    /// Views a batch of the features table of a regression, its labels beside it.
+    pub(crate) fn with_numbers(batch: &'a RecordBatch) -> Result<(Self, &'a [f64])> {
+        let labels = label(batch)?
+            .as_primitive_opt::<Float64Type>()
+            .ok_or_else(|| wrong(batch.schema_ref(), "label", "Float64"))?
+            .values();
+        Ok((Self::without_labels(batch)?, labels))
+    }
+
+    fn without_labels(batch: &'a RecordBatch) -> Result<Self> {
         let schema = batch.schema_ref();
         let column = |name: &str| {
             batch
@@ -69,10 +89,7 @@ impl<'a> Rows<'a> {
         };
         let rows = Self {
             weights,
-            labels: column("label")?
-                .as_primitive_opt::<Int32Type>()
-                .ok_or_else(|| wrong(schema, "label", "Int32"))?
-                .values(),
+            labels: &[],
             offsets: indices.value_offsets(),
             indices: index_values.values(),
             values: value_values.values(),
@@ -102,7 +119,7 @@ impl<'a> Rows<'a> {
 
     /// The number of rows.
     pub(crate) fn len(&self) -> usize {
-        self.labels.len()
+        self.split.len()
     }
 
     /// What row `r` weighs.
@@ -127,6 +144,12 @@ pub(crate) fn check(schema: &Schema) -> Result<Vec<String>> {
     }
     let weight = schema.field_with_name(WEIGHT).is_ok().then_some(WEIGHT);
     Ok(COLUMNS.into_iter().chain(weight).map(str::to_owned).collect())
+}
+
+fn label(batch: &RecordBatch) -> Result<&ArrayRef> {
+    batch
+        .column_by_name("label")
+        .ok_or_else(|| Error::missing_column("label", batch.schema_ref()))
 }
 
 fn wrong(schema: &Schema, column: &str, expected: &'static str) -> Error {

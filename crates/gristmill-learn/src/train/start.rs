@@ -1,5 +1,6 @@
 //! The trainer that the settings ask for, and the memory it will hold.
 
+use super::linear::{self, linear_search};
 use super::naive_bayes::{self, naive_bayes_search};
 use super::search::{TrainingSize, logistic_search};
 use super::trainer::Trainer;
@@ -24,6 +25,7 @@ pub fn trainer(
     match settings {
         ModelSettings::LogisticRegression(s) => logistic_search(s, search, size, thresholds, memory),
         ModelSettings::NaiveBayes(s) => naive_bayes_search(s, search, size, thresholds, memory),
+        ModelSettings::LinearRegression(s) => linear_search(s, search, size, memory),
     }
 }
 
@@ -32,6 +34,7 @@ pub fn model_bytes(settings: &ModelSettings, size: TrainingSize) -> u64 {
     match settings {
         ModelSettings::LogisticRegression(s) => size.bytes_per_model(s),
         ModelSettings::NaiveBayes(_) => naive_bayes::model_bytes(size),
+        ModelSettings::LinearRegression(_) => linear::model_bytes(size),
     }
 }
 
@@ -40,5 +43,6 @@ pub fn sums_bytes(settings: &ModelSettings, search: &SearchSettings, size: Train
     match settings {
         ModelSettings::LogisticRegression(_) => size.summary_bytes(search.folds),
         ModelSettings::NaiveBayes(s) => naive_bayes::sums_bytes(size, naive_bayes::folds(s, search)),
+        ModelSettings::LinearRegression(s) => linear::sums_bytes(s, search, size),
     }
 }

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
 use super::encoder_from_spec;
-use super::label::LabelIndexer;
+use super::labels::Label;
 use super::weight::Weigher;
 use crate::column::find;
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::train::WEIGHT;
 
 /// Turns dataset rows into feature rows.
 ///
-/// Transformed, a batch has the columns `label: Int32`, `indices: List<UInt32>`, `values: List<Float32>`, `split: UInt8`
+/// Transformed, a batch has the columns `label: Int32` (of a regression `Float64`), `indices: List<UInt32>`, `values: List<Float32>`, `split: UInt8`
 /// (an index into [`crate::split::SPLIT_NAMES`]), `fold: UInt8`, `entity` with the type of the entity's column, and where
 /// rows have weights `weight: Float64`. Rows with no label, a rare label or a category that `unseen = "skip"` leaves out are not in it.
 pub struct Assembler {
@@ -29,14 +29,14 @@ pub struct Assembler {
     /// Where the columns of each encoder start.
     starts: Vec<u32>,
     width: u32,
-    label: LabelIndexer,
+    label: Label,
     splitter: Splitter,
     weigher: Option<Weigher>,
 }
 
 impl Assembler {
     /// Joins fitted parts; the columns of the encoders follow each other in this order.
-    pub fn new(encoders: Vec<Box<dyn Encoder>>, label: LabelIndexer, splitter: Splitter) -> Self {
+    pub fn new(encoders: Vec<Box<dyn Encoder>>, label: Label, splitter: Splitter) -> Self {
         let mut width = 0;
         let mut starts = Vec::with_capacity(encoders.len());
         for encoder in &encoders {
@@ -69,7 +69,7 @@ impl Assembler {
         let encoders: Result<_> = encoders.iter().map(encoder_from_spec).collect();
         Ok(Self::new(
             encoders?,
-            LabelIndexer::from_spec(label)?,
+            Label::from_spec(label)?,
             Splitter::from_spec(split)?,
         ))
     }
@@ -98,12 +98,12 @@ impl Assembler {
         &self.encoders
     }
 
-    /// The label's indexer.
-    pub fn label(&self) -> &LabelIndexer {
+    /// The label.
+    pub fn label(&self) -> &Label {
         &self.label
     }
 
-    /// The names of the classes, by number.
+    /// The names of the classes, by number; none of a regression.
     pub fn classes(&self) -> &[String] {
         self.label.classes()
     }
@@ -161,7 +161,7 @@ impl Assembler {
 impl Transformer for Assembler {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
         self.splitter.check(schema)?;
-        self.label.check(schema)?;
+        Label::check(self.label.kind(), self.label.column(), schema)?;
         self.check_features(schema)?;
         let mut columns = vec![self.splitter.column().to_owned()];
         let others = self.encoders.iter().map(|encoder| encoder.column());
@@ -184,7 +184,7 @@ impl Transformer for Assembler {
             .map_err(|_| Error::missing_column(by, input))?;
         let list = |item| DataType::List(Arc::new(Field::new_list_field(item, false)));
         let mut fields = vec![
-            Field::new("label", DataType::Int32, false),
+            Field::new("label", self.label.data_type(), false),
             Field::new("indices", list(DataType::UInt32), false),
             Field::new("values", list(DataType::Float32), false),
             Field::new("split", DataType::UInt8, false),
@@ -198,7 +198,7 @@ impl Transformer for Assembler {
     }
 
     fn transform(&self, batch: &RecordBatch) -> Result<Transformed> {
-        let (labels, null_label) = self.label.index(batch)?;
+        let (labels, null_label) = self.label.values(batch)?;
         let mut left_out = LeftOut {
             null_label,
             rare_label: labels.null_count() as u64 - null_label,
@@ -209,7 +209,7 @@ impl Transformer for Assembler {
         let batch = filter_record_batch(&self.project(batch)?, &labelled)?;
         let weights = match &self.weigher {
             None => None,
-            Some(weigher) => Some(Arc::new(weigher.weights(&batch, labels.as_primitive())?) as ArrayRef),
+            Some(weigher) => Some(Arc::new(weigher.weights(&batch, labels.as_primitive_opt())?) as ArrayRef),
         };
 
         let entity = find(&batch, self.splitter.column())?;

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, Int32Array, RecordBatch, StringArray, UInt64Array};
-use arrow::datatypes::Schema;
 use serde_json::json;
 
 use crate::column::{Reads, strings};
@@ -99,11 +98,6 @@ impl LabelIndexer {
     /// The training rows of each class.
     pub fn rows(&self) -> &[u64] {
         &self.rows
-    }
-
-    /// Checks that the label is there with a type that has a text form.
-    pub fn check(&self, schema: &Schema) -> Result<()> {
-        Reads::Category.check(schema, &self.column, KIND)
     }
 
     /// The class of every row, null for rows to leave out, and how many of these have no label at all.

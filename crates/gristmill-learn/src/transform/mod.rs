@@ -1,20 +1,24 @@
-//! Fitted encoders of single columns, the label's indexer, and the assembler that joins them into rows to learn from.
+//! Fitted encoders of single columns, the label, and the assembler that joins them into rows to learn from.
 
 mod assemble;
 mod label;
+mod labels;
 mod ngram_text;
 mod ngrams;
 mod numeric;
 mod one_hot;
 mod spec;
+mod target;
 mod weight;
 
 pub use assemble::Assembler;
 pub use label::{LabelIndexer, OTHER};
+pub use labels::Label;
 pub use ngram_text::{NgramHasher, ngrams};
 pub use ngrams::NgramEncoder;
 pub use numeric::NumericEncoder;
 pub use one_hot::OneHotEncoder;
+pub use target::Target;
 pub use weight::Weigher;
 
 use crate::error::Result;

@@ -3,7 +3,7 @@
 use arrow::array::{Array, Float64Array, Int32Array, RecordBatch};
 use arrow::datatypes::Schema;
 
-use super::label::LabelIndexer;
+use super::labels::Label;
 use crate::column::{Reads, numbers};
 use crate::error::{Error, Result};
 use crate::settings::{ClassWeight, LabelSettings};
@@ -23,13 +23,17 @@ impl Weigher {
     ///
     /// # Errors
     /// When a class is given a weight that is no class.
-    pub fn fitted(settings: &LabelSettings, label: &LabelIndexer) -> Result<Option<Self>> {
+    pub fn fitted(settings: &LabelSettings, label: &Label) -> Result<Option<Self>> {
         let names = label.classes();
         let classes = match &settings.class_weight {
             None => Vec::new(),
             Some(ClassWeight::Balanced) => {
-                let rows = label.rows().iter().sum::<u64>() as f64;
-                let each = label.rows().iter().map(|of_class| *of_class as f64);
+                let of_classes = match label {
+                    Label::Class(label) => label.rows(),
+                    Label::Number(_) => &[],
+                };
+                let rows = of_classes.iter().sum::<u64>() as f64;
+                let each = of_classes.iter().map(|of_class| *of_class as f64);
                 each.map(|of_class| rows / (names.len() as f64 * of_class))
                     .collect()
             }
@@ -58,29 +62,31 @@ impl Weigher {
         Reads::Number.check(schema, column, STEP)
     }
 
-    /// The weight of every row; `classes` has no nulls.
+    /// The weight of every row; `classes` has no nulls, and a regression none of them.
     ///
     /// # Errors
     /// When the column holds no weight but null, NaN, infinity or a negative number.
-    pub fn weights(&self, batch: &RecordBatch, classes: &Int32Array) -> Result<Float64Array> {
-        let of_class = |class: &i32| self.classes.get(*class as usize).copied().unwrap_or(1.0);
-        let classes = classes.values().iter();
+    pub fn weights(&self, batch: &RecordBatch, classes: Option<&Int32Array>) -> Result<Float64Array> {
+        let of_class = |row: usize| {
+            let class = classes.and_then(|classes| self.classes.get(classes.value(row) as usize));
+            class.copied().unwrap_or(1.0)
+        };
+        let rows = 0..batch.num_rows();
         let Some(column) = &self.column else {
-            return Ok(Float64Array::from_iter_values(classes.map(of_class)));
+            return Ok(Float64Array::from_iter_values(rows.map(of_class)));
         };
         let weights = numbers(batch, column, STEP)?;
         let wrong = |value: String| Error::Weight {
             column: column.clone(),
             value,
         };
-        let weights: Result<Vec<f64>> = classes
-            .enumerate()
-            .map(|(row, class)| {
+        let weights: Result<Vec<f64>> = rows
+            .map(|row| {
                 if weights.is_null(row) {
                     return Err(wrong("null or NaN".to_owned()));
                 }
                 match weights.value(row) {
-                    weight if weight >= 0.0 => Ok(weight * of_class(class)),
+                    weight if weight >= 0.0 => Ok(weight * of_class(row)),
                     negative => Err(wrong(negative.to_string())),
                 }
             })

@@ -6,6 +6,7 @@ mod features;
 mod goldens;
 mod passes;
 mod pipeline;
+mod target;
 
 use std::sync::Arc;
 
@@ -157,8 +158,18 @@ fn numeric(column: &str, impute: Impute) -> NumericSettings {
     }
 }
 
+/// A number to learn.
+fn number_label(column: &str) -> LabelSettings {
+    LabelSettings {
+        column: column.into(),
+        kind: LabelKind::Number,
+        ..label(1, Rare::Drop)
+    }
+}
+
 fn label(min_rows: u64, rare: Rare) -> LabelSettings {
     LabelSettings {
+        kind: LabelKind::Class,
         column: "label".into(),
         min_rows,
         rare,

@@ -42,6 +42,15 @@ fn passes() -> Vec<(&'static str, Box<dyn Pass>)> {
                 3,
             )),
         ),
+        (
+            "fit of a regression",
+            Box::new(FitPipeline::new(
+                &[FeatureSettings::OneHot(one_hot("text"))],
+                &number_label("number"),
+                &split(),
+                3,
+            )),
+        ),
     ]
 }
 

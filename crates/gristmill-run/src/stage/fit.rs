@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use gristmill_data::table::TableVersion;
 use gristmill_learn::fit::{FitPipeline, Fitted};
+use gristmill_learn::transform::Label;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -53,11 +54,12 @@ pub(crate) fn run(
              set label.min_rows to {folds} or more to leave such classes out"
         )));
     }
-    let seconds = teller.finish(format!(
-        "{} features, {} classes",
-        thousands(u64::from(fitted.assembler.width())),
-        fitted.assembler.classes().len()
-    ));
+    let label = match fitted.assembler.label() {
+        Label::Class(label) => format!("{} classes", label.classes().len()),
+        Label::Number(label) => format!("label {:.4} ± {:.4}", label.mean(), label.std()),
+    };
+    let features = thousands(u64::from(fitted.assembler.width()));
+    let seconds = teller.finish(format!("{features} features, {label}"));
     Ok((fitted, seconds))
 }
 

@@ -9,7 +9,7 @@ use gristmill_data::table::TableVersion;
 use gristmill_learn::evaluate::Thresholds;
 use gristmill_learn::settings::ModelSettings;
 use gristmill_learn::train::{
-    Next, Params, Status, Trained, TrainingSize, WarmStart, model_bytes, sums_bytes, trainer, what_fits,
+    Next, Status, Trained, TrainingSize, WarmStart, model_bytes, sums_bytes, trainer, what_fits,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -121,6 +121,9 @@ pub(crate) fn run(
         let next = engine
             .install(|| trainer.next(answer.take()))
             .map_err(too_large)?;
+        if let Next::Done(trained) = next {
+            break trained;
+        }
         if checkpoints.due()
             && let Err(error) = checkpoints.write(trainer.as_ref())
         {
@@ -131,9 +134,8 @@ pub(crate) fn run(
             Next::Scan(pass) => engine
                 .fold(features, pass.as_ref(), &|_| teller.going_on())
                 .map(Some),
-            Next::Step if teller.going_on().is_break() => Err(Error::Interrupted),
-            Next::Step => Ok(None),
-            Next::Done(trained) => break trained,
+            _ if teller.going_on().is_break() => Err(Error::Interrupted),
+            _ => Ok(None),
         };
         failpoint::hit("training-scanned");
         match scanned {
@@ -149,17 +151,14 @@ pub(crate) fn run(
         let _ = teller.progress(status.scans, pace.describe(&status));
     };
     engine.set_cache(0);
-    if let (false, ModelSettings::LogisticRegression(settings), Params::LogisticRegression(best)) = (
-        trained.converged,
-        &pipeline.model,
-        trained.search[trained.best].params,
-    ) && settings.max_iter.iter().all(|limit| *limit <= best.max_iter)
+    if let (false, Some(best)) = (trained.converged, trained.search[trained.best].params.max_iter())
+        && pipeline.model.max_iter().iter().all(|limit| *limit <= best)
     {
         // A smaller limit that won the search was chosen for stopping early.
         observe.event(Event::Warning(format!(
             "the model had not converged after max_iter = {} iterations; \
              raise model.max_iter or model.reg_param if the score still improves with it",
-            best.max_iter
+            best
         )));
     }
     teller.finish(format!(
@@ -257,7 +256,7 @@ fn decoded_bytes(features: &TableVersion) -> Result<u64> {
             entries += column.map_or(0, |c| c.num_values().max(0) as u64);
         }
     }
-    Ok(entries * 8 + features.rows * 24)
+    Ok(entries * 8 + features.rows * 28)
 }
 
 #[cfg(test)]

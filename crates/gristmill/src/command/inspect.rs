@@ -1,6 +1,5 @@
 //! `gristmill inspect`: what is in a model or a dataset, and where it came from.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -8,11 +7,10 @@ use anyhow::anyhow;
 use gristmill_data::batch::ledger::Ledger;
 use gristmill_data::table::TableVersion;
 use gristmill_learn::bundle::{Bundle, Provenance};
-use gristmill_learn::evaluate::Scores;
-use gristmill_learn::split::SPLIT_NAMES;
-use gristmill_learn::transform::Assembler;
-use gristmill_run::metrics::{Best, Rows};
+use gristmill_learn::transform::{Assembler, Label};
+use gristmill_run::metrics::{Best, Rows, Splits};
 use gristmill_run::predict::bundle_file;
+use gristmill_run::write_splits;
 use serde::Deserialize;
 
 use super::on_dataset;
@@ -61,7 +59,7 @@ fn model(path: &Path) -> Result<String, Failure> {
 struct Scored {
     rows: Rows,
     best: Best,
-    splits: BTreeMap<String, Scores>,
+    splits: Splits,
 }
 
 impl Scored {
@@ -69,7 +67,7 @@ impl Scored {
         Ok(Self {
             rows: Rows::deserialize(&from.rows)?,
             best: Best::deserialize(&from.best)?,
-            splits: BTreeMap::deserialize(&from.metrics)?,
+            splits: Splits::deserialize(&from.metrics)?,
         })
     }
 }
@@ -83,13 +81,16 @@ fn write_model(
 ) -> std::fmt::Result {
     let from = &bundle.provenance;
     writeln!(out, "Model     {}", file.display())?;
-    writeln!(
+    let features = thousands(bundle.model.features() as u64);
+    write!(
         out,
-        "Kind      {}, {} features, {} classes",
-        bundle.model.kind().name(),
-        thousands(bundle.model.features() as u64),
-        bundle.model.classes()
+        "Kind      {}, {features} features",
+        bundle.model.kind().name()
     )?;
+    match assembler.label() {
+        Label::Class(label) => writeln!(out, ", {} classes", label.classes().len())?,
+        Label::Number(_) => writeln!(out)?,
+    }
     writeln!(out, "Written   by gristmill {}", from.gristmill)?;
     writeln!(out, "Settings  {}", from.settings_hash)?;
     writeln!(out, "Dataset   {}", from.dataset_hash)?;
@@ -108,10 +109,20 @@ fn write_model(
         )?;
     }
     writeln!(out)?;
-    let classes = assembler.classes();
-    let shown: Vec<&str> = classes.iter().take(8).map(String::as_str).collect();
-    let more = if classes.len() > shown.len() { ", …" } else { "" };
-    let label = format!("{}: {}{more}", assembler.label().column(), shown.join(", "));
+    let label = match assembler.label() {
+        Label::Class(label) => {
+            let classes = label.classes();
+            let shown: Vec<&str> = classes.iter().take(8).map(String::as_str).collect();
+            let more = if classes.len() > shown.len() { ", …" } else { "" };
+            format!("{}: {}{more}", label.column(), shown.join(", "))
+        }
+        Label::Number(label) => format!(
+            "{}: a number, mean {:.4}, standard deviation {:.4}",
+            label.column(),
+            label.mean(),
+            label.std()
+        ),
+    };
     let label = wrap(&label, WIDTH - 10).replace('\n', "\n          ");
     writeln!(out, "Label     {label}")?;
     let params = scored.best.params.columns();
@@ -128,26 +139,7 @@ fn write_model(
         thousands(scored.rows.read)
     )?;
     writeln!(out)?;
-    writeln!(
-        out,
-        "{:<12}{:>10}{:>10}{:>10}{:>10}{:>10}",
-        "Split", "rows", "accuracy", "f1", "macro f1", "log loss"
-    )?;
-    for (name, s) in SPLIT_NAMES
-        .iter()
-        .filter_map(|name| Some((name, scored.splits.get(*name)?)))
-    {
-        writeln!(
-            out,
-            "{name:<12}{:>10}{:>10.4}{:>10.4}{:>10.4}{:>10.4}",
-            thousands(s.rows),
-            s.accuracy,
-            s.f1,
-            s.macro_f1,
-            s.log_loss
-        )?;
-    }
-    Ok(())
+    write_splits(out, &scored.splits, None)
 }
 
 fn dataset(path: &Path) -> Result<String, Failure> {

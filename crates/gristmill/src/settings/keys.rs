@@ -12,7 +12,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("feature", &["column", "encode"]),
     ("label", &["column", "min_rows", "rare", "weight", "class_weight"]),
     ("split", &["by", "train", "validation", "test", "seed"]),
-    ("model", &["kind", "thresholds"]),
+    ("model", &["kind"]),
     ("search", &["folds", "metric"]),
     ("run", &["dir", "memory", "threads", "checkpoint_seconds"]),
 ];
@@ -27,7 +27,7 @@ pub const ENCODERS: &[(&str, &[&str])] = &[
     ("numeric", &["impute", "scale"]),
 ];
 
-/// The values of `model.kind`, and the keys that each adds to `kind` and `thresholds`.
+/// The values of `model.kind`, and the keys that each adds to `kind`.
 pub const MODELS: &[(&str, &[&str])] = &[
     (
         "logistic_regression",
@@ -41,9 +41,21 @@ pub const MODELS: &[(&str, &[&str])] = &[
             "family",
             "solver",
             "history",
+            "thresholds",
         ],
     ),
-    ("naive_bayes", &["smoothing"]),
+    ("naive_bayes", &["smoothing", "thresholds"]),
+    (
+        "linear_regression",
+        &[
+            "reg_param",
+            "elastic_net_param",
+            "max_iter",
+            "tol",
+            "fit_intercept",
+            "standardization",
+        ],
+    ),
 ];
 
 /// The keys of a table.

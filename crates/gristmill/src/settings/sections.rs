@@ -8,9 +8,9 @@ use std::time::Duration;
 use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
 use gristmill_data::source::default_query;
 use gristmill_learn::settings::{
-    Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelSettings, LogisticSettings, Metric,
-    ModelSettings, NaiveBayesSettings, NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale,
-    SearchSettings, Solver, SplitSettings, Unseen,
+    Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelKind, LabelSettings, LinearSettings,
+    LogisticSettings, Metric, ModelSettings, NaiveBayesSettings, NgramSettings, Norm, NumericSettings,
+    OneHotSettings, Rare, Scale, SearchSettings, Solver, SplitSettings, Unseen,
 };
 use gristmill_run::settings::{Pipeline, RunSettings};
 use toml::de::{DeTable, DeValue};
@@ -52,6 +52,7 @@ pub(super) fn pipeline<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Pat
     let (source, consistency) = source(r, root);
     let (batch_rows, connections, target_file_size) = batches(r, root);
     let features = r.features(root);
+    let model = model(r, root);
     Pipeline {
         consistency,
         batch_rows,
@@ -62,10 +63,10 @@ pub(super) fn pipeline<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Pat
             .iter()
             .filter_map(|section| feature(r, section))
             .collect(),
-        label: label(r, root),
+        label: label(r, root, model.label()),
         split: split(r, root, &source.key),
-        model: model(r, root),
-        search: search(r, root),
+        search: search(r, root, model.label()),
+        model,
         run: run(r, root, path),
         source,
     }
@@ -228,9 +229,10 @@ fn impute<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<Impute> {
     }
 }
 
-fn label<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> LabelSettings {
+fn label<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, kind: LabelKind) -> LabelSettings {
     let s = open(r, root, "label");
     LabelSettings {
+        kind,
         column: r.require(&s, "column", "column = \"…\": the column to learn", Reader::text),
         min_rows: r
             .get(&s, "min_rows", |r, name, v| r.integer(name, v, 1..=u64::MAX))
@@ -310,6 +312,7 @@ fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> ModelSettings {
     });
     match kind {
         "naive_bayes" => ModelSettings::NaiveBayes(naive_bayes(r, &s)),
+        "linear_regression" => ModelSettings::LinearRegression(linear_regression(r, &s)),
         _ => ModelSettings::LogisticRegression(logistic_regression(r, &s)),
     }
 }
@@ -324,30 +327,23 @@ fn naive_bayes<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> NaiveBayesSettings {
     }
 }
 
+fn linear_regression<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> LinearSettings {
+    LinearSettings {
+        reg_param: reg_param(r, s),
+        elastic_net_param: elastic_net_param(r, s),
+        max_iter: max_iter(r, s),
+        tol: tol(r, s),
+        fit_intercept: r.get(s, "fit_intercept", Reader::boolean).unwrap_or(true),
+        standardization: r.get(s, "standardization", Reader::boolean).unwrap_or(true),
+    }
+}
+
 fn logistic_regression<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> LogisticSettings {
-    let strength = |r: &mut Reader<'t>, name: &str, v| r.number(name, v, "a number, 0 or more", |x| x >= 0.0);
-    let share = |r: &mut Reader<'t>, name: &str, v| {
-        r.number(name, v, "a share from 0 to 1", |x| (0.0..=1.0).contains(&x))
-    };
-    let iterations = |r: &mut Reader<'t>, name: &str, v| {
-        r.integer(name, v, 1..=u64::from(u32::MAX))
-            .map(|limit| limit as u32)
-    };
     LogisticSettings {
-        reg_param: r
-            .get(s, "reg_param", |r, n, v| r.axis(n, v, strength))
-            .unwrap_or(vec![0.0]),
-        elastic_net_param: r
-            .get(s, "elastic_net_param", |r, n, v| r.axis(n, v, share))
-            .unwrap_or(vec![0.0]),
-        max_iter: r
-            .get(s, "max_iter", |r, n, v| r.axis(n, v, iterations))
-            .unwrap_or(vec![100]),
-        tol: r
-            .get(s, "tol", |r, name, v| {
-                r.number(name, v, "a number above 0", |x| x > 0.0)
-            })
-            .unwrap_or(1e-6),
+        reg_param: reg_param(r, s),
+        elastic_net_param: elastic_net_param(r, s),
+        max_iter: max_iter(r, s),
+        tol: tol(r, s),
         fit_intercept: r.get(s, "fit_intercept", Reader::boolean).unwrap_or(true),
         standardization: r.get(s, "standardization", Reader::boolean).unwrap_or(true),
         family: r
@@ -377,6 +373,34 @@ fn logistic_regression<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> LogisticSetti
     }
 }
 
+fn reg_param<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> Vec<f64> {
+    let strength = |r: &mut Reader<'t>, name: &str, v| r.number(name, v, "a number, 0 or more", |x| x >= 0.0);
+    r.get(s, "reg_param", |r, n, v| r.axis(n, v, strength))
+        .unwrap_or(vec![0.0])
+}
+
+fn elastic_net_param<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> Vec<f64> {
+    let share = |r: &mut Reader<'t>, name: &str, v| {
+        r.number(name, v, "a share from 0 to 1", |x| (0.0..=1.0).contains(&x))
+    };
+    r.get(s, "elastic_net_param", |r, n, v| r.axis(n, v, share))
+        .unwrap_or(vec![0.0])
+}
+
+fn max_iter<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> Vec<u32> {
+    let iterations = |r: &mut Reader<'t>, name: &str, v| {
+        r.integer(name, v, 1..=u64::from(u32::MAX))
+            .map(|limit| limit as u32)
+    };
+    r.get(s, "max_iter", |r, n, v| r.axis(n, v, iterations))
+        .unwrap_or(vec![100])
+}
+
+fn tol<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> f64 {
+    let above_0 = |r: &mut Reader<'t>, name: &str, v| r.number(name, v, "a number above 0", |x| x > 0.0);
+    r.get(s, "tol", above_0).unwrap_or(1e-6)
+}
+
 fn thresholds<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<BTreeMap<String, f64>> {
     let table = r.by_class(name, v, "a number, 0 or more", |x| x >= 0.0)?;
     if table.values().filter(|threshold| **threshold == 0.0).count() > 1 {
@@ -385,7 +409,7 @@ fn thresholds<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<BTreeM
     Some(table)
 }
 
-fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> SearchSettings {
+fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, kind: LabelKind) -> SearchSettings {
     let s = open(r, root, "search");
     SearchSettings {
         folds: r
@@ -398,10 +422,13 @@ fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> SearchSettings {
                     ("macro_f1", Metric::MacroF1),
                     ("accuracy", Metric::Accuracy),
                     ("log_loss", Metric::LogLoss),
+                    ("rmse", Metric::Rmse),
+                    ("mae", Metric::Mae),
+                    ("r2", Metric::R2),
                 ];
                 r.choice(name, v, &words)
             })
-            .unwrap_or(Metric::F1),
+            .unwrap_or(kind.default_metric()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::mem::discriminant;
 
-use gristmill_learn::settings::{FeatureSettings, ModelSettings, Scale, Solver};
+use gristmill_learn::settings::{FeatureSettings, LabelKind, ModelSettings, Scale, Solver};
 use gristmill_run::settings::Pipeline;
 
 use super::reader::Reader;
@@ -14,6 +14,8 @@ pub(super) fn contradictions(r: &mut Reader<'_>, pipeline: &Pipeline) {
     features_twice(r, pipeline);
     solver_without_l1(r, pipeline);
     negative_features(r, pipeline);
+    settings_of_classes(r, pipeline);
+    metric(r, pipeline);
 }
 
 fn solver_without_l1(r: &mut Reader<'_>, pipeline: &Pipeline) {
@@ -51,6 +53,51 @@ fn negative_features(r: &mut Reader<'_>, pipeline: &Pipeline) {
                 .push(problem.help("set scale = \"none\" for this feature, or leave it away"));
         }
     }
+}
+
+/// A regression has no classes that could be rare or weigh something.
+fn settings_of_classes(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    if pipeline.model.label() == LabelKind::Class {
+        return;
+    }
+    for key in ["min_rows", "rare", "class_weight"] {
+        let Some(at) = r.spans.get(&format!("label.{key}")).cloned() else {
+            continue;
+        };
+        let problem = r
+            .at(
+                Some(at),
+                format!("`label.{key}` is about classes, and a regression has none"),
+            )
+            .related(r.spans.get("model.kind").cloned(), "the label is a number");
+        let instead = match key {
+            "class_weight" => "leave it away; label.weight names a column with the weight of each row",
+            _ => "leave it away; [clean] filter leaves rows out",
+        };
+        r.problems.push(problem.help(instead));
+    }
+}
+
+fn metric(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    let (metric, label) = (pipeline.search.metric, pipeline.model.label());
+    if metric.label() == label || !r.usable("model.kind") {
+        return;
+    }
+    let (kind, allowed) = match label {
+        LabelKind::Class => (
+            "a classifier",
+            "\"f1\", \"macro_f1\", \"accuracy\" or \"log_loss\"",
+        ),
+        LabelKind::Number => ("a regression", "\"rmse\", \"mae\" or \"r2\""),
+    };
+    let problem = r
+        .at(
+            r.spans.get("search.metric").cloned(),
+            format!("`search.metric` cannot be {} of {kind}", metric.name()),
+        )
+        .label(format!("expected {allowed}"))
+        .related(r.spans.get("model.kind").cloned(), "the model");
+    r.problems.push(problem);
 }
 
 fn shares(r: &mut Reader<'_>, pipeline: &Pipeline) {

@@ -1,0 +1,181 @@
+//! Scores regressions, each on its own part of the features table, in one scan.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Float64Array, RecordBatch, UInt64Array};
+use arrow::datatypes::{Float64Type, Schema, UInt64Type};
+
+use super::errors::{Errors, RegressionScores};
+use crate::error::{Error, Result};
+use crate::fit::MomentsState;
+use crate::model::{LogisticModel, Weights};
+use crate::pass::{Accumulate, Grain, Pass};
+use crate::split::{SPLIT_NAMES, TRAIN};
+use crate::train::kernel::{BLOCK_ROWS, Block};
+use crate::train::real::Real;
+use crate::train::rows::{self, Rows};
+
+const NAME: &str = "regression scores";
+
+/// Rows of the features table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Those of a split.
+    Split(u8),
+    /// Training rows of one of so many folds.
+    Fold {
+        /// Which.
+        fold: usize,
+        /// Of how many.
+        folds: usize,
+    },
+}
+
+/// The errors of models on their parts.
+#[derive(Debug, Clone)]
+pub struct RegressionPass {
+    jobs: Vec<(Arc<LogisticModel>, Part)>,
+}
+
+impl RegressionPass {
+    /// Scores each model on its part.
+    pub(crate) fn on_parts(jobs: Vec<(Arc<LogisticModel>, Part)>) -> Self {
+        Self { jobs }
+    }
+
+    /// Scores every model on every split: model by model, the splits in the order of [`SPLIT_NAMES`].
+    pub fn on_splits(models: &[Arc<LogisticModel>]) -> Self {
+        let splits = || (0..SPLIT_NAMES.len()).map(|split| Part::Split(split as u8));
+        let jobs = models
+            .iter()
+            .flat_map(|model| splits().map(|split| (Arc::clone(model), split)));
+        Self::on_parts(jobs.collect())
+    }
+
+    /// Reads the final state: the scores of each model on each part.
+    ///
+    /// # Errors
+    /// When the state is not of this pass.
+    pub fn scores(&self, state: &RecordBatch) -> Result<Vec<RegressionScores>> {
+        let errors = read(state, self.jobs.len())?;
+        Ok(errors.iter().map(Errors::scores).collect())
+    }
+}
+
+impl Pass for RegressionPass {
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        rows::check(schema)
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        Box::new(Scoring {
+            jobs: self.jobs.clone(),
+            errors: vec![Errors::default(); self.jobs.len()],
+        })
+    }
+
+    fn grain(&self) -> Grain {
+        // As the other scans of a training: the rows kept between them are the same.
+        Grain::Whole
+    }
+}
+
+struct Scoring {
+    jobs: Vec<(Arc<LogisticModel>, Part)>,
+    errors: Vec<Errors>,
+}
+
+impl Accumulate for Scoring {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let (rows, labels) = Rows::with_numbers(batch)?;
+        for ((model, part), errors) in self.jobs.iter().zip(&mut self.errors) {
+            match model.weights() {
+                Weights::F32(weights) => add(errors, rows, labels, *part, model, weights),
+                Weights::F64(weights) => add(errors, rows, labels, *part, model, weights),
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, state: &RecordBatch) -> Result<()> {
+        let theirs = read(state, self.errors.len())?;
+        self.errors
+            .iter_mut()
+            .zip(&theirs)
+            .for_each(|(mine, theirs)| mine.merge(theirs));
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<RecordBatch> {
+        let floats = |of: fn(&Errors) -> f64| {
+            Arc::new(Float64Array::from_iter_values(self.errors.iter().map(of))) as _
+        };
+        let rows = UInt64Array::from_iter_values(self.errors.iter().map(|e| e.truth.count));
+        Ok(RecordBatch::try_from_iter([
+            ("rows", Arc::new(rows) as _),
+            ("absolute", floats(|e| e.absolute)),
+            ("squares", floats(|e| e.squares)),
+            ("mean", floats(|e| e.truth.mean)),
+            ("m2", floats(|e| e.truth.m2)),
+        ])?)
+    }
+
+    fn size(&self) -> usize {
+        self.errors.len() * size_of::<Errors>()
+    }
+}
+
+/// Adds the errors of one model, row by row.
+fn add<F: Real>(
+    errors: &mut Errors,
+    rows: Rows<'_>,
+    labels: &[f64],
+    part: Part,
+    model: &LogisticModel,
+    weights: &[F],
+) {
+    let shape = model.shape();
+    let mut block = Block::new();
+    for from in (0..rows.len()).step_by(BLOCK_ROWS) {
+        let to = (from + BLOCK_ROWS).min(rows.len());
+        block.select(from..to, |r| match part {
+            Part::Split(split) => rows.split[r] == split,
+            Part::Fold { fold, folds } => rows.split[r] == TRAIN && usize::from(rows.fold[r]) % folds == fold,
+        });
+        block.margins(rows, weights, shape);
+        for (margin, r) in block.values().chunks_exact(shape.stride()).zip(block.selected()) {
+            errors.add(labels[*r as usize], margin[0].to_f64());
+        }
+    }
+}
+
+fn read(state: &RecordBatch, jobs: usize) -> Result<Vec<Errors>> {
+    let broken = |why: String| Error::State { pass: NAME, why };
+    if state.num_rows() != jobs {
+        return Err(broken(format!("{} models, not {jobs}", state.num_rows())));
+    }
+    let floats = |name: &str| {
+        state
+            .column_by_name(name)
+            .and_then(|column| column.as_primitive_opt::<Float64Type>())
+            .ok_or_else(|| broken(format!("no numbers `{name}`")))
+    };
+    let (absolute, squares) = (floats("absolute")?, floats("squares")?);
+    let (mean, m2) = (floats("mean")?, floats("m2")?);
+    let rows = state
+        .column_by_name("rows")
+        .and_then(|column| column.as_primitive_opt::<UInt64Type>())
+        .ok_or_else(|| broken("no counts `rows`".to_owned()))?;
+    Ok((0..jobs)
+        .map(|job| Errors {
+            absolute: absolute.value(job),
+            squares: squares.value(job),
+            truth: MomentsState {
+                rows: rows.value(job),
+                count: rows.value(job),
+                mean: mean.value(job),
+                m2: m2.value(job),
+            },
+        })
+        .collect())
+}
