@@ -7,6 +7,7 @@ mod connect;
 mod copy;
 mod decode;
 mod numeric;
+mod passfile;
 mod session;
 mod tls;
 mod types;
