@@ -82,7 +82,7 @@ async fn battery_of(url: &str, query: &str, expected: Rows) {
     }
     assert_eq!(numbers, [5, 4, 2, 2]);
     assert!(source.has_null_keys().await.unwrap());
-    assert!(source.estimated_rows().await.unwrap().is_some());
+    assert!(source.estimate().await.unwrap().rows.is_some());
     // A stream given up does not block what follows.
     let mut stream = source.read(&everything()).await.unwrap();
     stream.next().await.unwrap().unwrap();
@@ -670,7 +670,7 @@ async fn postgres_rows_come_from_one_snapshot_by_the_index() {
         assert_eq!(source.snapshot(), name);
         let later = support::source(&server.url(), "SELECT * FROM indexed", key).await;
         assert_ne!(later.snapshot(), name);
-        assert_eq!(source.estimated_rows().await.unwrap().unwrap() / 1000, 20);
+        assert_eq!(source.estimate().await.unwrap().rows.unwrap() / 1000, 20);
     }
     // DELETE finds its row by the index too; the statistics of a session arrive when it ends.
     std::thread::sleep(std::time::Duration::from_millis(300));

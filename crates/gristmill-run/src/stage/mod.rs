@@ -33,6 +33,19 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// So many units were done by an earlier run.
+    pub(crate) fn resumed(&self, done: u64) {
+        self.observe.event(Event::StageResumed {
+            stage: self.stage,
+            done,
+        });
+    }
+
+    /// Seconds since the stage began.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
     /// So many units are done.
     pub(crate) fn progress(&self, done: u64, message: String) {
         self.observe.event(Event::Progress {
@@ -44,7 +57,7 @@ impl<'a> Teller<'a> {
 
     /// The stage ends; returns its seconds.
     pub(crate) fn finish(self, message: String) -> f64 {
-        let seconds = self.started.elapsed().as_secs_f64();
+        let seconds = self.seconds();
         self.observe.event(Event::StageFinished {
             stage: self.stage,
             seconds,

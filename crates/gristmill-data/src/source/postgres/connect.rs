@@ -1,7 +1,7 @@
 //! From a URL to a connection, with messages that name the way out.
 
 use std::path::PathBuf;
-use std::sync::Once;
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use nix::unistd::{Uid, User};
@@ -17,8 +17,11 @@ use crate::source::redact;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What the server said when it ended a connection of its own accord.
+pub(super) type LastWords = Arc<OnceLock<String>>;
+
 /// Opens a connection and lets it run until the client is dropped.
-pub(super) async fn connect(url: &str) -> Result<Client> {
+pub(super) async fn connect(url: &str) -> Result<(Client, LastWords)> {
     let environment = Environment {
         password: std::env::var("PGPASSWORD").ok(),
         passfile: passfile::default_path(),
@@ -30,12 +33,19 @@ pub(super) async fn connect(url: &str) -> Result<Client> {
         .connect(connector)
         .await
         .map_err(|error| address.explain(url, &error))?;
+    let last_words = LastWords::default();
+    let heard = last_words.clone();
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        let mut connection = Box::pin(connection);
+        if let Err(error) = connection.as_mut().await {
             tracing::debug!("the connection ended: {}", chain(&error));
+            if let Some(server) = error.as_db_error() {
+                // Before the connection is dropped, by which the client learns of its end.
+                let _ = heard.set(server_message(server, ""));
+            }
         }
     });
-    Ok(client)
+    Ok((client, last_words))
 }
 
 /// A URL taken apart.
