@@ -1,5 +1,6 @@
 //! Reading from a hot standby: one snapshot for all as anywhere, and conflicts with what the primary does.
 
+use gristmill_data::source::KeyAccess;
 use gristmill_testkit::TempPostgres;
 
 use super::Case;
@@ -17,6 +18,8 @@ fn case(settings: &[&str]) -> (Case, TempPostgres) {
 async fn a_standby_is_read_over_several_connections_too() {
     let (case, standby) = case(&[]);
     assert_eq!(standby.execute("SELECT pg_is_in_recovery()"), "t");
+    let source = case.connect().await;
+    assert_eq!(source.key_access(250).await.unwrap(), KeyAccess::Index);
     let (undisturbed, _) = case.pull("undisturbed", 1).await;
     let (pulled, said) = case
         .pull_from(case.connect().await, "four", 4, |number| {
