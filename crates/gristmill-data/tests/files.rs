@@ -397,7 +397,7 @@ async fn csv_is_typed_by_all_of_its_values() {
         ]
     );
     assert_eq!(source.schema().field(8).name(), "column_9");
-    assert_eq!(source.estimated_rows().await.unwrap(), Some(2));
+    assert_eq!(source.estimate().await.unwrap().rows, Some(2));
     assert_eq!(
         rows_of(source.as_ref(), 1).await,
         [
@@ -493,7 +493,7 @@ async fn the_query_is_any_select_over_input() {
         if key != "a.b" {
             assert_eq!(rows_of(source.as_ref(), 1).await, expected, "{query}");
             assert_eq!(
-                source.estimated_rows().await.unwrap(),
+                source.estimate().await.unwrap().rows,
                 Some(expected.len() as u64),
                 "{query}"
             );
@@ -725,7 +725,7 @@ async fn a_version_of_a_delta_table_can_be_asked_for() {
     let old = source(&files.url("delta", "t?version=0"), ALL, "id").await;
     let new = source(&files.url("delta", "t"), ALL, "id").await;
     assert_eq!(rows_of(old.as_ref(), 5).await, [["1"], ["2"]]);
-    assert_eq!(new.estimated_rows().await.unwrap(), Some(0));
+    assert_eq!(new.estimate().await.unwrap().rows, Some(0));
     assert_eq!(
         old.snapshot(),
         "version 0 of 5b8d0f5e-0d6f-4f7e-9f4e-0c9f6f1a2b3c"
@@ -779,7 +779,7 @@ async fn a_file_that_is_changed_before_it_is_sorted_is_noticed() {
         source.boundary(None, 1).await,
         Err(Error::SnapshotGone { .. })
     ));
-    assert_eq!(source.estimated_rows().await.unwrap(), Some(2));
+    assert_eq!(source.estimate().await.unwrap().rows, Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

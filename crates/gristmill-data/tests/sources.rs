@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -81,7 +82,7 @@ async fn battery_of(url: &str, query: &str, expected: Rows) {
     }
     assert_eq!(numbers, [5, 4, 2, 2]);
     assert!(source.has_null_keys().await.unwrap());
-    assert!(source.estimated_rows().await.unwrap().is_some());
+    assert!(source.estimate().await.unwrap().rows.is_some());
     // A stream given up does not block what follows.
     let mut stream = source.read(&everything()).await.unwrap();
     stream.next().await.unwrap().unwrap();
@@ -465,14 +466,14 @@ async fn databases_that_cannot_be_reached_are_explained() {
             server.url_with_password("wrong"),
             format!(
                 "cannot connect to postgres://keeper:***@127.0.0.1:{port}/postgres: 127.0.0.1:{port} refused the password \
-                 of user `keeper`; the password is the URL's, or else that in PGPASSWORD"
+                 of user `keeper`, which is from the URL"
             ),
         ),
         (
             format!("postgres://keeper@127.0.0.1:{port}/postgres"),
             format!(
                 "cannot connect to postgres://keeper@127.0.0.1:{port}/postgres: 127.0.0.1:{port} asks for the password \
-                 of user `keeper`; give it in the URL or in PGPASSWORD"
+                 of user `keeper`; give it in the URL, in PGPASSWORD or in ~/.pgpass"
             ),
         ),
         (
@@ -534,6 +535,44 @@ async fn databases_that_cannot_be_reached_are_explained() {
         "id",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_may_be_in_a_file_that_nobody_else_reads() {
+    let server = TempPostgres::shared();
+    let port = server.port();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display();
+    let url = format!("postgres://keeper@127.0.0.1:{port}/postgres?passfile={path}");
+    let password = TempPostgres::PASSWORD.replace(':', "\\:");
+    let write = |text: String, mode: u32| {
+        std::fs::write(file.path(), text).unwrap();
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write(
+        format!("# mine\n127.0.0.1:{port}:postgres:keeper:{password}\n"),
+        0o600,
+    );
+    let reading = source(&url, "SELECT 1 AS id", "id").await;
+    // Each further connection has it too.
+    assert!(reading.fork().await.unwrap().is_some());
+    let told = |why: &str| format!("cannot connect to {url}: 127.0.0.1:{port} {why}");
+
+    write(format!("*:*:*:*:{password}\n"), 0o640);
+    assert_eq!(
+        failure(&url, "SELECT 1 AS id", "id").await,
+        told(&format!(
+            "asks for the password of user `keeper`; give it in the URL, in PGPASSWORD or in ~/.pgpass; \
+             the password file {path} has group or world access; it takes chmod 0600 {path}"
+        ))
+    );
+    write("*:*:*:*:not-the-password\n".to_owned(), 0o600);
+    assert_eq!(
+        failure(&url, "SELECT 1 AS id", "id").await,
+        told(&format!(
+            "refused the password of user `keeper`, which is from the password file {path}"
+        ))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -631,7 +670,7 @@ async fn postgres_rows_come_from_one_snapshot_by_the_index() {
         assert_eq!(source.snapshot(), name);
         let later = support::source(&server.url(), "SELECT * FROM indexed", key).await;
         assert_ne!(later.snapshot(), name);
-        assert_eq!(source.estimated_rows().await.unwrap().unwrap() / 1000, 20);
+        assert_eq!(source.estimate().await.unwrap().rows.unwrap() / 1000, 20);
     }
     // DELETE finds its row by the index too; the statistics of a session arrive when it ends.
     std::thread::sleep(std::time::Duration::from_millis(300));

@@ -12,7 +12,14 @@ pub enum Event {
         /// Expected units.
         total: Option<u64>,
     },
-    /// Work done since the stage began.
+    /// A stage goes on where an earlier run stopped.
+    StageResumed {
+        /// The stage.
+        stage: &'static str,
+        /// Units done before.
+        done: u64,
+    },
+    /// Work done, with that of an earlier run.
     Progress {
         /// The stage.
         stage: &'static str,

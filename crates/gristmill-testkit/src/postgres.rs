@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::server::{Account, Habits, Server, in_url, run_client};
 
@@ -19,16 +20,18 @@ pub struct TempPostgres {
 const HABITS: Habits = Habits {
     name: "PostgreSQL",
     signal: "QUIT",
-    ready: "ready to accept connections",
+    // A standby accepts "read-only connections".
+    ready: "database system is ready to accept ",
     failed: "FATAL",
 };
 
 const CLIENT_RULES: &str = "local all all trust\n\
+    local replication all trust\n\
     host all keeper 127.0.0.1/32 scram-sha-256\n\
     host all all 127.0.0.1/32 trust\n";
 
 /// Changed when the template is made differently.
-const TEMPLATE: &str = "postgres-1";
+const TEMPLATE: &str = "postgres-2";
 
 impl TempPostgres {
     /// The role that needs a password over TCP.
@@ -43,26 +46,56 @@ impl TempPostgres {
         let template = account.template(TEMPLATE, &binaries.join("postgres"), |new| {
             make_template(&binaries, &account, new);
         });
-        let command = |dir: &Path, port: u16| {
-            let mut command = Command::new(binaries.join("postgres"));
-            command.arg("-D").arg(dir.join("data"));
-            command.arg("-p").arg(port.to_string()).arg("-k").arg(dir);
-            for setting in [
-                "listen_addresses=127.0.0.1",
-                "ssl=on",
-                "fsync=off",
-                "synchronous_commit=off",
-                "full_page_writes=off",
-                "shared_buffers=32MB",
-                "max_connections=50",
-                "autovacuum=off",
-            ] {
-                command.arg("-c").arg(setting);
-            }
-            command
-        };
+        let command = |dir: &Path, port| command(&binaries, dir, port, &[]);
         let server = Server::start(&HABITS, &account, &template, command);
         Self { server, binaries }
+    }
+
+    /// Starts a hot standby of this server, with more settings, such as `max_standby_streaming_delay=0`. It follows by
+    /// streaming replication; see [`Self::followed_by`].
+    pub fn standby(&self, settings: &[&str]) -> Self {
+        let account = Account::find(&["postgres"]);
+        let copies = tempfile::tempdir().expect("a temporary directory");
+        account.own(copies.path());
+        let copy = copies.path().join("data");
+        account.run(
+            Command::new(self.binaries.join("pg_basebackup"))
+                .args([
+                    "-U",
+                    "postgres",
+                    "-X",
+                    "stream",
+                    "-c",
+                    "fast",
+                    "--write-recovery-conf",
+                    "--no-sync",
+                ])
+                .arg("-h")
+                .arg(&self.server.dir)
+                .arg("-p")
+                .arg(self.server.port.to_string())
+                .arg("-D")
+                .arg(&copy),
+        );
+        let binaries = self.binaries.clone();
+        let command = |dir: &Path, port| command(&binaries, dir, port, settings);
+        let server = Server::start(&HABITS, &account, &copy, command);
+        Self { server, binaries }
+    }
+
+    /// Waits until a standby of this server has all that was committed here.
+    pub fn followed_by(&self, standby: &Self) {
+        let here = self.execute("SELECT pg_current_wal_insert_lsn()");
+        // What is not written is not sent; it need not be otherwise, for the sake of speed.
+        self.execute("CHECKPOINT");
+        let there = format!("SELECT pg_last_wal_replay_lsn() >= '{here}'");
+        for _ in 0..3_000 {
+            if standby.execute(&there) == "t" {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the standby did not follow");
     }
 
     /// The one server of this process.
@@ -126,6 +159,27 @@ impl TempPostgres {
     }
 }
 
+/// Starts a server on the files in `data` of a directory.
+fn command(binaries: &Path, dir: &Path, port: u16, settings: &[&str]) -> Command {
+    let mut command = Command::new(binaries.join("postgres"));
+    command.arg("-D").arg(dir.join("data"));
+    command.arg("-p").arg(port.to_string()).arg("-k").arg(dir);
+    let usual = [
+        "listen_addresses=127.0.0.1",
+        "ssl=on",
+        "fsync=off",
+        "synchronous_commit=off",
+        "full_page_writes=off",
+        "shared_buffers=32MB",
+        "max_connections=50",
+        "autovacuum=off",
+    ];
+    for setting in usual.iter().chain(settings) {
+        command.arg("-c").arg(setting);
+    }
+    command
+}
+
 /// The directory of the server's programs: on the path, or where distributions put it.
 fn binaries() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -143,7 +197,7 @@ fn binaries() -> PathBuf {
         // The newest version first.
         .chain(installed.into_iter().rev())
         .find(|dir| {
-            ["initdb", "postgres", "psql"]
+            ["initdb", "postgres", "psql", "pg_basebackup"]
                 .iter()
                 .all(|program| dir.join(program).is_file())
         })

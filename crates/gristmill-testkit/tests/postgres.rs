@@ -34,3 +34,13 @@ fn a_server_starts_again_with_its_data() {
 fn wrong_sql_fails_the_test() {
     TempPostgres::shared().execute("SELEC 1");
 }
+
+#[test]
+fn a_standby_follows() {
+    let server = TempPostgres::start();
+    let standby = server.standby(&["max_standby_streaming_delay=0"]);
+    assert_eq!(standby.execute("SHOW max_standby_streaming_delay"), "0");
+    server.execute("CREATE TABLE t AS SELECT 7 AS n");
+    server.followed_by(&standby);
+    assert_eq!(standby.execute("SELECT n, pg_is_in_recovery() FROM t"), "7|t");
+}

@@ -45,6 +45,8 @@ pub struct Printer {
 struct Stage {
     unit: &'static str,
     total: Option<u64>,
+    /// Units that an earlier run did, which say nothing of the pace.
+    before: u64,
     started: Instant,
     said: Instant,
     bar: Option<ProgressBar>,
@@ -248,9 +250,20 @@ impl Printer {
         Stage {
             unit,
             total,
+            before: 0,
             started: now,
             said: now,
             bar,
+        }
+    }
+
+    fn resumed(&self, name: &'static str, done: u64) {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(stage) = stages.get_mut(name) else { return };
+        stage.before = done;
+        if let Some(bar) = &stage.bar {
+            bar.set_position(done);
+            bar.reset_eta();
         }
     }
 
@@ -267,7 +280,7 @@ impl Printer {
                 "event": "progress", "stage": name, "unit": stage.unit, "done": done, "total": stage.total,
                 "seconds": seconds,
             });
-            let text = progress_line(name, stage.unit, done, stage.total, seconds, &message);
+            let text = progress_line(name, stage, done, seconds, &message);
             drop(stages);
             self.say("INFO", &text, &message, fields);
         }
@@ -296,6 +309,7 @@ impl Observe for Printer {
                     self.say("INFO", "", "", fields);
                 }
             }
+            Event::StageResumed { stage, done } => self.resumed(stage, done),
             Event::Progress { stage, done, message } => self.progress(stage, done, message),
             Event::StageFinished {
                 stage,
@@ -365,21 +379,15 @@ fn style(unit: &str, total: bool, color: bool) -> ProgressStyle {
         )
 }
 
-fn progress_line(
-    stage: &str,
-    unit: &str,
-    done: u64,
-    total: Option<u64>,
-    seconds: f64,
-    message: &str,
-) -> String {
-    let per_second = done as f64 / seconds.max(1e-9);
-    let mut line = format!("{stage:>9} {}", HumanCount(done));
-    if let Some(total) = total {
+fn progress_line(name: &str, stage: &Stage, done: u64, seconds: f64, message: &str) -> String {
+    let now = done.saturating_sub(stage.before);
+    let per_second = now as f64 / seconds.max(1e-9);
+    let mut line = format!("{name:>9} {}", HumanCount(done));
+    if let Some(total) = stage.total {
         line.push_str(&format!("/{}", HumanCount(total)));
     }
-    line.push_str(&format!(" {unit}, {}/s", rate(per_second)));
-    if let Some(total) = total.filter(|total| *total > done && done > 0) {
+    line.push_str(&format!(" {}, {}/s", stage.unit, rate(per_second)));
+    if let Some(total) = stage.total.filter(|total| *total > done && now > 0) {
         line.push_str(&format!(
             ", {} left",
             duration((total - done) as f64 / per_second)
@@ -422,17 +430,31 @@ mod tests {
 
     #[test]
     fn plain_progress_says_rate_and_remaining_time() {
+        let stage = |unit, total, before| Stage {
+            unit,
+            total,
+            before,
+            started: Instant::now(),
+            said: Instant::now(),
+            bar: None,
+        };
+        let rows = stage("rows", Some(1_000_000), 0);
         assert_eq!(
-            progress_line("pull", "rows", 120_000, Some(1_000_000), 5.0, ""),
-            "     pull 120,000/1,000,000 rows, 24,000/s, 37 s left"
+            progress_line("pull", &rows, 120_000, 5.0, "7.5 MB/s"),
+            "     pull 120,000/1,000,000 rows, 24,000/s, 37 s left, 7.5 MB/s"
         );
         assert_eq!(
-            progress_line("train", "scans", 3, None, 6.0, "objective 1.5"),
+            progress_line("train", &stage("scans", None, 0), 3, 6.0, "objective 1.5"),
             "    train 3 scans, 0.5/s, objective 1.5"
         );
         assert_eq!(
-            progress_line("pull", "rows", 0, Some(10), 5.0, ""),
+            progress_line("pull", &stage("rows", Some(10), 0), 0, 5.0, ""),
             "     pull 0/10 rows, 0.0/s"
+        );
+        // What an earlier run read came in no time.
+        assert_eq!(
+            progress_line("pull", &stage("rows", Some(1_000_000), 600_000), 700_000, 5.0, ""),
+            "     pull 700,000/1,000,000 rows, 20,000/s, 15 s left"
         );
     }
 

@@ -11,6 +11,7 @@ use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use gristmill_data::batch::ledger::Totals;
 use gristmill_data::failpoint::FAILPOINTS;
 use gristmill_testkit::TempPostgres;
 use rand::{RngExt, SeedableRng};
@@ -161,38 +162,81 @@ fn kills_at_any_time() {
     assert!(killed > 0);
 }
 
-/// Kills runs of four readers on PostgreSQL, so many in all, at random times of the pull.
-fn kill_four_readers(kills: u32) {
-    const ROWS: u64 = 600;
-    let server = TempPostgres::start();
-    server.execute(&table(ROWS));
-    let url = format!("url = \"{}\"", server.url());
-    let edits = [
-        ("url = \"sqlite:data.db\"", url.as_str()),
-        ("rows = 25", "rows = 8\nconnections = 4"),
-        (
-            "reg_param = [0.01, 0.1]\nmax_iter = 5",
-            "reg_param = 0.1\nmax_iter = 1",
-        ),
-        (
-            "[[feature]]",
-            "[clean]\nfilter = \"id NOT BETWEEN 33 AND 40\"\n\n[[feature]]",
-        ),
-    ];
-    let new = || {
+/// Runs of four readers on PostgreSQL, with one that nothing disturbed.
+struct FourReaders {
+    /// Holds the rows.
+    _server: TempPostgres,
+    pipeline: String,
+    undisturbed: Place,
+    expected: Totals,
+    expected_files: BTreeMap<PathBuf, Vec<u8>>,
+    /// How long that took.
+    whole: Duration,
+}
+
+impl FourReaders {
+    fn new(rows: u64, batch_rows: u64) -> Self {
+        let server = TempPostgres::start();
+        server.execute(&table(rows));
+        let url = format!("url = \"{}\"", server.url());
+        let batches = format!("rows = {batch_rows}\nconnections = 4");
+        let pipeline = pipeline(&[
+            ("url = \"sqlite:data.db\"", url.as_str()),
+            ("rows = 25", batches.as_str()),
+            (
+                "reg_param = [0.01, 0.1]\nmax_iter = 5",
+                "reg_param = 0.1\nmax_iter = 5",
+            ),
+            ("threads = 2", "threads = 2\ncheckpoint_seconds = 0"),
+            (
+                "[[feature]]",
+                "[clean]\nfilter = \"id NOT BETWEEN 33 AND 40\"\n\n[[feature]]",
+            ),
+        ]);
+        let undisturbed = Self::place(&pipeline);
+        let started = std::time::Instant::now();
+        undisturbed.run();
+        Self {
+            whole: started.elapsed(),
+            expected: undisturbed.totals("run"),
+            expected_files: batch_files(&undisturbed),
+            _server: server,
+            pipeline,
+            undisturbed,
+        }
+    }
+
+    /// An empty one.
+    fn place(pipeline: &str) -> Place {
         let place = Place::new();
-        place.write("pipeline.toml", pipeline(&edits));
+        place.write("pipeline.toml", pipeline);
         place
-    };
-    let undisturbed = new();
-    let started = std::time::Instant::now();
-    undisturbed.run();
-    let whole = started.elapsed();
-    let expected = undisturbed.totals("run");
-    let expected_files = batch_files(&undisturbed);
+    }
+
+    /// Brings the run to its end, which is that of the undisturbed one: the rows by their hash, the files and the model.
+    fn assert_ends_the_same(&self, place: &Place, case: &str) {
+        place.run();
+        let compared = |totals: &Totals| {
+            (
+                totals.hash,
+                totals.rows_read,
+                totals.rows_kept,
+                totals.batches_read,
+            )
+        };
+        assert_eq!(compared(&place.totals("run")), compared(&self.expected), "{case}");
+        assert!(batch_files(place) == self.expected_files, "{case}");
+        assert!(place.model("run") == self.undisturbed.model("run"), "{case}");
+    }
+}
+
+/// Kills runs of four readers, so many in all, at random times of the pull.
+fn kill_four_readers(kills: u32) {
+    let runs = FourReaders::new(600, 8);
     let mut rng = ChaCha8Rng::seed_from_u64(11);
-    let (mut killed, mut place) = (0, new());
+    let mut killed = 0;
     while killed < kills {
+        let place = FourReaders::place(&runs.pipeline);
         // Several kills in one directory, then the run is brought to its end.
         for _ in 0..rng.random_range(1..=4) {
             let mut child = place
@@ -201,33 +245,36 @@ fn kill_four_readers(kills: u32) {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            std::thread::sleep(whole.mul_f64(rng.random_range(0.0..0.8)));
+            std::thread::sleep(runs.whole.mul_f64(rng.random_range(0.0..0.8)));
             child.kill().unwrap();
             killed += u32::from(child.wait().unwrap().signal() == Some(SIGKILL));
         }
-        place.run();
-        let totals = place.totals("run");
-        assert_eq!(
-            (
-                totals.hash,
-                totals.rows_read,
-                totals.rows_kept,
-                totals.batches_read
-            ),
-            (
-                expected.hash,
-                expected.rows_read,
-                expected.rows_kept,
-                expected.batches_read
-            ),
-            "after {killed} kills"
-        );
-        assert!(batch_files(&place) == expected_files, "after {killed} kills");
-        assert!(
-            place.model("run") == undisturbed.model("run"),
-            "after {killed} kills"
-        );
-        place = new();
+        runs.assert_ends_the_same(&place, &format!("after {killed} kills"));
+    }
+}
+
+#[test]
+fn four_readers_killed_at_every_point() {
+    let runs = FourReaders::new(ROWS, 8);
+    for point in FAILPOINTS {
+        for count in [1, 5] {
+            let case = format!("{point}:{count}");
+            let place = FourReaders::place(&runs.pipeline);
+            let killed = place
+                .command("run pipeline.toml")
+                .env("GRISTMILL_KILL_AT", &case)
+                .output()
+                .unwrap();
+            let once = count > 1 && PASSED_ONCE.contains(&point);
+            let signal = (!once).then_some(SIGKILL);
+            assert_eq!(
+                killed.status.signal(),
+                signal,
+                "{case}: {}",
+                support::stderr(&killed)
+            );
+            runs.assert_ends_the_same(&place, &case);
+        }
     }
 }
 

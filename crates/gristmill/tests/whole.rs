@@ -279,8 +279,29 @@ fn a_check_before_any_run_shows_the_plan_and_writes_nothing() {
     let place = Place::with(&table(60), &pipeline(&[]));
     let output = done(place.gristmill("check pipeline.toml"));
     assert_eq!(stderr(&output), "");
-    insta::assert_snapshot!(stdout(&output));
+    insta::assert_snapshot!(support::untimed(&stdout(&output)));
     assert!(!place.path("run").exists());
+}
+
+#[test]
+fn a_key_without_an_index_is_told_with_the_index_to_create() {
+    let place = Place::with(&table(60).replace("BIGINT PRIMARY KEY", "BIGINT"), &pipeline(&[]));
+    let output = done(place.gristmill("check pipeline.toml"));
+    insta::assert_snapshot!(stderr(&output));
+    let load = "each batch is a scan and a sort of the";
+    assert!(stdout(&output).contains(load), "{}", stdout(&output));
+    let output = done(place.gristmill("pull pipeline.toml -v"));
+    let said = stderr(&output);
+    for part in [
+        "CREATE INDEX \"artist_id\" ON \"artist\"",
+        "batch 0 (up to 25): 25 rows read, 25 kept, ",
+        "batch 1 (after 25 up to 50): 25 rows read, 25 kept, ",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // One batch needs no index.
+    place.write("pipeline.toml", pipeline(&[("rows = 25", "rows = 60")]));
+    assert_eq!(stderr(&done(place.gristmill("check pipeline.toml"))), "");
 }
 
 #[test]

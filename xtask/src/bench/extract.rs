@@ -23,8 +23,11 @@ const REQUIREMENTS: [&str; 5] = [
 ];
 
 /// Artists with their area: what the recipes for MusicBrainz begin with.
-const QUERY: &str = "SELECT artist.id, artist.name, artist.sort_name, artist.begin_date_year, area.name AS country \
+pub(super) const QUERY: &str = "SELECT artist.id, artist.name, artist.sort_name, artist.begin_date_year, area.name AS country \
     FROM musicbrainz.artist JOIN musicbrainz.area ON area.id = artist.area";
+
+/// The variable with the URL of the database.
+pub(super) const URL: &str = "GRISTMILL_BENCH_URL";
 
 /// What is copied to a scratch database.
 const TABLES: [(&str, &str); 2] = [
@@ -158,25 +161,16 @@ impl Bench {
     }
 
     fn gristmill(&self, url: &str) -> Result<Vec<String>> {
-        let run = self.dir.join("run");
-        let pipeline = self.dir.join("extract.toml");
-        fs::write(
-            &pipeline,
-            format!(
-                "[source]\nurl = \"${{GRISTMILL_BENCH_URL}}\"\nquery = \"{QUERY}\"\nkey = \"id\"\n\n[clean]\ntrim = false\n\
-                 empty_as_null = false\n\n[[feature]]\ncolumn = \"name\"\nencode = \"ngrams\"\n\n[label]\n\
-                 column = \"country\"\n\n[model]\nkind = \"logistic_regression\"\n\n[run]\ndir = '{}'\n",
-                run.display()
-            ),
-        )?;
+        let path = self.dir.join("extract.toml");
+        fs::write(&path, pipeline(QUERY, "", &self.dir.join("run")))?;
         // The URL may hold a password: it is handed over as it is to the peers, and stays in no file.
         Ok(words(&[
             "env",
-            &format!("GRISTMILL_BENCH_URL={url}"),
+            &format!("{URL}={url}"),
             &self.gristmill,
             "pull",
             "-q",
-            &pipeline.display().to_string(),
+            &path.display().to_string(),
         ]))
     }
 
@@ -197,6 +191,16 @@ impl Bench {
         }
         done(&mut Command::new("sync"))
     }
+}
+
+/// A pipeline that pulls a query, with settings of `[batches]`.
+pub(super) fn pipeline(query: &str, batches: &str, run: &Path) -> String {
+    format!(
+        "[source]\nurl = \"${{{URL}}}\"\nquery = \"{query}\"\nkey = \"id\"\n\n[batches]\n{batches}\n\n[clean]\n\
+         trim = false\nempty_as_null = false\n\n[[feature]]\ncolumn = \"name\"\nencode = \"ngrams\"\n\n[label]\n\
+         column = \"country\"\n\n[model]\nkind = \"logistic_regression\"\n\n[run]\ndir = '{}'\n",
+        run.display()
+    )
 }
 
 fn server(url: &str) -> Vec<String> {
@@ -261,7 +265,7 @@ fn multiply(url: &str, times: u32) -> Result<Scratch<'_>> {
 }
 
 /// Executes SQL and returns its one value.
-fn psql(url: &str, sql: &str) -> Result<String> {
+pub(super) fn psql(url: &str, sql: &str) -> Result<String> {
     let output = command(url, sql).stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "the database refused {sql}");
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -91,13 +91,14 @@ impl<'a> Committer<'a> {
     /// Takes a batch in, and records all whose turn it is.
     pub(super) async fn take(&mut self, batch: EncodedBatch) -> Result<()> {
         self.early.insert(batch.record.number, batch);
-        while let Some(EncodedBatch { record, file }) = self.early.remove(&self.next()) {
+        while let Some(EncodedBatch { record, file, cost }) = self.early.remove(&self.next()) {
             self.last = Some(record.bounds.clone());
             self.files.extend(file);
             self.record.push(record);
             if let Some(batch) = self.record.batches.last() {
                 (self.progress)(Progress::Batch {
                     batch,
+                    cost,
                     totals: &self.record.totals,
                 });
             }
@@ -119,10 +120,12 @@ impl<'a> Committer<'a> {
     }
 
     async fn commit(&mut self) -> Result<u64> {
+        let started = Instant::now();
         let version = self.appender.commit(&self.record, &self.files).await?;
         (self.progress)(Progress::Committed {
             version,
             batches: self.record.batches.len(),
+            seconds: started.elapsed().as_secs_f64(),
         });
         self.record.batches.clear();
         self.files.clear();

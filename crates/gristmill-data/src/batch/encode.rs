@@ -8,8 +8,9 @@ use tokio::sync::mpsc::Receiver;
 use crate::batch::clean::{Cleaner, Dropped};
 use crate::batch::hash::ContentHash;
 use crate::batch::ledger::BatchRecord;
+use crate::batch::pull::BatchCost;
 use crate::error::Result;
-use crate::source::Bounds;
+use crate::source::{Bounds, value_bytes};
 use crate::table::{BatchFiles, BatchWriter, WrittenFile, to_delta};
 
 /// Makes batches of rows, on any thread.
@@ -24,6 +25,7 @@ pub(super) struct EncodedBatch {
     pub(super) record: BatchRecord,
     /// `None` where no row was kept.
     pub(super) file: Option<WrittenFile>,
+    pub(super) cost: BatchCost,
 }
 
 impl EncodedBatch {
@@ -51,6 +53,7 @@ impl Encoder {
         mut pieces: Receiver<Piece>,
     ) -> Result<Option<EncodedBatch>> {
         let (mut rows_read, mut rows_kept) = (0, 0);
+        let mut cost = BatchCost::default();
         let (mut dropped, mut hash) = (Dropped::default(), ContentHash::default());
         let mut writer: Option<BatchWriter> = None;
         let mut keep = |rows: RecordBatch| {
@@ -66,6 +69,7 @@ impl Encoder {
             match pieces.blocking_recv() {
                 Some(Piece::Rows(rows)) => {
                     rows_read += rows.num_rows() as u64;
+                    cost.bytes += value_bytes(&rows);
                     let rows = to_delta(&rows, self.cleaner.schema())?;
                     order.push(&self.cleaner.rows(&rows, &mut dropped)?, &mut keep)?;
                 }
@@ -85,6 +89,6 @@ impl Encoder {
             file: file.as_ref().map(|file| file.name.clone()),
             snapshot,
         };
-        Ok(Some(EncodedBatch { record, file }))
+        Ok(Some(EncodedBatch { record, file, cost }))
     }
 }

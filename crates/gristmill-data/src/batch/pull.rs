@@ -63,6 +63,8 @@ pub enum Progress<'a> {
     Batch {
         /// The batch.
         batch: &'a BatchRecord,
+        /// What it took.
+        cost: BatchCost,
         /// All batches up to and with this one.
         totals: &'a Totals,
     },
@@ -74,7 +76,20 @@ pub enum Progress<'a> {
         version: u64,
         /// How many of them.
         batches: usize,
+        /// How long that took.
+        seconds: f64,
     },
+}
+
+/// What a batch took.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct BatchCost {
+    /// Seconds from asking for it until it was on the disk, of the try that succeeded.
+    pub seconds: f64,
+    /// Bytes of the values read.
+    pub bytes: u64,
+    /// Tries that failed before.
+    pub retries: u32,
 }
 
 /// A complete dataset.

@@ -53,6 +53,8 @@ struct Work {
     overtaken: BTreeMap<u64, KeyRange>,
     /// Ranges whose reading failed.
     returned: BTreeMap<u64, KeyRange>,
+    /// How often reading failed, of the batches that are not read yet.
+    failures: BTreeMap<u64, u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +77,7 @@ impl Queue {
             open: false,
             overtaken: BTreeMap::new(),
             returned: BTreeMap::new(),
+            failures: BTreeMap::new(),
         };
         Self {
             work: Mutex::new(work),
@@ -177,6 +180,7 @@ impl Queue {
     /// Takes a task back that failed.
     pub(super) async fn give_back(&self, task: Task) {
         let mut work = self.work.lock().await;
+        *work.failures.entry(task.number()).or_default() += 1;
         let range = match task {
             Task::Range(range) => Some(range),
             Task::Open { number, .. } => {
@@ -190,6 +194,12 @@ impl Queue {
         };
         work.returned.extend(range.map(|range| (range.number, range)));
         self.state.send_modify(|_| ());
+    }
+
+    /// How often reading a batch failed before it was read.
+    pub(super) async fn failures(&self, number: u64) -> u32 {
+        let mut work = self.work.lock().await;
+        work.failures.remove(&number).unwrap_or_default()
     }
 
     /// All batches before `next` are recorded.

@@ -1,6 +1,7 @@
 //! Readers: each with a connection of its own to one snapshot, they take ranges and have their rows encoded.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef};
 use futures::TryStreamExt;
@@ -235,7 +236,7 @@ impl Reader {
 
     /// Reads a range and has it encoded; the end of that is not waited for.
     async fn read(&mut self, source: &dyn Source, task: &Task) -> Result<()> {
-        let number = task.number();
+        let (number, started) = (task.number(), Instant::now());
         let mut rows = match task {
             Task::Range(range) => Rows {
                 stream: source.read(range).await?,
@@ -284,6 +285,7 @@ impl Reader {
         }
         failpoint::hit("batch-read");
         let messages = self.messages.clone();
+        let retries = self.readers.queue.failures(number).await;
         let (encoded, end) = oneshot::channel();
         self.encoding = Some(end);
         // The disk is not waited for before the next batch is encoded, only before this one is committed.
@@ -295,7 +297,11 @@ impl Reader {
                 other => other,
             };
             let message = match batch {
-                Ok(Ok(Some(batch))) => Message::Batch(batch),
+                Ok(Ok(Some(mut batch))) => {
+                    batch.cost.retries = retries;
+                    batch.cost.seconds = started.elapsed().as_secs_f64();
+                    Message::Batch(batch)
+                }
                 Ok(Ok(None)) => return,
                 Ok(Err(error)) => Message::Ended(End::Failed(error)),
                 Err(stopped) => Message::Ended(End::Failed(Error::Stopped {

@@ -1,5 +1,6 @@
 //! A database query whose rows can be read in ranges of a key: the contract, and the way to it from a URL.
 
+mod access;
 mod files;
 mod key;
 mod mysql;
@@ -9,7 +10,7 @@ mod sqlite;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -18,6 +19,7 @@ use futures::stream::BoxStream;
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
 
+pub use access::{Estimate, KeyAccess, NoIndex, WayOut};
 pub use key::{Bounds, Key, KeyRange};
 
 /// A record batch is closed at this many rows or bytes, whichever comes first.
@@ -49,8 +51,11 @@ pub trait Source: Send + Sync {
     /// Another connection, which reads from the same snapshot; `None` where the database has no way to that.
     fn fork(&self) -> BoxFuture<'_, Result<Option<Box<dyn Source>>>>;
 
-    /// The rows of the query: the planner's estimate where the database has one.
-    fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>>;
+    /// What is in the query: the planner's estimate where the database has one.
+    fn estimate(&self) -> BoxFuture<'_, Result<Estimate>>;
+
+    /// How it comes to a range of so many rows.
+    fn key_access(&self, rows: u64) -> BoxFuture<'_, Result<KeyAccess>>;
 
     /// The key of the `rows`-th row after `after`; the last key where fewer are left, `None` where none is.
     fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>>;
@@ -86,6 +91,12 @@ pub struct OpenRange {
     pub key: usize,
     /// The key of a row of a batch; `None` where that cannot be.
     pub key_of: fn(&dyn Array, usize) -> Option<Key>,
+}
+
+/// The bytes that the values of rows take.
+pub fn value_bytes(rows: &RecordBatch) -> u64 {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_default();
+    rows.columns().iter().map(bytes).sum::<usize>() as u64
 }
 
 /// What becomes of one column.

@@ -9,11 +9,18 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::rows::{self, Rows};
 use crate::error::Result;
 use crate::pass::{Accumulate, Grain, Pass};
+use crate::settings::{ModelSettings, Solver};
 use crate::split::TRAIN;
 
 /// Tables with more entries and rows in training are not gathered: 32 MiB, before there is a model. A rule of size and
 /// not of memory, so that the same pipeline gives the same model under any budget.
 const MAX_ENTRIES: usize = 1 << 22;
+
+/// Whether a training of so many rows looks for symmetries, which may make its model smaller.
+pub fn may_be_lifted(settings: &ModelSettings, rows: u64) -> bool {
+    let iterates = matches!(settings, ModelSettings::LogisticRegression(s) if s.solver != Solver::Adagrad);
+    iterates && rows <= MAX_ENTRIES as u64
+}
 
 /// Copies the training rows. Its state is a table like the one scanned, or one without columns where they were too many.
 #[derive(Debug, Clone, Copy)]

@@ -42,6 +42,7 @@ pub(crate) mod window;
 pub(crate) use rows::WEIGHT;
 
 pub use budget::{WayOut, what_fits};
+pub use gather::may_be_lifted;
 pub use grid::{LogisticParams, Params, SearchPoint};
 pub use linear::{MAX_LINEAR_FEATURES, linear_search};
 pub use naive_bayes::naive_bayes_search;

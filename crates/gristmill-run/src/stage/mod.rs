@@ -34,6 +34,19 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// So many units were done by an earlier run.
+    pub(crate) fn resumed(&self, done: u64) {
+        self.observe.event(Event::StageResumed {
+            stage: self.stage,
+            done,
+        });
+    }
+
+    /// Seconds since the stage began.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
     /// Whether the stage is to go on.
     pub(crate) fn going_on(&self) -> ControlFlow<()> {
         if self.observe.stopping() {
@@ -55,7 +68,7 @@ impl<'a> Teller<'a> {
 
     /// The stage ends; returns its seconds.
     pub(crate) fn finish(self, message: String) -> f64 {
-        let seconds = self.started.elapsed().as_secs_f64();
+        let seconds = self.seconds();
         self.observe.event(Event::StageFinished {
             stage: self.stage,
             seconds,

@@ -1,10 +1,11 @@
 //! Pull: from the database to the complete dataset.
 
 use std::path::Path;
+use std::time::Instant;
 
-use gristmill_data::batch::ledger::{DatasetIdentity, Ledger};
-use gristmill_data::batch::pull::{Pace, Progress, Pulled, pull};
-use gristmill_data::source::{Source, redact};
+use gristmill_data::batch::ledger::{BatchRecord, DatasetIdentity, Ledger};
+use gristmill_data::batch::pull::{BatchCost, Pace, Progress, Pulled, pull};
+use gristmill_data::source::{KeyAccess, Source, redact};
 use gristmill_data::table::compact;
 
 use super::Teller;
@@ -34,13 +35,37 @@ pub(crate) fn complete(
     Ok(ledger.record.complete && ledger.identity.difference(&identity(pipeline, schema)?).is_none())
 }
 
+/// What is to be said beforehand where no index serves the key. One batch sorts but once.
+pub(crate) fn key_warning(access: &KeyAccess, rows: Option<u64>, batch_rows: u64) -> Option<String> {
+    match access {
+        KeyAccess::Sort(why) if rows.is_none_or(|rows| rows > batch_rows) => Some(why.to_string()),
+        _ => None,
+    }
+}
+
+/// A batch in one line, for `-v`.
+fn told(batch: &BatchRecord, cost: BatchCost) -> String {
+    let retries = match cost.retries {
+        0 => String::new(),
+        1 => ", 1 retry".to_owned(),
+        retries => format!(", {retries} retries"),
+    };
+    format!(
+        "batch {} ({}): {} rows read, {} kept, {:.2} s{retries}",
+        batch.number, batch.bounds, batch.rows_read, batch.rows_kept, cost.seconds
+    )
+}
+
 /// Merges the small files of the complete dataset, where a run before was not killed after that.
 pub(crate) async fn tidy(pipeline: &Pipeline, dir: &Path, observe: &dyn Observe) -> Result<()> {
+    let started = Instant::now();
     let compacted = compact(dir, pipeline.target_file_size).await?;
     if compacted.into > 0 {
         observe.event(Event::Detail(format!(
-            "pull: {} files of batches merged into {}",
-            compacted.from, compacted.into
+            "pull: {} files of batches merged into {}, {:.3} s",
+            compacted.from,
+            compacted.into,
+            started.elapsed().as_secs_f64()
         )));
     }
     Ok(())
@@ -53,10 +78,15 @@ pub(crate) async fn run(
     dir: &Path,
     observe: &dyn Observe,
 ) -> Result<(Pulled, f64)> {
-    let teller = Teller::start(observe, "pull", "rows", source.estimated_rows().await?);
+    let rows = source.estimate().await?.rows;
+    let teller = Teller::start(observe, "pull", "rows", rows);
+    let access = source.key_access(pipeline.batch_rows).await?;
+    if let Some(warning) = key_warning(&access, rows, pipeline.batch_rows) {
+        observe.event(Event::Warning(warning));
+    }
+    let mut bytes = 0;
     let identity = identity(pipeline, &source.schema())?;
-    let mut tell = |progress: Progress<'_>| {
-        match progress {
+    let mut tell = |progress: Progress<'_>| match progress {
         Progress::Resumed {
             totals,
             other_snapshot,
@@ -65,6 +95,7 @@ pub(crate) async fn run(
                 "pull: going on after {} batches ({} rows)",
                 totals.batches_read, totals.rows_read
             )));
+            teller.resumed(totals.rows_read);
             if other_snapshot {
                 observe.event(Event::Warning(
                     "the rest of the dataset comes from a later snapshot of the database than its beginning"
@@ -72,24 +103,31 @@ pub(crate) async fn run(
                 ));
             }
         }
-        Progress::Anew { totals } => observe.event(Event::Warning(format!(
-            "the {} rows pulled before came from an earlier snapshot of the database, and source.consistency = \"strict\": \
-             the dataset is started anew",
-            thousands(totals.rows_kept)
-        ))),
-        Progress::Batch { batch, totals } => {
-            observe.event(Event::Detail(format!(
-                "batch {}: {} rows read, {} kept",
-                batch.number, batch.rows_read, batch.rows_kept
+        Progress::Anew { totals } => {
+            observe.event(Event::Warning(format!(
+                "the {} rows pulled before came from an earlier snapshot of the database, and source.consistency = \"strict\": \
+                 the dataset is started anew",
+                thousands(totals.rows_kept)
             )));
+            teller.resumed(0);
+        }
+        Progress::Batch { batch, cost, totals } => {
+            observe.event(Event::Detail(told(batch, cost)));
+            bytes += cost.bytes;
+            let pace = bytes as f64 / 1e6 / teller.seconds().max(1e-9);
             // Whether to stop is asked all the while.
-            let _ = teller.progress(totals.rows_read, String::new());
+            let _ = teller.progress(totals.rows_read, format!("{pace:.1} MB/s"));
         }
         Progress::Warning(warning) => observe.event(Event::Warning(warning)),
-        Progress::Committed { version, batches } => {
-            observe.event(Event::Detail(format!("commit {version}: {batches} batches")));
+        Progress::Committed {
+            version,
+            batches,
+            seconds,
+        } => {
+            observe.event(Event::Detail(format!(
+                "commit {version}: {batches} batches, {seconds:.3} s"
+            )));
         }
-    }
     };
     let pace = Pace::new(pipeline.batch_rows, pipeline.connections, pipeline.consistency);
     let pulled = pull(source, &pipeline.source, identity, dir, pace, &mut tell).await?;

@@ -9,7 +9,7 @@ use gristmill_data::table::TableVersion;
 use gristmill_learn::evaluate::Thresholds;
 use gristmill_learn::settings::ModelSettings;
 use gristmill_learn::train::{
-    Next, Status, Trained, TrainingSize, WarmStart, model_bytes, sums_bytes, trainer, what_fits,
+    Next, Status, Trained, TrainingSize, WarmStart, WayOut, model_bytes, sums_bytes, trainer, what_fits,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -171,21 +171,25 @@ pub(crate) fn run(
 }
 
 /// The error of a training that needs so many bytes besides those of the process, with what would fit.
-pub(crate) fn memory(
+fn memory(pipeline: &Pipeline, model: &ModelSettings, size: TrainingSize, base: u64, needed: u64) -> Error {
+    Error::Memory {
+        budget: pipeline.run.memory,
+        needed: base + needed,
+        ways: ways_out(pipeline, model, size, base),
+    }
+}
+
+/// What would fit into the budget beside so many bytes of the process, which are counted in.
+pub(crate) fn ways_out(
     pipeline: &Pipeline,
     model: &ModelSettings,
     size: TrainingSize,
     base: u64,
-    needed: u64,
-) -> Error {
-    let budget = pipeline.run.memory;
-    let mut ways = what_fits(model, &pipeline.search, size, budget.saturating_sub(base));
+) -> Vec<WayOut> {
+    let left = pipeline.run.memory.saturating_sub(base);
+    let mut ways = what_fits(model, &pipeline.search, size, left);
     ways.iter_mut().for_each(|way| way.bytes += base);
-    Error::Memory {
-        budget,
-        needed: base + needed,
-        ways,
-    }
+    ways
 }
 
 /// How fast a training gets on.

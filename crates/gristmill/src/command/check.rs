@@ -2,13 +2,16 @@
 
 use std::fmt::Write;
 
-use gristmill_run::check::Check;
+use gristmill_data::source::KeyAccess;
+use gristmill_run::check::{Check, Load};
+use gristmill_run::event::{Event, Observe};
 use gristmill_run::{Error, Session};
 
 use super::open;
 use crate::args::CheckArgs;
+use crate::diagnose::{WIDTH, wrap};
 use crate::failure::Failure;
-use crate::printer::{Printer, bytes, thousands};
+use crate::printer::{Printer, bytes, duration, thousands};
 use crate::settings::PipelineFile;
 
 /// Connects and prints what a run would do.
@@ -20,12 +23,15 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
     // Writing to a String cannot fail.
     let _ = report(&mut text, &check, file.pipeline.batch_rows);
     printer.data(&text)?;
+    for warning in check.warnings {
+        printer.event(Event::Warning(warning));
+    }
     match check.memory {
-        Some(memory) if !memory.holds() => {
-            let (budget, needed) = (memory.budget, memory.base + memory.model);
-            let ways = Vec::new();
-            Err(file.failure(Error::Memory { budget, needed, ways }))
-        }
+        Some(memory) if !memory.holds() && !memory.may_shrink => Err(file.failure(Error::Memory {
+            budget: memory.budget,
+            needed: memory.base + memory.model,
+            ways: memory.ways,
+        })),
         _ => Ok(()),
     }
 }
@@ -49,18 +55,15 @@ fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result 
         )?;
     }
     writeln!(out)?;
-    match check.estimated_rows {
-        Some(rows) => {
-            let batches = rows.div_ceil(batch_rows.max(1));
-            writeln!(out, "Rows     about {}", thousands(rows))?;
-            writeln!(
-                out,
-                "Batches  about {}, of {} rows each",
-                thousands(batches),
-                thousands(batch_rows)
-            )?;
-        }
-        None => writeln!(out, "Batches  of {} rows each", thousands(batch_rows))?,
+    if let Some(rows) = check.estimate.rows {
+        let size = check.estimate.bytes.map(bytes);
+        let size = size.map_or_else(String::new, |size| format!(", about {size}"));
+        writeln!(out, "Rows     about {}{size}", thousands(rows))?;
+    }
+    let of = format!("of {} rows each", thousands(batch_rows));
+    match check.load.batches {
+        Some(batches) => writeln!(out, "Batches  about {}, {of}", thousands(batches))?,
+        None => writeln!(out, "Batches  {of}")?,
     }
     for range in &check.ranges {
         writeln!(out, "  {:>6}  {}", range.number, range.bounds)?;
@@ -68,8 +71,10 @@ fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result 
     if check.more_ranges {
         writeln!(out, "       …")?;
     }
+    field(out, "Load", &load(&check.load))?;
+    field(out, "Time", &time(check))?;
     writeln!(out)?;
-    let (Some(size), Some(memory)) = (check.size, check.memory) else {
+    let (Some(size), Some(memory)) = (check.size, &check.memory) else {
         return writeln!(
             out,
             "Features and classes are known once a run has fitted them; the memory too."
@@ -85,8 +90,64 @@ fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result 
         bytes(memory.budget),
         if memory.holds() {
             format!("{} of {} models advance together", memory.together, memory.models)
+        } else if memory.may_shrink {
+            "holds only if rows or columns that repeat make it smaller".to_owned()
         } else {
             "does not hold".to_owned()
         }
+    )
+}
+
+/// A name in its column, and as many lines of text beside it as that takes.
+fn field(out: &mut String, name: &str, text: &str) -> std::fmt::Result {
+    let text = wrap(text, WIDTH - 9).replace('\n', &format!("\n{:9}", ""));
+    writeln!(out, "{name:<9}{text}")
+}
+
+/// What the database will have to do.
+fn load(load: &Load) -> String {
+    let connections = match load.connections {
+        1 => "1 connection".to_owned(),
+        connections => format!("{connections} connections on one snapshot"),
+    };
+    let scans = match (&load.access, load.boundaries) {
+        (KeyAccess::Files, _) => return "on no server: files are read".to_owned(),
+        (KeyAccess::Index, false) => {
+            "one scan of the query along the key's index, and no other query".to_owned()
+        }
+        (KeyAccess::Index, true) => {
+            "one scan of the query along the key's index, and one of the keys alone, for where batches end"
+                .to_owned()
+        }
+        (KeyAccess::Sort(_), boundaries) => {
+            let looked_for = if boundaries {
+                ", and another to find where it ends"
+            } else {
+                ""
+            };
+            format!("each batch is a scan and a sort of the whole query{looked_for}")
+        }
+    };
+    format!("{connections}; {scans}")
+}
+
+/// How long reading should take.
+fn time(check: &Check) -> String {
+    let sample = check.sample;
+    if check.ranges.is_empty() {
+        return "none: the query has no rows".to_owned();
+    }
+    if sample.rows == 0 {
+        return "not known: no row came in the two seconds that were waited".to_owned();
+    }
+    let pace = |amount: u64| (amount as f64 / sample.seconds.max(1e-9)) as u64;
+    let seconds = check.seconds().map(duration).map_or_else(String::new, |seconds| {
+        format!("about {seconds} to read over one connection, ")
+    });
+    format!(
+        "{seconds}at {} rows/s and {}/s: an estimate from the first {} rows",
+        thousands(pace(sample.rows)),
+        bytes(pace(sample.bytes)),
+        thousands(sample.rows)
     )
 }

@@ -228,6 +228,22 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// What `check` says, with `N` for the numbers of what was measured.
+pub fn untimed(said: &str) -> String {
+    let (before, after) = said.split_once("\nTime ").expect("what was measured");
+    let (time, after) = after.split_once("\n\n").unwrap_or((after, ""));
+    let words: Vec<&str> = time.split_whitespace().collect();
+    let words = words.iter().map(|word| match *word {
+        _ if word.starts_with(|c: char| c.is_ascii_digit()) => "N",
+        _ if word.ends_with("B/s:") => "MB/s:",
+        word => word,
+    });
+    format!(
+        "{before}\nTime {}\n\n{after}",
+        words.collect::<Vec<_>>().join(" ")
+    )
+}
+
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(future)
 }

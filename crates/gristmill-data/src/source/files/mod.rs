@@ -27,7 +27,7 @@ use futures::stream;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::spawn_blocking;
 
-use super::{BatchStream, ColumnType, Key, KeyRange, Source, find_key};
+use super::{BatchStream, ColumnType, Estimate, Key, KeyAccess, KeyRange, Source, find_key};
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
 use crate::table::{io, list_files, write_failed};
@@ -240,14 +240,22 @@ impl Source for Files {
     }
 
     /// Exact: of a query that is more than columns, by carrying it out.
-    fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>> {
+    fn estimate(&self) -> BoxFuture<'_, Result<Estimate>> {
         async {
-            Ok(Some(match self.shared.query.plain {
+            let rows = match self.shared.query.plain {
                 Some(_) => self.shared.input.rows,
                 None => self.prepared().await?.sorted.rows(),
-            }))
+            };
+            Ok(Estimate {
+                rows: Some(rows),
+                bytes: None,
+            })
         }
         .boxed()
+    }
+
+    fn key_access(&self, _rows: u64) -> BoxFuture<'_, Result<KeyAccess>> {
+        async { Ok(KeyAccess::Files) }.boxed()
     }
 
     fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {

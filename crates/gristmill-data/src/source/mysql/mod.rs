@@ -5,6 +5,7 @@
 
 mod connect;
 mod dialect;
+mod plan;
 mod types;
 mod values;
 
@@ -19,7 +20,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as MyError, Row, Statement, Value};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
-use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, find_key, redact};
+use super::{BatchStream, Bounds, ColumnType, Estimate, Key, KeyAccess, KeyRange, Source, find_key, redact};
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
 use dialect::{Side, compared, without_semicolon};
@@ -212,21 +213,12 @@ impl Source for MySql {
         .boxed()
     }
 
-    fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>> {
-        async {
-            let mut connection = self.connection.lock().await;
-            let plan: Vec<Row> = connection
-                .query(format!("EXPLAIN {}", self.select("*", "")))
-                .await
-                .map_err(|error| query_error(&self.url, &error))?;
-            // The tables of the outermost SELECT, joined: each row of one meets so many of the next.
-            let tables = plan.iter().filter(|row| number(row, "id") == Some(1.0));
-            let rows: Option<f64> = tables
-                .map(|row| Some(number(row, "rows")? * number(row, "filtered").unwrap_or(100.0) / 100.0))
-                .product();
-            Ok(rows.map(|rows| rows as u64))
-        }
-        .boxed()
+    fn estimate(&self) -> BoxFuture<'_, Result<Estimate>> {
+        self.expected().boxed()
+    }
+
+    fn key_access(&self, rows: u64) -> BoxFuture<'_, Result<KeyAccess>> {
+        self.access(rows).boxed()
     }
 
     fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {
@@ -370,11 +362,6 @@ async fn snapshot_name(connection: &mut Conn) -> mysql_async::Result<Snapshot> {
         name: format!("connection {id} of {host}:{port} at {now}"),
         is_place: false,
     })
-}
-
-/// A number in a row of a plan.
-fn number(row: &Row, column: &str) -> Option<f64> {
-    row.get_opt::<String, _>(column)?.ok()?.parse().ok()
 }
 
 fn parameters_refused() -> Error {

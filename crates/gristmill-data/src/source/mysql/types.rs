@@ -19,6 +19,8 @@ pub(super) struct MyColumn {
     /// As SQL names it; lengths of text are not told apart.
     pub(super) database_type: String,
     pub(super) kind: MyKind,
+    /// The schema, the table and its column that this is, where it is no expression.
+    pub(super) origin: Option<[String; 3]>,
 }
 
 /// The type of a column's values.
@@ -147,6 +149,10 @@ impl MyColumn {
             name,
             database_type,
             kind,
+            origin: (!column.org_name_ref().is_empty() && !column.org_table_ref().is_empty()).then(|| {
+                [column.schema_str(), column.org_table_str(), column.org_name_str()]
+                    .map(|name| name.into_owned())
+            }),
         })
     }
 

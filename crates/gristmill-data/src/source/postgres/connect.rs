@@ -1,46 +1,81 @@
 //! From a URL to a connection, with messages that name the way out.
 
+use std::path::PathBuf;
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
+use nix::unistd::{Uid, User};
 use percent_encoding::percent_decode_str;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 
 use super::tls::{self, Verify};
-use super::{chain, server_message, session};
+use super::{chain, passfile, server_message, session};
 use crate::error::{Error, Result};
 use crate::source::redact;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What the server said when it ended a connection of its own accord.
+pub(super) type LastWords = Arc<OnceLock<String>>;
+
 /// Opens a connection and lets it run until the client is dropped.
-pub(super) async fn connect(url: &str) -> Result<Client> {
-    let address = Address::parse(url, std::env::var("PGPASSWORD").ok())?;
+pub(super) async fn connect(url: &str) -> Result<(Client, LastWords)> {
+    let environment = Environment {
+        password: std::env::var("PGPASSWORD").ok(),
+        passfile: passfile::default_path(),
+    };
+    let address = Address::parse(url, environment)?;
     let connector = tls::connector(address.verify, address.root_certificate.as_deref(), &redact(url))?;
     let (client, connection) = address
         .config
         .connect(connector)
         .await
         .map_err(|error| address.explain(url, &error))?;
+    let last_words = LastWords::default();
+    let heard = last_words.clone();
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        let mut connection = Box::pin(connection);
+        if let Err(error) = connection.as_mut().await {
             tracing::debug!("the connection ended: {}", chain(&error));
+            if let Some(server) = error.as_db_error() {
+                // Before the connection is dropped, by which the client learns of its end.
+                let _ = heard.set(server_message(server, ""));
+            }
         }
     });
-    Ok(client)
+    Ok((client, last_words))
 }
 
 /// A URL taken apart.
 struct Address {
     config: Config,
+    password: Origin,
     verify: Verify,
     root_certificate: Option<String>,
 }
 
+/// Where the environment has passwords for URLs without one.
+#[derive(Default)]
+struct Environment {
+    password: Option<String>,
+    passfile: Option<PathBuf>,
+}
+
+/// Where the password is from.
+#[derive(Debug, PartialEq)]
+enum Origin {
+    Url,
+    Environment,
+    File(PathBuf),
+    /// There is none; with the reason why a file was not looked into.
+    Nowhere(Option<String>),
+}
+
 impl Address {
-    /// Takes libpq's TLS parameters out, which the driver does not know, and leaves it the rest.
-    fn parse(url: &str, environment_password: Option<String>) -> Result<Self> {
+    /// Takes libpq's parameters out that the driver does not know, and leaves it the rest.
+    fn parse(url: &str, mut environment: Environment) -> Result<Self> {
         let wrong = |why: String| Error::Url {
             url: redact(url),
             why,
@@ -54,6 +89,7 @@ impl Address {
             match name {
                 "sslmode" => mode = value,
                 "sslrootcert" => root_certificate = Some(value),
+                "passfile" => environment.passfile = Some(value.into()),
                 _ => rest.push(parameter),
             }
         }
@@ -76,11 +112,7 @@ impl Address {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(wrong("it names no host".to_owned()));
         }
-        if config.get_password().is_none()
-            && let Some(password) = environment_password.filter(|password| !password.is_empty())
-        {
-            config.password(password);
-        }
+        let password = find_password(&mut config, environment);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
@@ -89,6 +121,7 @@ impl Address {
         }
         Ok(Self {
             config,
+            password,
             verify,
             root_certificate,
         })
@@ -99,21 +132,17 @@ impl Address {
             Some(user) => format!("user `{user}`"),
             None => "the system's user".to_owned(),
         };
-        let host = match self.config.get_hosts() {
-            [Host::Tcp(host), ..] => host.clone(),
-            [Host::Unix(path), ..] => path.display().to_string(),
-            [] => self
-                .config
-                .get_hostaddrs()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-        };
+        let host = hosts(&self.config).into_iter().next().unwrap_or_default();
         let port = self.config.get_ports().first().copied().unwrap_or(5432);
         let why = match (error.as_db_error(), chain(error)) {
-            (Some(server), _) if *server.code() == SqlState::INVALID_PASSWORD => format!(
-                "{host}:{port} refused the password of {user}; the password is the URL's, or else that in PGPASSWORD"
-            ),
+            (Some(server), _) if *server.code() == SqlState::INVALID_PASSWORD => {
+                let origin = match &self.password {
+                    Origin::Url | Origin::Nowhere(_) => "the URL".to_owned(),
+                    Origin::Environment => "PGPASSWORD".to_owned(),
+                    Origin::File(path) => format!("the password file {}", path.display()),
+                };
+                format!("{host}:{port} refused the password of {user}, which is from {origin}")
+            }
             (Some(server), _) if *server.code() == SqlState::INVALID_CATALOG_NAME => {
                 format!(
                     "{}; end the URL with the name of a database of that server",
@@ -122,7 +151,13 @@ impl Address {
             }
             (Some(server), _) => server_message(server, ""),
             (None, why) if why.contains("password missing") => {
-                format!("{host}:{port} asks for the password of {user}; give it in the URL or in PGPASSWORD")
+                let ignored = match &self.password {
+                    Origin::Nowhere(Some(why)) => format!("; {why}"),
+                    _ => String::new(),
+                };
+                format!(
+                    "{host}:{port} asks for the password of {user}; give it in the URL, in PGPASSWORD or in ~/.pgpass{ignored}"
+                )
             }
             (None, why) if why.contains("does not support TLS") => {
                 format!("{host}:{port} does not offer TLS, which sslmode asks for")
@@ -143,13 +178,80 @@ impl Address {
     }
 }
 
+/// The hosts as the URL names them: names, directories of sockets, or else addresses.
+fn hosts(config: &Config) -> Vec<String> {
+    if config.get_hosts().is_empty() {
+        return config.get_hostaddrs().iter().map(ToString::to_string).collect();
+    }
+    let name = |host: &Host| match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    };
+    config.get_hosts().iter().map(name).collect()
+}
+
+/// Finds the password as libpq does: in the URL, in the environment, in the file.
+fn find_password(config: &mut Config, environment: Environment) -> Origin {
+    if config.get_password().is_some_and(|password| !password.is_empty()) {
+        return Origin::Url;
+    }
+    if let Some(password) = environment.password.filter(|password| !password.is_empty()) {
+        config.password(password);
+        return Origin::Environment;
+    }
+    let system_user = || Some(User::from_uid(Uid::effective()).ok()??.name);
+    let user = config.get_user().map(str::to_owned).or_else(system_user);
+    let (Some(path), Some(user)) = (environment.passfile, user) else {
+        return Origin::Nowhere(None);
+    };
+    let ports = config.get_ports();
+    let hosts = hosts(config);
+    let found = hosts.iter().enumerate().map(|(i, host)| {
+        let login = passfile::Login {
+            host,
+            port: *ports.get(i).or(ports.first()).unwrap_or(&5432),
+            database: config.get_dbname().unwrap_or(&user),
+            user: &user,
+        };
+        passfile::password(&path, login)
+    });
+    match found.collect::<Result<Vec<_>, String>>() {
+        // The driver has one password for all hosts, and none is to be shown that of another.
+        Ok(mut found) if found.iter().all(|password| *password == found[0]) => match found.pop().flatten() {
+            Some(password) => {
+                config.password(password);
+                Origin::File(path)
+            }
+            None => Origin::Nowhere(None),
+        },
+        Ok(_) => Origin::Nowhere(Some(format!(
+            "{} has not the same password for every host of the URL",
+            path.display()
+        ))),
+        Err(why) => {
+            // Once for all connections.
+            static WARNED: Once = Once::new();
+            WARNED.call_once(|| tracing::warn!("{why}; it is ignored"));
+            Origin::Nowhere(Some(why))
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> Result<Address> {
+        Address::parse(url, Environment::default())
+    }
+
     fn password(url: &str, environment: Option<&str>) -> Option<String> {
-        let address = Address::parse(url, environment.map(str::to_owned)).unwrap();
+        let environment = Environment {
+            password: environment.map(str::to_owned),
+            passfile: None,
+        };
+        let address = Address::parse(url, environment).unwrap();
         address
             .config
             .get_password()
@@ -173,6 +275,56 @@ mod tests {
     }
 
     #[test]
+    fn the_password_may_be_in_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            file.path(),
+            "h:5432:u:u:by default\nh:7:db:u:for db\n\\:\\:1:*:*:*:six\nt:*:*:*:other\n/run/x:*:*:*:socket\n\
+             h,g:*:*:*:no list\ng:7:db:u:for db\n",
+        )
+        .unwrap();
+        let found = |url: &str, password: Option<&str>| {
+            let environment = Environment {
+                password: password.map(str::to_owned),
+                passfile: Some(file.path().to_owned()),
+            };
+            let address = Address::parse(url, environment).unwrap();
+            let password = address.config.get_password().map(<[u8]>::to_vec);
+            (
+                password.map(|password| String::from_utf8(password).unwrap()),
+                address.password,
+            )
+        };
+        let in_file = || Origin::File(file.path().to_owned());
+        for (url, password) in [
+            ("postgres://u@h", "by default"),
+            ("postgres://u:@h", "by default"),
+            ("postgres://u@h:7/db", "for db"),
+            ("postgres://u@h:7,g:7/db", "for db"),
+            ("postgres://u@[::1]/db", "six"),
+            ("postgres:///db?user=u&host=/run/x", "socket"),
+        ] {
+            assert_eq!(found(url, None), (Some(password.to_owned()), in_file()), "{url}");
+        }
+        for url in ["postgres://u@h/db", "postgres://v@h:7/db", "postgres://u@x/db"] {
+            assert_eq!(found(url, None), (None, Origin::Nowhere(None)), "{url}");
+        }
+        let (none, why) = found("postgres://u@h,t/u", None);
+        assert!(none.is_none() && matches!(why, Origin::Nowhere(Some(why)) if why.contains("every host")));
+        let environment = found("postgres://u@h", Some("e"));
+        assert_eq!(environment, (Some("e".to_owned()), Origin::Environment));
+        assert_eq!(
+            found("postgres://u:x@h", Some("e")),
+            (Some("x".to_owned()), Origin::Url)
+        );
+        // The URL may name another file.
+        assert_eq!(
+            found("postgres://u@h?passfile=/nowhere", None).1,
+            Origin::Nowhere(None)
+        );
+    }
+
+    #[test]
     fn sslmode_says_what_is_verified() {
         for (parameters, mode, verify) in [
             ("", SslMode::Prefer, Verify::Nothing),
@@ -190,7 +342,7 @@ mod tests {
             ("?sslmode=verify-ca", SslMode::Require, Verify::Authority),
             ("?sslmode=verify-full", SslMode::Require, Verify::AuthorityAndName),
         ] {
-            let address = Address::parse(&format!("postgres://u@h:1/db{parameters}"), None).unwrap();
+            let address = parse(&format!("postgres://u@h:1/db{parameters}")).unwrap();
             assert_eq!(
                 (address.config.get_ssl_mode(), address.verify),
                 (mode, verify),
@@ -210,7 +362,7 @@ mod tests {
             ("postgres://u:secret@h/db?colour=red", "unknown option `colour`"),
             ("postgres:///db?password=secret", "names no host"),
         ] {
-            let message = Address::parse(url, None).err().unwrap().to_string();
+            let message = parse(url).err().unwrap().to_string();
             assert!(message.contains(why) && !message.contains("secret"), "{message}");
         }
     }

@@ -7,6 +7,8 @@ mod connect;
 mod copy;
 mod decode;
 mod numeric;
+mod passfile;
+mod plan;
 mod session;
 mod tls;
 mod types;
@@ -21,12 +23,15 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, SimpleQueryMessage, Statement};
+use tokio_postgres::{Client, Statement};
 
 use super::sql::{line_and_column, quoted, without_semicolon};
-use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, OpenRange, Source, find_key, redact};
+use super::{
+    BatchStream, Bounds, ColumnType, Estimate, Key, KeyAccess, KeyRange, OpenRange, Source, find_key, redact,
+};
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
+use connect::LastWords;
 use session::Snapshot;
 use types::{PgColumn, PgKind};
 
@@ -34,6 +39,7 @@ use types::{PgColumn, PgKind};
 pub(super) struct Postgres {
     /// Ends the transaction and the connection when dropped.
     client: Client,
+    last_words: LastWords,
     /// Held from setting the bounds to starting the COPY that looks at them.
     bounds: Mutex<()>,
     snapshot: Snapshot,
@@ -78,20 +84,25 @@ struct KeyPart {
 impl Postgres {
     pub(super) async fn connect(settings: &SourceSettings) -> Result<Self> {
         let url = redact(&settings.url);
-        let client = connect::connect(&settings.url).await?;
+        let (client, last_words) = connect::connect(&settings.url).await?;
         let snapshot = session::begin(&client, &url, None).await?;
         let query = Query::prepare(&client, settings, url).await?;
-        Self::new(client, snapshot, Arc::new(query)).await
+        Self::new(client, last_words, snapshot, Arc::new(query)).await
     }
 
     /// Another connection, on the same snapshot.
     async fn join(&self) -> Result<Self> {
-        let client = connect::connect(&self.query.settings.url).await?;
+        let (client, last_words) = connect::connect(&self.query.settings.url).await?;
         let snapshot = session::begin(&client, &self.query.url, Some(&self.snapshot)).await?;
-        Self::new(client, snapshot, self.query.clone()).await
+        Self::new(client, last_words, snapshot, self.query.clone()).await
     }
 
-    async fn new(client: Client, snapshot: Snapshot, query: Arc<Query>) -> Result<Self> {
+    async fn new(
+        client: Client,
+        last_words: LastWords,
+        snapshot: Snapshot,
+        query: Arc<Query>,
+    ) -> Result<Self> {
         let prepare = async |sql: String| client.prepare(&sql).await.map_err(|error| query.failed(error));
         let boundary = async |condition: &str| {
             Ok::<_, Error>(Boundary {
@@ -103,6 +114,7 @@ impl Postgres {
         let first_boundary = boundary(&query.not_null(0)).await?;
         Ok(Self {
             client,
+            last_words,
             bounds: Mutex::new(()),
             snapshot,
             query,
@@ -112,7 +124,13 @@ impl Postgres {
     }
 
     fn failed(&self, error: tokio_postgres::Error) -> Error {
-        self.query.failed(error)
+        match self.last_words.get() {
+            Some(why) if error.is_closed() => Error::Unavailable {
+                url: self.query.url.clone(),
+                why: why.clone(),
+            },
+            _ => self.query.failed(error),
+        }
     }
 }
 
@@ -326,22 +344,12 @@ impl Source for Postgres {
         async { Ok(Some(Box::new(self.join().await?) as Box<dyn Source>)) }.boxed()
     }
 
-    fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>> {
-        async {
-            let sql = format!("EXPLAIN (FORMAT JSON) {}", self.query.select("*", ""));
-            let messages = self.client.simple_query(&sql).await.map_err(|e| self.failed(e))?;
-            let plan = messages.iter().find_map(|message| match message {
-                SimpleQueryMessage::Row(row) => row
-                    .get(0)
-                    .and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok()),
-                _ => None,
-            });
-            // Whole, but written as a float from some server versions on.
-            Ok(plan
-                .and_then(|plan| plan[0]["Plan"]["Plan Rows"].as_f64())
-                .map(|rows| rows as u64))
-        }
-        .boxed()
+    fn estimate(&self) -> BoxFuture<'_, Result<Estimate>> {
+        self.expected().boxed()
+    }
+
+    fn key_access(&self, rows: u64) -> BoxFuture<'_, Result<KeyAccess>> {
+        self.access(rows).boxed()
     }
 
     fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {

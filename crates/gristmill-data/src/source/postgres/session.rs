@@ -15,6 +15,9 @@ const SETTINGS: &str = "SET LOCAL datestyle = 'ISO'; SET LOCAL extra_float_digit
 const NO_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', \
     'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
 
+/// How far a standby has come; null elsewhere.
+const REPLAYED: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text";
+
 /// The snapshot of a transaction.
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
@@ -27,6 +30,7 @@ pub(super) struct Snapshot {
 /// Begins the transaction, on a snapshot of its own or on that of `join`.
 pub(super) async fn begin(client: &Client, url: &str, join: Option<&Snapshot>) -> Result<Snapshot> {
     let failed = |error| query_error(url, &error);
+    let before = values(client, REPLAYED).await.map_err(failed)?;
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     client.batch_execute(begin).await.map_err(failed)?;
     if let Some(snapshot) = join {
@@ -49,18 +53,36 @@ pub(super) async fn begin(client: &Client, url: &str, join: Option<&Snapshot>) -
     }
     client.batch_execute(SETTINGS).await.map_err(failed)?;
     client.simple_query(NO_LIMITS).await.map_err(failed)?;
-    let names = client
-        .simple_query("SELECT pg_current_snapshot(), pg_export_snapshot()")
-        .await
-        .map_err(failed)?;
-    let row = names.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some((row.get(0)?.to_owned(), row.get(1)?.to_owned())),
+    let names =
+        "SELECT pg_export_snapshot(), pg_current_snapshot(), pg_backend_pid() || ' ' || clock_timestamp()";
+    let names = values(client, names).await.map_err(failed)?;
+    let after = values(client, REPLAYED).await.map_err(failed)?;
+    let [Some(exported), Some(name), Some(unique)] = &names[..] else {
+        return Err(Error::Query {
+            why: "the server did not name its snapshot".to_owned(),
+        });
+    };
+    let name = match (join, before.first(), after.first()) {
+        (Some(joined), _, _) => joined.name.clone(),
+        // The snapshot of a standby does not list the transactions that were under way: that it names is not enough.
+        (None, Some(Some(before)), Some(Some(after))) if before == after => format!("{name} at {after}"),
+        (None, Some(Some(_)), _) => format!("{name} of {unique}"),
+        _ => name.clone(),
+    };
+    let exported = exported.clone();
+    Ok(Snapshot { name, exported })
+}
+
+/// The values of the one row that a query gives.
+async fn values(client: &Client, sql: &str) -> Result<Vec<Option<String>>, tokio_postgres::Error> {
+    let messages = client.simple_query(sql).await?;
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
-    let (name, exported) = row.ok_or_else(|| Error::Query {
-        why: "the server did not name its snapshot".to_owned(),
-    })?;
-    Ok(Snapshot { name, exported })
+    Ok(row.map_or_else(Vec::new, |row| {
+        (0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect()
+    }))
 }
 
 /// Whether what the server says may be otherwise the next time it is asked, on a new connection.

@@ -13,6 +13,8 @@ pub(super) struct PgColumn {
     /// As the catalogue names it, with its modifier.
     pub(super) database_type: String,
     pub(super) kind: PgKind,
+    /// The table and the number of its column that this is, where it is no expression.
+    pub(super) origin: Option<(u32, i16)>,
     /// Whether the server is to write it as text, which its binary form says no more than.
     as_text: bool,
 }
@@ -100,6 +102,7 @@ impl PgColumn {
             name,
             database_type: database_type.to_owned(),
             kind,
+            origin: column.table_oid().zip(column.column_id()),
             as_text,
         })
     }
@@ -120,6 +123,7 @@ impl PgColumn {
             name: name.to_owned(),
             database_type: String::new(),
             kind,
+            origin: None,
             as_text: false,
         }
     }

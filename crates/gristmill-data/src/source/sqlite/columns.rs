@@ -17,6 +17,8 @@ pub(super) struct SqliteColumn {
     /// As declared, or what was found.
     pub(super) database_type: String,
     pub(super) kind: SqliteKind,
+    /// Whether a type is declared for it, as for no expression.
+    pub(super) is_declared: bool,
     /// Numbers among text: SQLite reads them as text.
     cast: bool,
 }
@@ -38,6 +40,7 @@ impl SqliteColumn {
         connection: &Connection,
         query: &str,
     ) -> Result<Self> {
+        let is_declared = declared.is_some();
         if let Some((declared, kind)) = declared
             .as_deref()
             .and_then(|d| Some((d, SqliteKind::of_declared(d)?)))
@@ -46,6 +49,7 @@ impl SqliteColumn {
                 name,
                 database_type: declared.to_owned(),
                 kind,
+                is_declared,
                 cast: false,
             });
         }
@@ -79,6 +83,7 @@ impl SqliteColumn {
             name,
             database_type,
             kind,
+            is_declared,
             cast: number && kind == SqliteKind::Text,
         })
     }

@@ -1,6 +1,7 @@
 //! SQLite: one read-only connection, one read transaction, on blocking threads.
 
 mod columns;
+mod plan;
 mod rows;
 mod snapshot;
 
@@ -12,12 +13,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OpenFlags, params_from_iter};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::spawn_blocking;
 
 use super::sql::{line_and_column, quoted, without_semicolon};
-use super::{BatchStream, Bounds, ColumnType, Key, KeyRange, Source, find_key};
+use super::{BatchStream, Bounds, ColumnType, Estimate, Key, KeyAccess, KeyRange, Source, find_key};
 use crate::error::{Error, Result};
 use crate::settings::SourceSettings;
 use columns::SqliteColumn;
@@ -143,17 +144,23 @@ impl Sqlite {
 
     /// Asks for one row.
     async fn ask(&self, sql: String, parameters: Vec<Value>) -> Result<Option<Vec<Value>>> {
+        Ok(self.ask_all(sql, parameters, 1).await?.pop())
+    }
+
+    /// Asks for a few rows, so many at most.
+    async fn ask_all(&self, sql: String, parameters: Vec<Value>, most: usize) -> Result<Vec<Vec<Value>>> {
         let connection = self.connection.clone().lock_owned().await;
         spawn_blocking(move || {
-            let row = connection
-                .query_row(&sql, params_from_iter(parameters), |row| {
-                    (0..row.as_ref().column_count()).map(|i| row.get(i)).collect()
-                })
-                .optional();
-            row.map_err(|e| query_error(&e, None))
+            let mut statement = connection.prepare(&sql)?;
+            let count = statement.column_count();
+            let rows = statement.query_map(params_from_iter(parameters), |row| {
+                (0..count).map(|i| row.get(i)).collect()
+            })?;
+            rows.take(most).collect::<rusqlite::Result<_>>()
         })
         .await
-        .unwrap_or_else(|e| Err(stopped(&e)))
+        .map_err(|e| stopped(&e))?
+        .map_err(|e| query_error(&e, None))
     }
 }
 
@@ -196,15 +203,20 @@ impl Source for Sqlite {
         .boxed()
     }
 
-    fn estimated_rows(&self) -> BoxFuture<'_, Result<Option<u64>>> {
+    fn estimate(&self) -> BoxFuture<'_, Result<Estimate>> {
         async {
             let count = self.ask(self.select("count(*)", ""), Vec::new()).await?;
-            Ok(count.and_then(|count| match count[..] {
+            let rows = count.and_then(|count| match count[..] {
                 [Value::Integer(count)] => u64::try_from(count).ok(),
                 _ => None,
-            }))
+            });
+            Ok(Estimate { rows, bytes: None })
         }
         .boxed()
+    }
+
+    fn key_access(&self, rows: u64) -> BoxFuture<'_, Result<KeyAccess>> {
+        self.access(rows).boxed()
     }
 
     fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod standby;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gristmill_data::batch::{BatchRecord, DatasetIdentity, Pace, Progress, Pulled, pull};
+use gristmill_data::batch::{BatchCost, BatchRecord, DatasetIdentity, Pace, Progress, Pulled, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source::{self, Source};
 use gristmill_data::{Error, Result};
@@ -29,6 +31,7 @@ struct Case {
 #[derive(Default)]
 struct Said {
     batches: Vec<BatchRecord>,
+    costs: Vec<BatchCost>,
     warnings: Vec<String>,
     resumed: Vec<bool>,
     anew: u32,
@@ -94,8 +97,9 @@ impl Case {
         };
         let mut said = Said::default();
         let mut tell = |progress: Progress<'_>| match progress {
-            Progress::Batch { batch, .. } => {
+            Progress::Batch { batch, cost, .. } => {
                 said.batches.push(batch.clone());
+                said.costs.push(cost);
                 at(batch.number);
             }
             Progress::Warning(warning) => said.warnings.push(warning),
@@ -166,6 +170,8 @@ async fn any_number_of_readers_writes_the_same_files() {
         assert_eq!(pulled.as_ref().unwrap().totals, one.totals, "{readers} readers");
         case.assert_same(&name, pulled, &one);
         assert!(said.warnings.is_empty(), "{:?}", said.warnings);
+        let cost = |cost: &BatchCost| cost.seconds > 0.0 && cost.bytes > 250 && cost.retries == 0;
+        assert!(said.costs.iter().all(cost), "{:?}", said.costs);
         assert!(
             said.batches
                 .iter()
@@ -267,6 +273,8 @@ async fn lost_readers_come_back_to_the_same_snapshot() {
             .iter()
             .any(|warning| warning.contains("trying again"));
         assert!(told || what == "pg_cancel_backend");
+        let retries: u32 = said.costs.iter().map(|cost| cost.retries).sum();
+        assert!(retries > 0 || what == "pg_cancel_backend");
         case.assert_same(what, pulled, undisturbed.as_ref().unwrap());
     }
 }
