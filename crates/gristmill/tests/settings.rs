@@ -248,10 +248,7 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
             "an imputation that is no number",
             with_feature("column = \"year\"\nencode = \"numeric\"\nimpute = nan"),
         ),
-        (
-            "an unknown model",
-            edited("logistic_regression", "random_forest"),
-        ),
+        ("an unknown model", edited("logistic_regression", "random_forest")),
         (
             "an option of another encoder",
             with_feature("column = \"language\"\nencode = \"one_hot\"\nbits = 18"),
