@@ -1,7 +1,7 @@
 //! Named points at which a test can kill the process; compiled to nothing without the cargo feature `failpoints`.
 
-/// Every point there is, in the order in which a run comes by.
-pub const FAILPOINTS: [&str; 12] = [
+/// Every point of a pull, in the order in which it comes by.
+pub const PULL: [&str; 10] = [
     "batch-read",
     "parquet-written",
     "parquet-renamed",
@@ -12,9 +12,10 @@ pub const FAILPOINTS: [&str; 12] = [
     "final-commit-started",
     "compaction-written",
     "compaction-committed",
-    "training-checkpointed",
-    "training-scanned",
 ];
+
+/// Every point of a training.
+pub const TRAINING: [&str; 2] = ["training-checkpointed", "training-scanned"];
 
 /// Kills the process with SIGKILL when `GRISTMILL_KILL_AT=name:count` names this point and this is its `count`-th hit.
 #[cfg(feature = "failpoints")]
@@ -22,7 +23,10 @@ pub fn hit(name: &str) {
     use std::sync::atomic::{AtomicU64, Ordering};
     static HITS: AtomicU64 = AtomicU64::new(0);
 
-    debug_assert!(FAILPOINTS.contains(&name), "{name} is missing from FAILPOINTS");
+    debug_assert!(
+        PULL.contains(&name) || TRAINING.contains(&name),
+        "{name} is in no list of points"
+    );
     let Ok(wanted) = std::env::var("GRISTMILL_KILL_AT") else {
         return;
     };

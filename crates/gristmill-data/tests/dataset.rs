@@ -734,7 +734,7 @@ mod kills {
     use std::process::Command;
 
     use gristmill_data::batch::verify_files;
-    use gristmill_data::failpoint::FAILPOINTS;
+    use gristmill_data::failpoint::PULL;
     use gristmill_data::table::compact;
 
     use super::*;
@@ -767,7 +767,7 @@ mod kills {
         let dataset = case.dataset("whole");
         let compacted = compact(&dataset, target(&dataset)).await.unwrap();
         assert!(compacted.into >= 4, "{compacted:?}");
-        for point in FAILPOINTS {
+        for point in PULL {
             for count in [1, 4] {
                 let name = format!("{point}-{count}");
                 let status = Command::new(std::env::current_exe().unwrap())

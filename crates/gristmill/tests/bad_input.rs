@@ -6,42 +6,16 @@ mod support;
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use gristmill::diagnose::WIDTH;
 use gristmill_testkit::TempPostgres;
 use insta::assert_snapshot;
 
-use support::{Place, pipeline, stderr, stdout, table};
+use support::{Place, failure, pipeline, stderr, stdout, table};
 
 /// Rows of the table that most tests read.
 const ROWS: u64 = 60;
-
-/// What a command that must fail with this exit code says on stderr, without the times.
-fn failure(output: &Output, code: i32) -> String {
-    let text = stderr(output);
-    assert_eq!(output.status.code(), Some(code), "{text}");
-    assert_eq!(stdout(output), "");
-    let mut said = String::new();
-    for line in text.lines() {
-        // A line of the pipeline file is shown as it is written.
-        assert!(
-            line.contains(" | ") || line.chars().count() <= WIDTH,
-            "too long: {line}"
-        );
-        let finished = ["pull ", "fit ", "transform "]
-            .iter()
-            .any(|stage| line.trim_start().starts_with(stage));
-        said += if finished {
-            line.rsplit_once(", ").unwrap().0
-        } else {
-            line
-        };
-        said += "\n";
-    }
-    said
-}
 
 /// What the run of an edited pipeline on [`table`] says.
 fn edited(edits: &[(&str, &str)], code: i32) -> String {

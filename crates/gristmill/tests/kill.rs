@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use gristmill_data::batch::ledger::Totals;
-use gristmill_data::failpoint::FAILPOINTS;
+use gristmill_data::failpoint::{PULL, TRAINING};
 use gristmill_testkit::TempPostgres;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -71,7 +71,7 @@ fn assert_undisturbed(place: &Place, case: &str) {
 
 /// Kills a run at the `count`-th hit of every point, then runs again.
 fn kill_at_every_point(count: u32) {
-    for point in FAILPOINTS {
+    for point in PULL.into_iter().chain(TRAINING) {
         let case = format!("{point}:{count}");
         let place = small_batches();
         let output = place
@@ -115,10 +115,10 @@ fn a_kill_at_a_late_hit_of_a_point() {
 fn kills_one_after_the_other_in_one_directory() {
     let place = small_batches();
     // The log's checkpoint comes after the last commit, and no run that follows commits batches again.
-    let (last, others): (Vec<&str>, Vec<&str>) = FAILPOINTS.iter().partition(|point| {
-        **point == "checkpoint-done" || point.starts_with("compaction-") || point.starts_with("training-")
-    });
-    for point in others.into_iter().chain(last) {
+    let (last, others): (Vec<&str>, Vec<&str>) = PULL
+        .iter()
+        .partition(|point| **point == "checkpoint-done" || point.starts_with("compaction-"));
+    for point in others.into_iter().chain(last).chain(TRAINING) {
         let output = place
             .command("run pipeline.toml")
             .env("GRISTMILL_KILL_AT", format!("{point}:1"))
@@ -256,7 +256,7 @@ fn kill_four_readers(kills: u32) {
 #[test]
 fn four_readers_killed_at_every_point() {
     let runs = FourReaders::new(ROWS, 8);
-    for point in FAILPOINTS {
+    for point in PULL.into_iter().chain(TRAINING) {
         for count in [1, 5] {
             let case = format!("{point}:{count}");
             let place = FourReaders::place(&runs.pipeline);

@@ -9,9 +9,9 @@ use gristmill::diagnose::{Diagnostic, WIDTH};
 use gristmill::settings::{ENCODERS, MODELS, PipelineFile, TABLES};
 use gristmill_data::settings::Consistency;
 use gristmill_learn::settings::{
-    Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelKind, LabelSettings, LogisticSettings,
-    Metric, ModelSettings, NgramSettings, Norm, NumericSettings, OneHotSettings, Rare, Scale, SearchSettings,
-    Solver, SplitSettings, Unseen,
+    Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelKind, LabelSettings, LinearSettings,
+    LogisticSettings, Metric, ModelSettings, NgramSettings, Norm, NumericSettings, OneHotSettings, Rare,
+    Scale, SearchSettings, Solver, SplitSettings, Unseen,
 };
 use gristmill_run::settings::Pipeline;
 
@@ -248,10 +248,7 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
             "an imputation that is no number",
             with_feature("column = \"year\"\nencode = \"numeric\"\nimpute = nan"),
         ),
-        (
-            "an unknown model",
-            edited("logistic_regression", "linear_regression"),
-        ),
+        ("an unknown model", edited("logistic_regression", "random_forest")),
         (
             "an option of another encoder",
             with_feature("column = \"language\"\nencode = \"one_hot\"\nbits = 18"),
@@ -347,6 +344,28 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
                 "\"SELECT id, name, country FROM artist\"",
                 "[\"\"\"\nSELECT *\nFROM artist\"\"\"]",
             ),
+        ),
+        (
+            "settings of classes for a regression",
+            edited("logistic_regression", "linear_regression").replace(
+                "column = \"country\"",
+                "column = \"country\"\nmin_rows = 5\nrare = \"other\"\nclass_weight = \"balanced\"",
+            ),
+        ),
+        (
+            "keys of a classifier for a regression",
+            format!(
+                "{}family = \"binomial\"\nthresholds = {{ a = 0.5 }}\nsolver = \"lbfgs\"\n",
+                edited("logistic_regression", "linear_regression")
+            ),
+        ),
+        (
+            "a metric of a classifier for a regression",
+            edited("logistic_regression", "linear_regression") + "\n[search]\nmetric = \"accuracy\"",
+        ),
+        (
+            "a metric of a regression for a classifier",
+            with("[search]\nmetric = \"rmse\""),
         ),
         (
             "a long line",
@@ -649,6 +668,26 @@ fn only_what_shapes_the_model_is_in_its_hash() {
         .pipeline
         .shaping();
     assert!(!shaping.to_string().contains("hunter2"));
+}
+
+#[test]
+fn a_regression_has_the_documented_defaults() {
+    let text = edited("logistic_regression", "linear_regression");
+    let pipeline = parse(&text).unwrap().pipeline;
+    let model = LinearSettings {
+        reg_param: vec![0.0],
+        elastic_net_param: vec![0.0],
+        max_iter: vec![100],
+        tol: 1e-6,
+        fit_intercept: true,
+        standardization: true,
+    };
+    assert_eq!(pipeline.model, ModelSettings::LinearRegression(model));
+    assert_eq!(pipeline.label.kind, LabelKind::Number);
+    assert_eq!(pipeline.search.metric, Metric::Rmse);
+    let metric = format!("{text}max_iter = [1, 5]\n[search]\nmetric = \"r2\"\n");
+    let pipeline = parse(&metric).unwrap().pipeline;
+    assert_eq!((pipeline.search.metric, pipeline.model.points()), (Metric::R2, 2));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use gristmill::diagnose::WIDTH;
 use gristmill_data::batch::ledger::{Ledger, Totals};
 use gristmill_data::table::TableVersion;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -218,6 +219,31 @@ pub fn files(dir: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     found
+}
+
+/// What a command that must fail with this exit code says on stderr, without the times.
+pub fn failure(output: &Output, code: i32) -> String {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert_eq!(stdout(output), "");
+    let mut said = String::new();
+    for line in text.lines() {
+        // A line of the pipeline file is shown as it is written.
+        assert!(
+            line.contains(" | ") || line.chars().count() <= WIDTH,
+            "too long: {line}"
+        );
+        let finished = ["pull ", "fit ", "transform "]
+            .iter()
+            .any(|stage| line.trim_start().starts_with(stage));
+        said += if finished {
+            line.rsplit_once(", ").unwrap().0
+        } else {
+            line
+        };
+        said += "\n";
+    }
+    said
 }
 
 pub fn stdout(output: &Output) -> String {
