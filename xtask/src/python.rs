@@ -15,6 +15,16 @@ pub(crate) fn target(root: &Path) -> PathBuf {
 pub(crate) fn gristmill(root: &Path) -> Result<PathBuf> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut build = Command::new(cargo);
+    // What cargo tells this program of itself is no part of that build: some crates are built anew where it changes.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if ["CARGO_MANIFEST", "CARGO_PKG"]
+            .iter()
+            .any(|own| name.starts_with(own))
+        {
+            build.env_remove(name);
+        }
+    }
     // The workspace, so that its crates have the features that they have in every other build.
     done(
         build

@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Result};
 use crate::evaluate::Thresholds;
-use crate::model::{Coefficients, LogisticModel, ModelKind};
+use crate::model::{Coefficients, LinearModel, ModelKind};
 use crate::step::StepSpec;
 
 /// The version of the layout that this build writes; it reads this one only.
@@ -43,7 +43,7 @@ pub struct Bundle {
     /// The fitted steps before the model.
     pub steps: Vec<StepSpec>,
     /// The model.
-    pub model: LogisticModel,
+    pub model: LinearModel,
     /// Where it came from.
     pub provenance: Provenance,
 }
@@ -284,7 +284,7 @@ fn add_array(tensors: &mut BTreeMap<String, Tensor>, name: String, array: &Array
 fn read_model(
     header: &ModelHeader,
     tensors: &BTreeMap<String, TensorView<'_>>,
-) -> std::result::Result<LogisticModel, String> {
+) -> std::result::Result<LinearModel, String> {
     let kind = ModelKind::deserialize(Value::from(header.kind.as_str())).map_err(|_| {
         format!(
             "it is a model of kind `{}`, which this build does not know",
@@ -314,7 +314,7 @@ fn read_model(
         return Err("a coefficient is not a number".to_owned());
     }
     let model =
-        LogisticModel::from_coefficients(kind, header.features, header.sets, header.classes, &coefficients)
+        LinearModel::from_coefficients(kind, header.features, header.sets, header.classes, &coefficients)
             .ok_or("the coefficients do not have the shape that the header states")?;
     let Some(thresholds) = tensors.get("thresholds") else {
         return Ok(model);

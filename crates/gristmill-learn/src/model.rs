@@ -14,7 +14,7 @@ use crate::train::rows::Rows;
 /// A binomial or multinomial logistic regression over sparse columns `0..features`, or what predicts as one: the log
 /// posterior of naive Bayes is linear too, and the margin of a linear regression is its prediction.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LogisticModel {
+pub struct LinearModel {
     kind: ModelKind,
     shape: Shape,
     classes: usize,
@@ -62,7 +62,7 @@ pub enum Coefficients {
     F64(Vec<f64>),
 }
 
-impl LogisticModel {
+impl LinearModel {
     pub(crate) fn new(shape: Shape, classes: usize, weights: Weights) -> Self {
         Self {
             kind: ModelKind::default(),
@@ -186,7 +186,7 @@ impl LogisticModel {
     /// The probability of every class for every row: rows × classes.
     ///
     /// # Errors
-    /// When an index of the rows is not below [`LogisticModel::features`].
+    /// When an index of the rows is not below [`LinearModel::features`].
     pub fn probabilities(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
         self.check(rows)?;
         Ok(match &self.weights {
@@ -198,7 +198,7 @@ impl LogisticModel {
     /// What a regression predicts for every row.
     ///
     /// # Errors
-    /// As [`LogisticModel::probabilities`].
+    /// As [`LinearModel::probabilities`].
     pub fn predictions(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
         self.check(rows)?;
         Ok(match &self.weights {

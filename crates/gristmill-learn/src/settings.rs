@@ -350,6 +350,10 @@ pub struct SearchSettings {
     pub folds: u32,
     /// What the search maximises (losses and errors: minimises). Default `f1`, of regressions `rmse`.
     pub metric: Metric,
+    /// Successive halving: after each round one in so many candidates goes on, with as many times the iterations. Default
+    /// none: all go all the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halving: Option<u32>,
 }
 
 /// A score of a classifier or of a regression.

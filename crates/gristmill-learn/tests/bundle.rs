@@ -10,7 +10,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Float32Array, Float64Array, StringArray, UInt32Array, UInt64Array,
 };
 use gristmill_learn::bundle::{Bundle, Provenance};
-use gristmill_learn::model::{Coefficients, LogisticModel, ModelKind};
+use gristmill_learn::model::{Coefficients, LinearModel, ModelKind};
 use gristmill_learn::step::{SparseBlock, StepSpec};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
@@ -42,7 +42,7 @@ fn bundle(coefficients: Coefficients) -> Bundle {
                 arrays: BTreeMap::new(),
             },
         ],
-        model: LogisticModel::from_coefficients(ModelKind::default(), 2, 3, 3, &coefficients).unwrap(),
+        model: LinearModel::from_coefficients(ModelKind::default(), 2, 3, 3, &coefficients).unwrap(),
         provenance: Provenance {
             gristmill: "0.1.0".to_owned(),
             settings: json!({"b": 1, "a": [1, 2]}),
@@ -202,7 +202,7 @@ fn foreign_files_and_other_versions_are_refused() {
 
 #[test]
 fn a_model_predicts_probabilities_and_refuses_features_it_does_not_have() {
-    let model = LogisticModel::from_coefficients(
+    let model = LinearModel::from_coefficients(
         ModelKind::default(),
         2,
         1,
@@ -234,8 +234,8 @@ fn a_model_predicts_probabilities_and_refuses_features_it_does_not_have() {
     };
     assert!(model.probabilities(&outside).is_err());
     let wrong = Coefficients::F64(vec![0.0; 8]);
-    assert!(LogisticModel::from_coefficients(ModelKind::default(), 2, 3, 3, &wrong).is_none());
-    assert!(LogisticModel::from_coefficients(ModelKind::default(), 2, 2, 3, &wrong).is_none());
+    assert!(LinearModel::from_coefficients(ModelKind::default(), 2, 3, 3, &wrong).is_none());
+    assert!(LinearModel::from_coefficients(ModelKind::default(), 2, 2, 3, &wrong).is_none());
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_regression_is_written_and_read_to_the_bit_and_predicts_numbers() {
     let coefficients = Coefficients::F64(vec![0.1, -1.0 / 3.0, 1e-300]);
     let kind = ModelKind::LinearRegression;
     let regression = Bundle {
-        model: LogisticModel::from_coefficients(kind, 2, 1, 0, &coefficients).unwrap(),
+        model: LinearModel::from_coefficients(kind, 2, 1, 0, &coefficients).unwrap(),
         ..bundle(Coefficients::F64(vec![0.0; 9]))
     };
     regression.write(&path).unwrap();
@@ -265,7 +265,7 @@ fn a_regression_is_written_and_read_to_the_bit_and_predicts_numbers() {
     assert_eq!(predictions.len(), 3);
     // Neither classes nor several sets make a regression.
     for (sets, classes) in [(1, 2), (1, 1), (0, 0), (3, 3)] {
-        assert!(LogisticModel::from_coefficients(kind, 2, sets, classes, &coefficients).is_none());
+        assert!(LinearModel::from_coefficients(kind, 2, sets, classes, &coefficients).is_none());
     }
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 8]).unwrap();

@@ -20,6 +20,7 @@ const FEATURES: usize = 60;
 const PLENTY: u64 = 1 << 32;
 const SEARCH: SearchSettings = SearchSettings {
     folds: 3,
+    halving: None,
     metric: Metric::F1,
 };
 

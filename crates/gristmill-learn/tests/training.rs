@@ -4,6 +4,8 @@
 
 #[path = "training/checkpoint.rs"]
 mod checkpoint;
+#[path = "training/halving.rs"]
+mod halving;
 #[path = "training/linear.rs"]
 mod linear;
 #[path = "training/naive_bayes.rs"]
@@ -150,6 +152,7 @@ fn settings(reg_param: f64) -> LogisticSettings {
 
 const SEARCH: SearchSettings = SearchSettings {
     folds: 3,
+    halving: None,
     metric: Metric::F1,
 };
 const PLENTY: u64 = 1 << 32;

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use gristmill_data::batch::clean::TextRules;
 use gristmill_data::settings::CleanSettings;
 use gristmill_learn::bundle::Bundle;
-use gristmill_learn::model::LogisticModel;
+use gristmill_learn::model::LinearModel;
 use gristmill_learn::settings::LabelKind;
 use gristmill_learn::step::{LeftOut, SparseBlock, Transformed, Transformer};
 use gristmill_learn::transform::{Assembler, Label};
@@ -33,7 +33,7 @@ const BATCH_ROWS: usize = 8192;
 /// numbered: `prediction_2`, … Of a regression it adds the number `prediction` alone. A row with a category that `unseen = "skip"` leaves out gets nulls.
 pub struct Predictor {
     assembler: Assembler,
-    model: LogisticModel,
+    model: LinearModel,
     text: TextRules,
     numeric: Vec<String>,
     top: usize,

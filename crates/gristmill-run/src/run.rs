@@ -295,7 +295,8 @@ impl<'a> Session<'a> {
                 path: dir.dataset().display().to_string(),
                 why: "it disappeared".to_owned(),
             })?;
-            let tidying = async { Ok(pull::tidy(self.pipeline, &dir.dataset(), observe).await?) };
+            let dataset = dir.dataset();
+            let tidying = pull::tidy(self.pipeline, &dataset, observe);
             self.block_on(unless_stopped(observe, tidying))??;
             skip(observe, "pull", "the dataset is complete");
             let totals = &ledger.record.totals;

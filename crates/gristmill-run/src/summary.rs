@@ -68,10 +68,14 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
             for (name, value) in point.params.columns() {
                 write!(out, " {value:>width$}", width = name.len().max(10))?;
             }
+            let Some(score) = point.score else {
+                writeln!(out, "  given up before")?;
+                continue;
+            };
             writeln!(
                 out,
                 "  {:>8}  {:>8}{}",
-                score_text(point.score.unwrap_or(f64::NAN)),
+                score_text(score),
                 score_text(high - low),
                 if point.params == m.best.params {
                     "  chosen"

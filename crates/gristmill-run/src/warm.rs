@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use gristmill_learn::bundle::Bundle;
-use gristmill_learn::model::LogisticModel;
+use gristmill_learn::model::LinearModel;
 use gristmill_learn::train::WarmStart;
 use gristmill_learn::transform::Assembler;
 use xxhash_rust::xxh3::xxh3_128;
@@ -14,7 +14,7 @@ use crate::predict::bundle_file;
 
 /// An earlier model.
 pub(crate) struct EarlierModel {
-    model: LogisticModel,
+    model: LinearModel,
     assembler: Assembler,
     /// The XXH3-128 of its file, in hexadecimal.
     pub(crate) hash: String,

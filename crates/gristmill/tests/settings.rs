@@ -302,6 +302,10 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
                 .replace("logistic_regression", "naive_bayes"),
         ),
         (
+            "halving of what takes no iterations",
+            edited("logistic_regression\"", "naive_bayes\"\n[search]\nhalving = 3"),
+        ),
+        (
             "thresholds of zero",
             with_model("thresholds = { France = 0, Italy = 0.0 }"),
         ),
@@ -531,6 +535,7 @@ fn the_minimal_file_has_the_documented_defaults() {
         pipeline.search,
         SearchSettings {
             folds: 3,
+            halving: None,
             metric: Metric::F1
         }
     );

@@ -8,7 +8,7 @@ use arrow::datatypes::{Float64Type, Schema, UInt64Type};
 use super::errors::{Errors, RegressionScores};
 use crate::error::{Error, Result};
 use crate::fit::MomentsState;
-use crate::model::{LogisticModel, Weights};
+use crate::model::{LinearModel, Weights};
 use crate::pass::{Accumulate, Grain, Pass};
 use crate::split::{SPLIT_NAMES, TRAIN};
 use crate::train::kernel::{BLOCK_ROWS, Block};
@@ -34,17 +34,17 @@ pub(crate) enum Part {
 /// The errors of models on their parts.
 #[derive(Debug, Clone)]
 pub struct RegressionPass {
-    jobs: Vec<(Arc<LogisticModel>, Part)>,
+    jobs: Vec<(Arc<LinearModel>, Part)>,
 }
 
 impl RegressionPass {
     /// Scores each model on its part.
-    pub(crate) fn on_parts(jobs: Vec<(Arc<LogisticModel>, Part)>) -> Self {
+    pub(crate) fn on_parts(jobs: Vec<(Arc<LinearModel>, Part)>) -> Self {
         Self { jobs }
     }
 
     /// Scores every model on every split: model by model, the splits in the order of [`SPLIT_NAMES`].
-    pub fn on_splits(models: &[Arc<LogisticModel>]) -> Self {
+    pub fn on_splits(models: &[Arc<LinearModel>]) -> Self {
         let splits = || (0..SPLIT_NAMES.len()).map(|split| Part::Split(split as u8));
         let jobs = models
             .iter()
@@ -81,7 +81,7 @@ impl Pass for RegressionPass {
 }
 
 struct Scoring {
-    jobs: Vec<(Arc<LogisticModel>, Part)>,
+    jobs: Vec<(Arc<LinearModel>, Part)>,
     errors: Vec<Errors>,
 }
 
@@ -131,7 +131,7 @@ fn add<F: Real>(
     rows: Rows<'_>,
     labels: &[f64],
     part: Part,
-    model: &LogisticModel,
+    model: &LinearModel,
     weights: &[F],
 ) {
     let shape = model.shape();

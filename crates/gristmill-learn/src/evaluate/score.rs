@@ -8,7 +8,7 @@ use arrow::datatypes::{Field, Float64Type, Schema, UInt64Type};
 
 use super::confusion::Confusion;
 use crate::error::{Error, Result};
-use crate::model::{LogisticModel, Weights};
+use crate::model::{LinearModel, Weights};
 use crate::pass::{Accumulate, Grain, Pass};
 use crate::split::SPLIT_NAMES;
 use crate::train::kernel::{BLOCK_ROWS, Block};
@@ -18,12 +18,12 @@ use crate::train::rows::{self, Rows};
 /// The confusion of a model on the training, validation and test rows.
 #[derive(Debug, Clone)]
 pub struct ScorePass {
-    model: Arc<LogisticModel>,
+    model: Arc<LinearModel>,
 }
 
 impl ScorePass {
     /// Scores `model`.
-    pub fn new(model: Arc<LogisticModel>) -> Self {
+    pub fn new(model: Arc<LinearModel>) -> Self {
         Self { model }
     }
 
@@ -75,7 +75,7 @@ impl Pass for ScorePass {
 }
 
 struct Score {
-    model: Arc<LogisticModel>,
+    model: Arc<LinearModel>,
     splits: Vec<Confusion>,
 }
 

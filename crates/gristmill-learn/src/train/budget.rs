@@ -1,6 +1,6 @@
 //! What would fit where a training does not: the settings to change, with the bytes of each.
 
-use super::search::TrainingSize;
+use super::size::TrainingSize;
 use super::start::{model_bytes, sums_bytes};
 use crate::settings::{LogisticSettings, ModelSettings, NaiveBayesSettings, SearchSettings, Solver};
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::grid::SearchPoint;
+use super::halving::Rounds;
 use crate::error::{Error, Result};
 
 /// Bytes of the stack that decoding may need for a number.
@@ -23,30 +24,32 @@ pub(crate) struct Checkpoint<R> {
     pub(crate) best: Option<usize>,
     /// The scores on every fold of each point of the grid.
     pub(crate) scores: Vec<Vec<f64>>,
-    /// How many models have not started.
+    /// The round of the search.
+    pub(crate) rounds: Rounds,
+    /// How many models of the round have not started.
     pub(crate) waiting: usize,
     /// Those under way.
     pub(crate) running: Vec<R>,
 }
 
 impl<R> Checkpoint<R> {
-    /// Refuses one of another grid, and puts its scores into `points`.
+    /// Refuses one of another grid, and puts its scores into `points`; returns the round.
     pub(crate) fn check<P>(
         &self,
         points: &mut [SearchPoint<P>],
         folds: usize,
-        candidates: usize,
-    ) -> Result<()> {
+        first: &Rounds,
+    ) -> Result<Rounds> {
         let scored = self.scores.len() == points.len()
             && (self.scores.iter()).all(|scores| scores.is_empty() || scores.len() == folds);
         let best = self.best.is_none_or(|best| best < points.len());
-        if !scored || !best || self.waiting > candidates {
+        if !scored || !best || !self.rounds.follow(first) {
             return Err(broken("it is of another grid"));
         }
         for (point, scores) in points.iter_mut().zip(&self.scores) {
             point.scores.clone_from(scores);
         }
-        Ok(())
+        Ok(self.rounds.clone())
     }
 }
 

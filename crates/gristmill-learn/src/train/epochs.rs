@@ -13,16 +13,18 @@ use serde::{Deserialize, Serialize};
 use super::adagrad::{Problem, State};
 use super::checkpoint::{self, Checkpoint, broken};
 use super::epoch::{EpochJob, EpochPass, On, ScoreJob, Trained as EpochEnd, answers};
-use super::grid::{LogisticParams, SearchPoint, choose, finished, folds};
+use super::grid::{ElasticNetParams, SearchPoint, Wanted, choose, finished, folds};
+use super::halving::Rounds;
 use super::kernel::Shape;
-use super::search::{TrainingSize, weighty};
+use super::search::{longest, weighty};
+use super::size::TrainingSize;
 use super::summary::{Summary, SummaryPass};
 use super::trainer::{Next, Status, Trained, Trainer};
 use super::warm::WarmStart;
 use crate::error::{Error, Result};
 use crate::evaluate::Thresholds;
 use crate::evaluate::confusion::Confusion;
-use crate::model::{LogisticModel, Weights};
+use crate::model::{LinearModel, Weights};
 use crate::settings::{LogisticSettings, Metric, SearchSettings};
 
 /// Bytes of training rows that wait to be learnt from, for each set of rows: rows of some 40 entries.
@@ -45,9 +47,11 @@ pub(crate) struct EpochSearch {
     problems: Vec<Arc<Problem>>,
     class_rows: Vec<u64>,
     together: usize,
-    points: Vec<SearchPoint<LogisticParams>>,
-    /// Models of the search that have not started, last first: the penalty and the fold.
-    waiting: Vec<(f64, usize)>,
+    points: Vec<SearchPoint<ElasticNetParams>>,
+    /// Of the penalties.
+    rounds: Rounds,
+    /// Models of the search that have not started, last first: the place of the penalty and the fold.
+    waiting: Vec<(usize, usize)>,
     running: Vec<Running>,
     phase: Phase,
     asked: Vec<(usize, Question)>,
@@ -74,6 +78,8 @@ enum Question {
 
 /// A model under way.
 struct Running {
+    /// The place of the penalty in the grid.
+    place: usize,
     problem: Arc<Problem>,
     held_out: Option<usize>,
     max_iter: u32,
@@ -87,12 +93,15 @@ struct Running {
     /// Points of the grid that are reached and not scored yet, and those further along the path.
     due: Vec<usize>,
     ahead: Vec<usize>,
+    /// Whether the score of where it stops is wanted, and not known yet.
+    end: bool,
 }
 
 /// Where a model stands. `S` is its state, or a reference to it.
 #[derive(Serialize, Deserialize)]
 struct Progress<S> {
-    reg_param: f64,
+    /// The place of the penalty in the grid.
+    place: usize,
     held_out: Option<usize>,
     state: S,
     objective: f64,
@@ -100,6 +109,7 @@ struct Progress<S> {
     stop: Option<Stop>,
     due: Vec<usize>,
     ahead: Vec<usize>,
+    end: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,14 +120,17 @@ enum Stop {
 
 impl Running {
     fn start(
+        place: usize,
         problem: Arc<Problem>,
         held_out: Option<usize>,
         max_iter: u32,
         tol: f64,
-        ahead: Vec<usize>,
+        wanted: Wanted,
         warm: Option<&[f32]>,
     ) -> Self {
         Self {
+            place,
+            end: wanted.end,
             state: Arc::new(State::start(&problem, warm)),
             problem,
             held_out,
@@ -127,7 +140,7 @@ impl Running {
             best: None,
             stop: None,
             due: Vec::new(),
-            ahead,
+            ahead: wanted.ahead,
         }
     }
 
@@ -138,6 +151,8 @@ impl Running {
             return Err(broken("it is of another number of coefficients"));
         }
         Ok(Self {
+            place: progress.place,
+            end: progress.end,
             problem,
             held_out: progress.held_out,
             max_iter,
@@ -151,10 +166,23 @@ impl Running {
         })
     }
 
+    /// Whether it is at a point whose score is wanted.
+    fn wants_score(&self) -> bool {
+        !self.due.is_empty() || (self.end && self.stop.is_some())
+    }
+
+    /// Whether the score it was given is that of where it stopped, which is then known.
+    fn take_end(&mut self) -> bool {
+        let ended = self.end && self.stop.is_some();
+        self.end &= !ended;
+        ended
+    }
+
     /// Where it stands.
     fn progress(&self) -> Progress<&State> {
         Progress {
-            reg_param: self.problem.reg_param,
+            place: self.place,
+            end: self.end,
             held_out: self.held_out,
             state: &self.state,
             objective: self.objective,
@@ -170,7 +198,7 @@ impl Running {
         &mut self,
         end: EpochEnd,
         validation: Option<f64>,
-        points: &[SearchPoint<LogisticParams>],
+        points: &[SearchPoint<ElasticNetParams>],
     ) -> Result<()> {
         let before = std::mem::replace(&mut self.state, Arc::new(end.state));
         let loss = end.loss / end.rows.max(1) as f64;
@@ -224,7 +252,7 @@ impl EpochSearch {
         search: &SearchSettings,
         size: TrainingSize,
         shape: Shape,
-        points: Vec<SearchPoint<LogisticParams>>,
+        points: Vec<SearchPoint<ElasticNetParams>>,
         thresholds: Thresholds,
         memory: u64,
     ) -> Self {
@@ -242,6 +270,7 @@ impl EpochSearch {
             problems: Vec::new(),
             class_rows: Vec::new(),
             together: (memory / bytes_per_model(shape)).max(1) as usize,
+            rounds: Rounds::new(settings.reg_param.len(), longest(settings), search.halving),
             points,
             waiting: Vec::new(),
             running: Vec::new(),
@@ -287,21 +316,25 @@ impl EpochSearch {
 
     /// Lets every penalty on every fold wait for its start.
     fn line_up(&mut self, folds: usize) {
-        for reg_param in self.settings.reg_param.iter().rev() {
+        for place in self.rounds.alive().iter().rev() {
             for fold in (0..folds).rev() {
-                self.waiting.push((*reg_param, fold));
+                self.waiting.push((*place, fold));
             }
         }
-        self.points.iter_mut().for_each(|p| p.scores = vec![0.0; folds]);
         self.phase = Phase::Search;
     }
 
     /// Goes on where an earlier training stood.
     fn resume(&mut self, saved: Checkpoint<Progress<State>>) -> Result<()> {
-        saved.check(&mut self.points, self.summary_pass.folds, self.waiting.len())?;
+        let folds = self.summary_pass.folds;
+        self.rounds = saved.check(&mut self.points, folds, &self.rounds)?;
+        self.waiting.clear();
+        if folds > 1 {
+            self.line_up(folds);
+        }
         self.waiting.truncate(saved.waiting);
         self.scans = saved.scans;
-        let mut max_iter = self.longest();
+        let mut max_iter = self.rounds.limit();
         if let Some(best) = saved.best {
             choose(&mut self.points, self.metric);
             self.phase = Phase::Refit { best };
@@ -312,16 +345,13 @@ impl EpochSearch {
             if place >= self.problems.len() {
                 return Err(broken("there is no such fold"));
             }
-            let problem = self.problem(place, progress.reg_param);
+            let reg_param = self.settings.reg_param.get(progress.place).copied();
+            let reg_param = reg_param.ok_or_else(|| broken("there is no such penalty"))?;
+            let problem = self.problem(place, reg_param);
             let running = Running::resume(progress, problem, max_iter, self.settings.tol)?;
             self.running.push(running);
         }
         Ok(())
-    }
-
-    /// The largest of the epochs' limits.
-    fn longest(&self) -> u32 {
-        self.settings.max_iter.iter().copied().max().unwrap_or(0)
     }
 
     fn problem(&self, place: usize, reg_param: f64) -> Arc<Problem> {
@@ -333,32 +363,43 @@ impl EpochSearch {
 
     fn start_refit(&mut self, best: usize) {
         let point = &self.points[best];
-        let problem = self.problem(self.problems.len() - 1, point.params.reg_param);
+        let reg_param = point.params.reg_param;
+        let place = self.settings.reg_param.iter().position(|r| *r == reg_param);
+        let problem = self.problem(self.problems.len() - 1, reg_param);
         self.running = vec![Running::start(
+            place.unwrap_or(0),
             problem,
             None,
             point.params.max_iter,
             self.settings.tol,
-            Vec::new(),
+            Wanted::default(),
             self.warm.take().as_deref(),
         )];
         self.phase = Phase::Refit { best };
     }
 
     fn start_waiting(&mut self) {
-        let longest = self.longest();
         while self.running.len() < self.together {
-            let Some((reg_param, fold)) = self.waiting.pop() else {
+            let Some((place, fold)) = self.waiting.pop() else {
                 break;
             };
-            let ahead = (0..self.points.len()).filter(|p| self.points[*p].params.reg_param == reg_param);
-            let (problem, ahead) = (self.problem(fold, reg_param), ahead.collect());
+            let reg_param = self.settings.reg_param[place];
+            let ahead = (0..self.points.len()).filter(|p| {
+                let params = &self.points[*p].params;
+                params.reg_param == reg_param && self.rounds.reaches(params.max_iter)
+            });
+            let wanted = Wanted {
+                ahead: ahead.collect(),
+                end: self.rounds.decides(),
+            };
+            let problem = self.problem(fold, reg_param);
             self.running.push(Running::start(
+                place,
                 problem,
                 Some(fold),
-                longest,
+                self.rounds.limit(),
                 self.settings.tol,
-                ahead,
+                wanted,
                 None,
             ));
         }
@@ -387,7 +428,7 @@ impl EpochSearch {
             if running.stop.is_none() && running.state.epochs > 0 {
                 score(On::Validation, Question::Validation);
             }
-            if let (false, Some(fold)) = (running.due.is_empty(), running.held_out) {
+            if let (true, Some(fold)) = (running.wants_score(), running.held_out) {
                 score(On::Fold(fold), Question::Fold);
             }
         }
@@ -421,15 +462,19 @@ impl EpochSearch {
                 continue;
             }
             let running = &mut self.running[*i];
+            let (fold, score) = (running.held_out.unwrap_or(0), scores.get(self.metric));
             for point in running.due.drain(..) {
-                self.points[point].scores[running.held_out.unwrap_or(0)] = scores.get(self.metric);
+                self.points[point].scored(fold, self.summary_pass.folds, score);
+            }
+            if running.take_end() {
+                self.rounds.score(running.place, score);
             }
         }
         for ((i, _), end) in epochs.iter().zip(ends) {
             self.running[*i].advance(end, validation[*i], &self.points)?;
         }
         if self.phase == Phase::Search {
-            self.running.retain(|r| r.stop.is_none() || !r.due.is_empty());
+            self.running.retain(|r| r.stop.is_none() || r.wants_score());
         }
         Ok(())
     }
@@ -443,7 +488,7 @@ impl EpochSearch {
         };
         let state = Arc::unwrap_or_clone(last.state);
         let weights = Weights::F32(Arc::new(state.weights));
-        let model = LogisticModel::new(self.shape, self.summary_pass.classes, weights)
+        let model = LinearModel::new(self.shape, self.summary_pass.classes, weights)
             .with_thresholds(self.thresholds.clone());
         Ok(Next::Done(Box::new(Trained {
             model: Arc::new(model),
@@ -472,6 +517,12 @@ impl Trainer for EpochSearch {
         if let Phase::Refit { best } = self.phase {
             return self.done(best);
         }
+        if self.rounds.next(self.metric) {
+            self.line_up(self.summary_pass.folds);
+            if let Some(pass) = self.ask() {
+                return Ok(Next::Scan(Box::new(pass)));
+            }
+        }
         let best = choose(&mut self.points, self.metric);
         self.start_refit(best);
         match self.ask() {
@@ -495,6 +546,7 @@ impl Trainer for EpochSearch {
             scans: self.scans,
             best,
             scores: self.points.iter().map(|point| point.scores.clone()).collect(),
+            rounds: self.rounds.clone(),
             waiting: self.waiting.len(),
             running: self.running.iter().map(Running::progress).collect(),
         };

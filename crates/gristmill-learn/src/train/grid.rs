@@ -11,10 +11,27 @@ pub struct SearchPoint<P = Params> {
     /// What it is made of.
     #[serde(flatten)]
     pub params: P,
-    /// Mean over the folds; absent when nothing was searched.
+    /// Mean over the folds; absent when nothing was searched, and when halving gave it up before.
     pub score: Option<f64>,
     /// The score on each fold held out.
     pub scores: Vec<f64>,
+}
+
+/// What is wanted of a model's path.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// The points of the grid to read off it.
+    pub(crate) ahead: Vec<usize>,
+    /// Whether the score of where it stops is wanted too.
+    pub(crate) end: bool,
+}
+
+impl<P> SearchPoint<P> {
+    /// Writes down its score on a fold.
+    pub(super) fn scored(&mut self, fold: usize, folds: usize, score: f64) {
+        self.scores.resize(folds, 0.0);
+        self.scores[fold] = score;
+    }
 }
 
 /// The settings of a point of the grid.
@@ -22,7 +39,7 @@ pub struct SearchPoint<P = Params> {
 #[serde(untagged)]
 pub enum Params {
     /// Those of logistic or linear regression.
-    ElasticNet(LogisticParams),
+    ElasticNet(ElasticNetParams),
     /// That of naive Bayes.
     NaiveBayes {
         /// Added to every sum.
@@ -32,7 +49,7 @@ pub enum Params {
 
 /// The settings of a point of the grid of logistic or linear regression.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct LogisticParams {
+pub struct ElasticNetParams {
     /// Regularisation strength.
     pub reg_param: f64,
     /// Share of L1.
@@ -63,7 +80,7 @@ impl Params {
     }
 }
 
-impl LogisticParams {
+impl ElasticNetParams {
     /// The penalty that it asks for.
     pub(super) fn penalty(&self) -> Penalty {
         Penalty {
@@ -74,7 +91,7 @@ impl LogisticParams {
 }
 
 /// Every combination of the axes.
-pub(super) fn grid(settings: &LogisticSettings) -> Vec<SearchPoint<LogisticParams>> {
+pub(super) fn grid(settings: &LogisticSettings) -> Vec<SearchPoint<ElasticNetParams>> {
     combined(
         &settings.reg_param,
         &settings.elastic_net_param,
@@ -83,7 +100,7 @@ pub(super) fn grid(settings: &LogisticSettings) -> Vec<SearchPoint<LogisticParam
 }
 
 /// The same of linear regression.
-pub(super) fn linear_grid(settings: &LinearSettings) -> Vec<SearchPoint<LogisticParams>> {
+pub(super) fn linear_grid(settings: &LinearSettings) -> Vec<SearchPoint<ElasticNetParams>> {
     combined(
         &settings.reg_param,
         &settings.elastic_net_param,
@@ -95,13 +112,13 @@ fn combined(
     reg_params: &[f64],
     elastic_net_params: &[f64],
     max_iters: &[u32],
-) -> Vec<SearchPoint<LogisticParams>> {
+) -> Vec<SearchPoint<ElasticNetParams>> {
     let mut points = Vec::new();
     for reg_param in reg_params {
         for elastic_net_param in elastic_net_params {
             for max_iter in max_iters {
                 points.push(SearchPoint {
-                    params: LogisticParams {
+                    params: ElasticNetParams {
                         reg_param: *reg_param,
                         elastic_net_param: *elastic_net_param,
                         max_iter: *max_iter,
@@ -125,7 +142,7 @@ pub(super) fn folds<P>(points: &[SearchPoint<P>], search: &SearchSettings) -> us
 }
 
 /// The points as a training gives them.
-pub(super) fn finished(points: &[SearchPoint<LogisticParams>]) -> Vec<SearchPoint> {
+pub(super) fn finished(points: &[SearchPoint<ElasticNetParams>]) -> Vec<SearchPoint> {
     let finished = points.iter().map(|point| SearchPoint {
         params: Params::ElasticNet(point.params),
         score: point.score,
@@ -134,19 +151,22 @@ pub(super) fn finished(points: &[SearchPoint<LogisticParams>]) -> Vec<SearchPoin
     finished.collect()
 }
 
-/// The best point by its mean score, which is written into each; the first where there is nothing to choose.
+/// The best point that was scored, by its mean score, which is written into each; the first where there is nothing to choose.
 pub(super) fn choose<P>(points: &mut [SearchPoint<P>], metric: Metric) -> usize {
     if points.len() < 2 {
         return 0;
     }
-    let mut best = 0;
-    for i in 0..points.len() {
-        let point = &mut points[i];
+    let mut best: Option<(usize, f64)> = None;
+    for (i, point) in points
+        .iter_mut()
+        .enumerate()
+        .filter(|(_, p)| !p.scores.is_empty())
+    {
         let score = point.scores.iter().sum::<f64>() / point.scores.len() as f64;
         point.score = Some(score);
-        if metric.better(score, points[best].score.unwrap_or(score)) {
-            best = i;
+        if best.is_none_or(|(_, before)| metric.better(score, before)) {
+            best = Some((i, score));
         }
     }
-    best
+    best.map_or(0, |(i, _)| i)
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use super::grid::{LogisticParams, SearchPoint, choose, finished, folds, linear_grid};
+use super::grid::{ElasticNetParams, SearchPoint, choose, finished, folds, linear_grid};
 use super::kernel::{Block, Shape};
 use super::products::{Products, ProductsPass, Triangle};
 use super::quadratic::Quadratic;
-use super::search::TrainingSize;
+use super::size::TrainingSize;
 use super::trainer::{Next, Status, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::evaluate::{Part, RegressionPass};
-use crate::model::LogisticModel;
+use crate::model::LinearModel;
 use crate::settings::{LinearSettings, Metric, SearchSettings};
 
 /// Most features of a linear regression, as many as Spark ML solves so: of each fold the sums of their products take 67 MB.
@@ -81,10 +81,10 @@ struct LinearSearch {
     settings: LinearSettings,
     metric: Metric,
     pass: ProductsPass,
-    points: Vec<SearchPoint<LogisticParams>>,
+    points: Vec<SearchPoint<ElasticNetParams>>,
     phase: Phase,
     /// The models of the folds solved so far, point by point.
-    jobs: Vec<(Arc<LogisticModel>, Part)>,
+    jobs: Vec<(Arc<LinearModel>, Part)>,
     scans: u64,
 }
 
@@ -114,7 +114,7 @@ impl LinearSearch {
             let limits: Vec<u32> = points.iter().map(|p| p.params.max_iter).collect();
             let penalty = points[0].params.penalty();
             for solution in form.solve(penalty, &self.settings, &limits)? {
-                let model = LogisticModel::linear(self.pass.features, solution.weights);
+                let model = LinearModel::linear(self.pass.features, solution.weights);
                 self.jobs.push((Arc::new(model), Part::Fold { fold, folds }));
             }
         }
@@ -139,7 +139,7 @@ impl LinearSearch {
             return Err(unasked());
         };
         Ok(Trained {
-            model: Arc::new(LogisticModel::linear(self.pass.features, solution.weights)),
+            model: Arc::new(LinearModel::linear(self.pass.features, solution.weights)),
             search: finished(&self.points),
             best,
             iterations: solution.iterations,

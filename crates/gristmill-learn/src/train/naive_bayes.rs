@@ -14,11 +14,11 @@ use super::grid::{Params, SearchPoint, choose};
 use super::kernel::{Block, Shape};
 use super::real::Real;
 use super::scan::{Job, ScanPass, Task, answers};
-use super::search::{F64_ELEMENTS, TrainingSize};
+use super::size::{F64_ELEMENTS, TrainingSize};
 use super::trainer::{Next, Status, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::evaluate::Thresholds;
-use crate::model::{LogisticModel, ModelKind, Weights};
+use crate::model::{LinearModel, ModelKind, Weights};
 use crate::settings::{Metric, NaiveBayesSettings, SearchSettings};
 
 /// A search over the smoothings, then the best one's model of all training rows.
@@ -192,7 +192,7 @@ impl<F: Real> NaiveBayesSearch<F> {
         let shape = search.pass.shape;
         let sums = counts.without(None);
         let weights = (self.wrap)(Arc::new(sums.weights::<F>(search.smoothing[best], shape)));
-        let model = LogisticModel::new(shape, shape.sets, weights)
+        let model = LinearModel::new(shape, shape.sets, weights)
             .of_kind(ModelKind::NaiveBayes)
             .with_thresholds(search.thresholds.clone());
         Next::Done(Box::new(Trained {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::convergence::Stop;
-use super::grid::{LogisticParams, SearchPoint};
+use super::grid::{ElasticNetParams, SearchPoint, Wanted};
 use super::kernel::Shape;
 use super::lifted::Lifted;
 use super::logistic::{Fit, Penalty};
@@ -16,9 +16,10 @@ use super::summary::Subset;
 use crate::error::{Error, Result};
 use crate::settings::LogisticSettings;
 
-/// A penalty on one fold.
+/// A penalty on one fold, and the place of the penalty in the grid.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Candidate {
+    pub(crate) place: usize,
     pub(crate) penalty: Penalty,
     pub(crate) fold: usize,
 }
@@ -72,6 +73,7 @@ pub(crate) struct Progress<O> {
     stopped: Option<Stop>,
     due: Vec<usize>,
     ahead: Vec<usize>,
+    end: bool,
 }
 
 /// A model under way.
@@ -83,25 +85,27 @@ pub(crate) struct Running<F> {
     pub(crate) due: Vec<usize>,
     /// Points further along the path.
     ahead: Vec<usize>,
+    /// Whether the score of where it stops is wanted, and not known yet.
+    end: bool,
 }
 
 impl<F: Real> Running<F> {
-    /// Starts, at `warm` where there is one; `ahead` are the points of the grid to read off its path.
+    /// Starts, at `warm` where there is one.
     pub(crate) fn start(
         candidate: Option<Candidate>,
         training: Training,
         penalty: Penalty,
         max_iter: u32,
         settings: &LogisticSettings,
-        ahead: Vec<usize>,
+        wanted: Wanted,
         warm: Option<&[f32]>,
     ) -> Self {
         let (subset, shape) = training.problem();
         let fit = Fit::new(Arc::clone(subset), shape, penalty, max_iter, settings, warm);
         // One with nothing to optimise is to be scored straight away.
         let (due, ahead) = match fit.stopped() {
-            None => (Vec::new(), ahead),
-            Some(_) => (ahead, Vec::new()),
+            None => (Vec::new(), wanted.ahead),
+            Some(_) => (wanted.ahead, Vec::new()),
         };
         Self {
             candidate,
@@ -109,6 +113,7 @@ impl<F: Real> Running<F> {
             training,
             due,
             ahead,
+            end: wanted.end,
         }
     }
 
@@ -128,6 +133,7 @@ impl<F: Real> Running<F> {
             training,
             due: progress.due,
             ahead: progress.ahead,
+            end: progress.end,
         })
     }
 
@@ -140,16 +146,29 @@ impl<F: Real> Running<F> {
             stopped,
             due: self.due.clone(),
             ahead: self.ahead.clone(),
+            end: self.end,
         }
     }
 
     /// The score it wants of a scan.
     pub(crate) fn score(&self) -> Option<Job<F>> {
-        let fold = self.candidate.filter(|_| !self.due.is_empty())?.fold;
+        let fold = self.candidate.filter(|_| self.wants_score())?.fold;
         Some(Job {
             weights: self.training.whole(Arc::clone(self.fit.accepted())),
             task: Task::Score { fold },
         })
+    }
+
+    /// Whether it is at a point whose score is wanted.
+    pub(crate) fn wants_score(&self) -> bool {
+        !self.due.is_empty() || (self.end && self.fit.stopped().is_some())
+    }
+
+    /// Whether the score it was given is that of where it stopped, which is then known.
+    pub(crate) fn take_end(&mut self) -> bool {
+        let ended = self.end && self.fit.stopped().is_some();
+        self.end &= !ended;
+        ended
     }
 
     /// The gradient it wants of a scan.
@@ -166,7 +185,7 @@ impl<F: Real> Running<F> {
     pub(crate) fn advance(
         &mut self,
         scanned: Option<(f64, Vec<F>)>,
-        points: &[SearchPoint<LogisticParams>],
+        points: &[SearchPoint<ElasticNetParams>],
     ) -> Result<()> {
         if self.fit.stopped().is_some() {
             return Ok(());

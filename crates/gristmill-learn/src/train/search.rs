@@ -14,95 +14,26 @@ use rayon::prelude::*;
 
 use super::checkpoint::{self, Checkpoint, broken};
 use super::convergence::Stop;
-use super::epochs::{self, EpochSearch};
+use super::epochs::EpochSearch;
 use super::gather::GatherPass;
-use super::grid::{LogisticParams, SearchPoint, choose, finished, folds, grid};
+use super::grid::{ElasticNetParams, SearchPoint, Wanted, choose, finished, folds, grid};
+use super::halving::Rounds;
 use super::kernel::Shape;
 use super::lifted::Lifted;
-use super::logistic::{Fit, Penalty};
+use super::logistic::Penalty;
 use super::optimiser::Optimiser;
 use super::real::Real;
-use super::refine;
 use super::rows::Rows;
 use super::running::{Candidate, Progress, Running, Training};
 use super::scan::{Answer, ScanPass, answers};
+use super::size::{F64_ELEMENTS, TrainingSize};
 use super::summary::{Subset, Summary, SummaryPass};
 use super::trainer::{Next, Status, Trained, Trainer};
 use super::warm::WarmStart;
 use crate::error::{Error, Result};
 use crate::evaluate::Thresholds;
-use crate::model::{LogisticModel, Weights};
-use crate::settings::{Family, LogisticSettings, Metric, SearchSettings, Solver};
-
-/// Models of at most this many coefficients are trained in double precision, larger ones in single. A rule of size
-/// and not of memory, so that the same pipeline gives the same model under any budget.
-pub const F64_ELEMENTS: usize = 1 << 18;
-
-/// From so many margins a scan on, `solver = "auto"` is AdaGrad.
-pub const MANY_MARGINS: u64 = 1 << 30;
-
-/// The dimensions of a training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TrainingSize {
-    /// Sparse columns.
-    pub features: usize,
-    /// Classes, at least 2.
-    pub classes: usize,
-}
-
-impl TrainingSize {
-    fn shape(self, family: Family) -> Shape {
-        let binomial = match family {
-            Family::Auto => self.classes == 2,
-            Family::Binomial => true,
-            Family::Multinomial => false,
-        };
-        Shape {
-            features: self.features,
-            sets: if binomial { 1 } else { self.classes },
-        }
-    }
-
-    /// The solver that `auto` stands for with so many rows, and why; any other as it is.
-    ///
-    /// A rule of data and settings alone: from 2^30 margins a scan on (rows times classes; 1 for the binomial family),
-    /// which take some ten seconds on two cores, AdaGrad has a good model before L-BFGS has taken its first steps.
-    pub fn solver(self, settings: &LogisticSettings, rows: u64) -> (Solver, Option<String>) {
-        let sets = self.shape(settings.family).sets as u64;
-        if settings.solver != Solver::Auto {
-            return (settings.solver, None);
-        }
-        let margins = rows.saturating_mul(sets);
-        let l1 = settings.elastic_net_param.iter().any(|share| *share > 0.0);
-        if margins < MANY_MARGINS || l1 {
-            return (Solver::Lbfgs, None);
-        }
-        let why = format!(
-            "solver = \"adagrad\": {rows} rows times {sets} sets of coefficients are {margins} margins a scan, \
-             and from {MANY_MARGINS} on mini-batches are faster"
-        );
-        (Solver::Adagrad, Some(why))
-    }
-
-    /// Bytes that the fit of one model takes at most.
-    pub fn bytes_per_model(self, settings: &LogisticSettings) -> u64 {
-        let shape = self.shape(settings.family);
-        if settings.solver == Solver::Adagrad {
-            return epochs::bytes_per_model(shape);
-        }
-        if shape.len() <= F64_ELEMENTS {
-            Fit::<f64>::bytes(shape, settings)
-        } else {
-            Fit::<f32>::bytes(shape, settings)
-        }
-    }
-
-    /// Bytes that the sums over the features and the search for symmetries take besides.
-    pub fn summary_bytes(self, folds: u32) -> u64 {
-        let sums = u64::from(folds.max(1)) * 2 * size_of::<f64>() as u64 * 2;
-        self.features as u64 * (sums + refine::BYTES_PER_COLUMN)
-    }
-}
+use crate::model::{LinearModel, Weights};
+use crate::settings::{LogisticSettings, Metric, SearchSettings, Solver};
 
 /// A search over the grid of `settings`, then a refit of the best on all training rows.
 ///
@@ -180,7 +111,9 @@ struct LogisticSearch<F> {
     /// Models of the search that have not started, last first.
     waiting: Vec<Candidate>,
     running: Vec<Running<F>>,
-    points: Vec<SearchPoint<LogisticParams>>,
+    points: Vec<SearchPoint<ElasticNetParams>>,
+    /// Of the penalties.
+    rounds: Rounds,
     phase: Phase,
     asked: Vec<(usize, Question)>,
     scans: u64,
@@ -233,6 +166,7 @@ impl<F: Real> LogisticSearch<F> {
             wrap,
             waiting: Vec::new(),
             running: Vec::new(),
+            rounds: Rounds::new(penalties(&points).len(), longest(settings), search.halving),
             points,
             phase: Phase::Summary,
             asked: Vec::new(),
@@ -307,18 +241,27 @@ impl<F: Real> LogisticSearch<F> {
     /// Lets every penalty on every fold wait for its start.
     fn line_up(&mut self, folds: usize) {
         // All folds of one penalty end up beside each other; the order changes no result.
-        for penalty in self.penalties().into_iter().rev() {
+        let penalties = penalties(&self.points);
+        for place in self.rounds.alive().iter().rev() {
             for fold in (0..folds).rev() {
-                self.waiting.push(Candidate { penalty, fold });
+                self.waiting.push(Candidate {
+                    place: *place,
+                    penalty: penalties[*place],
+                    fold,
+                });
             }
         }
-        self.points.iter_mut().for_each(|p| p.scores = vec![0.0; folds]);
         self.phase = Phase::Search;
     }
 
     /// Goes on where an earlier training stood.
     fn resume(&mut self, saved: Checkpoint<Progress<Optimiser<F>>>) -> Result<()> {
-        saved.check(&mut self.points, self.summary_pass.folds, self.waiting.len())?;
+        let folds = self.summary_pass.folds;
+        self.rounds = saved.check(&mut self.points, folds, &self.rounds)?;
+        self.waiting.clear();
+        if folds > 1 {
+            self.line_up(folds);
+        }
         self.waiting.truncate(saved.waiting);
         self.scans = saved.scans;
         if let Some(best) = saved.best {
@@ -354,38 +297,35 @@ impl<F: Real> LogisticSearch<F> {
             penalty,
             max_iter,
             &self.settings,
-            Vec::new(),
+            Wanted::default(),
             self.warm.take().as_deref(),
         ));
         self.phase = Phase::Refit { best };
     }
 
-    /// The penalties of the grid, in its order.
-    fn penalties(&self) -> Vec<Penalty> {
-        let mut penalties: Vec<Penalty> = self.points.iter().map(|p| p.params.penalty()).collect();
-        penalties.dedup();
-        penalties
-    }
-
     fn start_waiting(&mut self) {
-        let longest = self.settings.max_iter.iter().copied().max().unwrap_or(0);
         while self.running.len() < self.together {
             let Some(candidate) = self.waiting.pop() else {
                 break;
             };
             let penalty = candidate.penalty;
-            let ahead = (0..self.points.len())
-                .filter(|p| self.points[*p].params.penalty() == penalty)
-                .collect();
+            let ahead = (0..self.points.len()).filter(|p| {
+                let params = &self.points[*p].params;
+                params.penalty() == penalty && self.rounds.reaches(params.max_iter)
+            });
+            let wanted = Wanted {
+                ahead: ahead.collect(),
+                end: self.rounds.decides(),
+            };
             let training = self.trainings[candidate.fold].clone();
             let candidate = Some(candidate);
             self.running.push(Running::start(
                 candidate,
                 training,
                 penalty,
-                longest,
+                self.rounds.limit(),
                 &self.settings,
-                ahead,
+                wanted,
                 None,
             ));
         }
@@ -432,9 +372,15 @@ impl<F: Real> LogisticSearch<F> {
             match question {
                 Question::Score => {
                     let score = answer.confusion.scores().get(self.metric);
-                    let fold = running.candidate.map_or(0, |c| c.fold);
+                    let Some(Candidate { place, fold, .. }) = running.candidate else {
+                        continue;
+                    };
+                    let folds = self.summary_pass.folds;
                     for point in running.due.drain(..) {
-                        self.points[point].scores[fold] = score;
+                        self.points[point].scored(fold, folds, score);
+                    }
+                    if running.take_end() {
+                        self.rounds.score(place, score);
                     }
                 }
                 Question::Gradient => scanned[*i] = Some((answer.loss, answer.gradient)),
@@ -447,20 +393,27 @@ impl<F: Real> LogisticSearch<F> {
             .try_for_each(|(running, scanned)| running.advance(scanned, points))?;
         if self.phase == Phase::Search {
             self.running
-                .retain(|r| r.fit.stopped().is_none() || !r.due.is_empty());
+                .retain(|r| r.fit.stopped().is_none() || r.wants_score());
         }
         Ok(())
     }
 
     fn iterations_left(&self) -> Option<u32> {
-        let longest = self.points.iter().map(|p| p.params.max_iter).max().unwrap_or(0);
+        let longest = longest(&self.settings);
         let first = self.running.iter().map(|r| r.fit.iteration()).min().unwrap_or(0);
         match self.phase {
             Phase::Summary | Phase::Gather => None,
             Phase::Search => {
                 let waves = self.waiting.len().div_ceil(self.together.max(1)) as u32;
-                // This wave, those that wait, and the refit of what may be the longest.
-                Some((longest - first).saturating_add(longest.saturating_mul(waves + 1)))
+                // This wave, those that wait, the rounds to come, and the refit of what may be the longest.
+                let round = self.rounds.limit();
+                let later = self.rounds.later().saturating_add(longest);
+                Some(
+                    round
+                        .saturating_sub(first)
+                        .saturating_add(round.saturating_mul(waves))
+                        .saturating_add(later),
+                )
             }
             Phase::Refit { best } => Some(self.points[best].params.max_iter.saturating_sub(first)),
         }
@@ -476,7 +429,7 @@ impl<F: Real> LogisticSearch<F> {
         let (iterations, objective) = (last.fit.iteration(), last.fit.objective());
         let converged = last.fit.stopped() != Some(Stop::MaxIterations);
         let weights = (self.wrap)(last.into_weights());
-        let model = LogisticModel::new(self.shape, self.summary_pass.classes, weights)
+        let model = LinearModel::new(self.shape, self.summary_pass.classes, weights)
             .with_thresholds(self.thresholds.clone());
         Ok(Next::Done(Box::new(Trained {
             model: Arc::new(model),
@@ -488,6 +441,18 @@ impl<F: Real> LogisticSearch<F> {
             class_rows: self.class_rows.clone(),
         })))
     }
+}
+
+/// The penalties of the grid, in its order.
+fn penalties(points: &[SearchPoint<ElasticNetParams>]) -> Vec<Penalty> {
+    let mut penalties: Vec<Penalty> = points.iter().map(|p| p.params.penalty()).collect();
+    penalties.dedup();
+    penalties
+}
+
+/// The largest of the iterations' limits.
+pub(super) fn longest(settings: &LogisticSettings) -> u32 {
+    settings.max_iter.iter().copied().max().unwrap_or(0)
 }
 
 /// Refuses rows that weigh nothing.
@@ -514,6 +479,10 @@ impl<F: Real> Trainer for LogisticSearch<F> {
             Phase::Search | Phase::Refit { .. } => match (self.ask(), self.phase) {
                 (Some(next), _) => next,
                 (None, Phase::Refit { best }) => self.done(best)?,
+                (None, _) if self.rounds.next(self.metric) => {
+                    self.line_up(self.summary_pass.folds);
+                    self.ask().unwrap_or(Next::Step)
+                }
                 (None, _) => {
                     let best = choose(&mut self.points, self.metric);
                     self.start_refit(best);
@@ -544,6 +513,7 @@ impl<F: Real> Trainer for LogisticSearch<F> {
             scans: self.scans - u64::from(!self.asked.is_empty()),
             best,
             scores: self.points.iter().map(|point| point.scores.clone()).collect(),
+            rounds: self.rounds.clone(),
             waiting: self.waiting.len(),
             running: self.running.iter().map(Running::progress).collect(),
         };

@@ -2,7 +2,8 @@
 
 use super::linear::{self, linear_search};
 use super::naive_bayes::{self, naive_bayes_search};
-use super::search::{TrainingSize, logistic_search};
+use super::search::logistic_search;
+use super::size::TrainingSize;
 use super::trainer::Trainer;
 use crate::error::Result;
 use crate::evaluate::Thresholds;

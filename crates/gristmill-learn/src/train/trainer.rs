@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use super::grid::SearchPoint;
 use super::warm::WarmStart;
 use crate::error::{Error, Result};
-use crate::model::LogisticModel;
+use crate::model::LinearModel;
 use crate::pass::Pass;
 
 /// Trains by asking for one scan of the features table after another.
@@ -82,7 +82,7 @@ pub struct Status {
 #[derive(Debug, Clone)]
 pub struct Trained {
     /// The model refitted on the whole training split.
-    pub model: Arc<LogisticModel>,
+    pub model: Arc<LinearModel>,
     /// Every point of the grid with its scores; `scores` is empty where there was nothing to choose.
     pub search: Vec<SearchPoint>,
     /// Which of them was chosen.

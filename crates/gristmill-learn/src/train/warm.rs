@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::kernel::Shape;
 use super::real::Real;
-use crate::model::{Coefficients, LogisticModel};
+use crate::model::{Coefficients, LinearModel};
 use crate::step::{Encoder, StepSpec};
 use crate::transform::Assembler;
 
@@ -26,7 +26,7 @@ impl WarmStart {
     /// Aligns the model of the features that `earlier` writes with those that `now` writes: a category, a bucket or a column
     /// by its value and not by its number, a class by its name. Buckets have a meaning only under the settings of their hash,
     /// so those of n-grams that are cut or hashed in another way are not the same features.
-    pub fn align(model: &LogisticModel, earlier: &Assembler, now: &Assembler) -> Self {
+    pub fn align(model: &LinearModel, earlier: &Assembler, now: &Assembler) -> Self {
         let coefficients = match model.coefficients() {
             Coefficients::F32(c) => c,
             Coefficients::F64(c) => c.into_iter().map(|c| c as f32).collect(),

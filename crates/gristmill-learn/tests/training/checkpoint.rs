@@ -83,6 +83,13 @@ fn stopped_anywhere_it_ends_in_the_same_bits() {
     let single = settings(0.01);
     assert_the_same("one point", &|| search(&single, PLENTY), &batches);
 
+    let halved = SearchSettings {
+        halving: Some(2),
+        ..SEARCH
+    };
+    let new = || logistic_search(&grid(), &halved, size, Thresholds::default(), PLENTY).unwrap();
+    assert_the_same("halving", &new, &batches);
+
     let epochs = LogisticSettings {
         solver: Solver::Adagrad,
         reg_param: vec![0.001, 0.1],

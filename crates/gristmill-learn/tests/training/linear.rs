@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use gristmill_learn::evaluate::RegressionPass;
 use gristmill_learn::settings::LinearSettings;
-use gristmill_learn::train::{LogisticParams, MAX_LINEAR_FEATURES, linear_search};
+use gristmill_learn::train::{ElasticNetParams, MAX_LINEAR_FEATURES, linear_search};
 
 use super::*;
 
 const BY_RMSE: SearchSettings = SearchSettings {
     folds: 3,
+    halving: None,
     metric: Metric::Rmse,
 };
 
@@ -237,7 +238,7 @@ fn the_search_equals_independent_fits() {
     let searched = linear(&numbers.batches(600), size, &grid()).unwrap();
     assert_eq!(searched.search.len(), 12);
     for point in &searched.search {
-        let Params::ElasticNet(LogisticParams {
+        let Params::ElasticNet(ElasticNetParams {
             reg_param,
             elastic_net_param,
             max_iter,

@@ -77,6 +77,7 @@ fn the_only_class_is_certain() {
     }
     let search = SearchSettings {
         folds: 2,
+        halving: None,
         metric: Metric::Accuracy,
     };
     for family in [Family::Multinomial, Family::Binomial] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gristmill_data::table::TableVersion;
 use gristmill_learn::evaluate::{RegressionPass, RegressionScores, ScorePass};
-use gristmill_learn::model::LogisticModel;
+use gristmill_learn::model::LinearModel;
 use gristmill_learn::split::SPLIT_NAMES;
 use gristmill_learn::train::Trained;
 use gristmill_learn::transform::{Label, Target};
@@ -94,7 +94,7 @@ fn regression(
     label: &Target,
     teller: &Teller<'_>,
 ) -> Result<(Evaluated, String)> {
-    let mean = Arc::new(LogisticModel::constant(trained.model.features(), label.mean()));
+    let mean = Arc::new(LinearModel::constant(trained.model.features(), label.mean()));
     let pass = RegressionPass::on_splits(&[Arc::clone(&trained.model), mean]);
     let state = engine.fold(features, &pass, &|done| teller.progress(done, String::new()))?;
     let scores = pass.scores(&state)?;

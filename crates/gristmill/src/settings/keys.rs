@@ -13,7 +13,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("label", &["column", "min_rows", "rare", "weight", "class_weight"]),
     ("split", &["by", "train", "validation", "test", "seed"]),
     ("model", &["kind"]),
-    ("search", &["folds", "metric"]),
+    ("search", &["folds", "metric", "halving"]),
     ("run", &["dir", "memory", "threads", "checkpoint_seconds"]),
 ];
 

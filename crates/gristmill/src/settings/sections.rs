@@ -415,6 +415,9 @@ fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, kind: LabelKind) -> Sea
         folds: r
             .get(&s, "folds", |r, name, v| r.integer(name, v, 2..=100))
             .unwrap_or(3) as u32,
+        halving: r
+            .get(&s, "halving", |r, name, v| r.integer(name, v, 2..=100))
+            .map(|factor| factor as u32),
         metric: r
             .get(&s, "metric", |r, name, v| {
                 let words = [

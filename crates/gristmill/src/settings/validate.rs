@@ -16,6 +16,7 @@ pub(super) fn contradictions(r: &mut Reader<'_>, pipeline: &Pipeline) {
     negative_features(r, pipeline);
     settings_of_classes(r, pipeline);
     metric(r, pipeline);
+    halving(r, pipeline);
 }
 
 fn solver_without_l1(r: &mut Reader<'_>, pipeline: &Pipeline) {
@@ -98,6 +99,20 @@ fn metric(r: &mut Reader<'_>, pipeline: &Pipeline) {
         .label(format!("expected {allowed}"))
         .related(r.spans.get("model.kind").cloned(), "the model");
     r.problems.push(problem);
+}
+
+fn halving(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    let steps = matches!(pipeline.model, ModelSettings::LogisticRegression(_));
+    if pipeline.search.halving.is_none() || steps || !r.usable("model.kind") {
+        return;
+    }
+    let problem = r
+        .at(
+            r.spans.get("search.halving").cloned(),
+            "`search.halving` spares iterations, and this model's grid is searched without any",
+        )
+        .related(r.spans.get("model.kind").cloned(), "the model");
+    r.problems.push(problem.help("leave search.halving away"));
 }
 
 fn shares(r: &mut Reader<'_>, pipeline: &Pipeline) {
