@@ -409,7 +409,7 @@ fn every_bad_pipeline_is_answered() {
 #[test]
 fn a_problem_has_its_place_in_json() {
     let problems = parse(&with("[search]\nfold = 3")).unwrap_err();
-    insta::assert_snapshot!(problems[0].json(), @r#"{"column":1,"file":"etc/artists.toml","help":["the keys here are: `folds`, `metric`"],"label":"did you mean `folds`?","line":17,"message":"unknown key `fold` in [search]"}"#);
+    insta::assert_snapshot!(problems[0].json(), @r#"{"column":1,"file":"etc/artists.toml","help":["the keys here are: `folds`, `metric`, `halving`"],"label":"did you mean `folds`?","line":17,"message":"unknown key `fold` in [search]"}"#);
 }
 
 #[test]
