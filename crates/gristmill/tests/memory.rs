@@ -35,7 +35,10 @@ fn a_run_under_a_hard_limit_holds_its_budget() {
     let memory = format!("threads = 2\nmemory = {BUDGET}");
     let edits = [
         ("rows = 25", "rows = 20_000"),
-        ("reg_param = [0.01, 0.1]\nmax_iter = 5", "reg_param = 0.01\nmax_iter = 2"),
+        (
+            "reg_param = [0.01, 0.1]\nmax_iter = 5",
+            "reg_param = 0.01\nmax_iter = 2",
+        ),
         ("bits = 8", "bits = 14"),
         ("threads = 2", memory.as_str()),
     ];
