@@ -154,6 +154,8 @@ impl Bench {
         let (search, whole) = (stage(&ours.metrics, "train"), ours.cost.wall);
         let best = &ours.metrics["best"];
         let line = |name: &str, times: (f64, f64), reg: &Value, limit: &Value, f1: f64, rss: f64| {
+            // A JSON value takes no width.
+            let (reg, limit) = (reg.to_string(), limit.to_string());
             println!(
                 "{name:<14}{:>10.2}{:>10.2}{:>10.1}{:>10.1}{reg:>11}{limit:>10}{f1:>10.4}{:>9.0}",
                 times.0,
