@@ -12,7 +12,7 @@ use gristmill_learn::train::Trainer;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::error::{Error, Result, io as failed};
+use crate::error::{Result, broken_state, io as failed};
 
 /// With the version of the layout, of the header and the state, at its end.
 const MAGIC: &[u8; 8] = b"GRCKPT\x00\x01";
@@ -97,7 +97,7 @@ impl Checkpoints {
             fingerprint: self.fingerprint.clone(),
             seconds: self.seconds(),
         };
-        let header = serde_json::to_vec(&header).map_err(|e| state(path, e))?;
+        let header = serde_json::to_vec(&header).map_err(|e| broken_state(path, &e))?;
         let file = File::create(path).map_err(failed(path))?;
         let mut out = Hashing {
             inner: BufWriter::with_capacity(1 << 20, file),
@@ -201,12 +201,5 @@ impl<W: Write> Write for Hashing<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
-    }
-}
-
-fn state(path: &Path, why: impl ToString) -> Error {
-    Error::State {
-        path: path.display().to_string(),
-        why: why.to_string(),
     }
 }

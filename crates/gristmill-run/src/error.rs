@@ -91,3 +91,11 @@ pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error
     let path = path.display().to_string();
     move |source| Error::Io { path, source }
 }
+
+/// The error of a file that is not what a run leaves behind.
+pub(crate) fn broken_state(path: &std::path::Path, why: &impl ToString) -> Error {
+    Error::State {
+        path: path.display().to_string(),
+        why: why.to_string(),
+    }
+}

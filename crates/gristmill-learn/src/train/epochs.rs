@@ -303,13 +303,10 @@ impl EpochSearch {
                 fit_intercept: self.settings.fit_intercept,
             }));
         }
-        if folds > 1 {
-            self.line_up(folds);
-        }
         match self.restored.take() {
             Some(saved) if saved.running.len() <= self.together => self.resume(saved)?,
             _ if folds == 1 => self.start_refit(0),
-            _ => {}
+            _ => self.line_up(folds),
         }
         Ok(())
     }
@@ -328,7 +325,6 @@ impl EpochSearch {
     fn resume(&mut self, saved: Checkpoint<Progress<State>>) -> Result<()> {
         let folds = self.summary_pass.folds;
         self.rounds = saved.check(&mut self.points, folds, &self.rounds)?;
-        self.waiting.clear();
         if folds > 1 {
             self.line_up(folds);
         }
@@ -337,6 +333,8 @@ impl EpochSearch {
         let mut max_iter = self.rounds.limit();
         if let Some(best) = saved.best {
             choose(&mut self.points, self.metric);
+            // The fit is past its start.
+            self.warm = None;
             self.phase = Phase::Refit { best };
             max_iter = self.points[best].params.max_iter;
         }

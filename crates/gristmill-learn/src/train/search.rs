@@ -227,13 +227,10 @@ impl<F: Real> LogisticSearch<F> {
         };
         affordable(&self.settings, size, each, available)?;
         self.together = (available / each) as usize;
-        if folds > 1 {
-            self.line_up(folds);
-        }
         match self.restored.take() {
             Some(saved) if saved.running.len() <= self.together => self.resume(saved)?,
             _ if folds == 1 => self.start_refit(0),
-            _ => {}
+            _ => self.line_up(folds),
         }
         Ok(())
     }
@@ -258,7 +255,6 @@ impl<F: Real> LogisticSearch<F> {
     fn resume(&mut self, saved: Checkpoint<Progress<Optimiser<F>>>) -> Result<()> {
         let folds = self.summary_pass.folds;
         self.rounds = saved.check(&mut self.points, folds, &self.rounds)?;
-        self.waiting.clear();
         if folds > 1 {
             self.line_up(folds);
         }
@@ -266,6 +262,8 @@ impl<F: Real> LogisticSearch<F> {
         self.scans = saved.scans;
         if let Some(best) = saved.best {
             choose(&mut self.points, self.metric);
+            // The fit is past its start.
+            self.warm = None;
             self.phase = Phase::Refit { best };
         }
         let all = self.trainings.len() - 1;

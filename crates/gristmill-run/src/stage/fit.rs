@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Teller;
 use crate::engine::Engine;
-use crate::error::{Error, Result, io};
+use crate::error::{Result, broken_state, io};
 use crate::event::{Event, Observe};
 use crate::settings::Pipeline;
 use crate::summary::thousands;
@@ -70,7 +70,7 @@ pub(crate) fn reload(pipeline: &Pipeline, state_file: &Path) -> Result<Fitted> {
 
 fn write_state(path: &Path, state: &RecordBatch) -> Result<()> {
     let temporary = path.with_extension("partial");
-    let broken = |e: parquet::errors::ParquetError| state_error(path, &e);
+    let broken = |e: parquet::errors::ParquetError| broken_state(path, &e);
     let file = File::create(&temporary).map_err(io(&temporary))?;
     let mut writer = ArrowWriter::try_new(file, state.schema(), None).map_err(broken)?;
     writer.write(state).map_err(broken)?;
@@ -86,17 +86,10 @@ fn read_state(path: &Path) -> Result<RecordBatch> {
     let file = File::open(path).map_err(io(path))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(|builder| builder.build())
-        .map_err(|e| state_error(path, &e))?;
+        .map_err(|e| broken_state(path, &e))?;
     let schema = arrow::array::RecordBatchReader::schema(&reader);
     let batches = reader
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| state_error(path, &e))?;
-    concat_batches(&schema, &batches).map_err(|e| state_error(path, &e))
-}
-
-fn state_error(path: &Path, why: &impl ToString) -> Error {
-    Error::State {
-        path: path.display().to_string(),
-        why: why.to_string(),
-    }
+        .map_err(|e| broken_state(path, &e))?;
+    concat_batches(&schema, &batches).map_err(|e| broken_state(path, &e))
 }
