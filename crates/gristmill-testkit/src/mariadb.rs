@@ -65,6 +65,8 @@ impl TempMariaDb {
                 .arg(file("datadir", data.clone()))
                 .arg(file("socket", dir.join("socket")))
                 .arg(file("pid-file", dir.join("pid")))
+                // A server that starts deletes the temporary tables it finds, those of others in a shared directory too.
+                .arg(file("tmpdir", dir.to_owned()))
                 .arg(file("log-bin", data.join("binlog")))
                 .arg(file("ssl-cert", data.join("server.crt")))
                 .arg(file("ssl-key", data.join("server.key")))
