@@ -201,11 +201,13 @@ async fn files_of_the_target_size_or_a_few_are_left_alone() {
         .map(|name| fs::metadata(dir.join(name)).unwrap().len());
     let target = sizes.max().unwrap() + 1;
     let done = compact(&dir, target).await.unwrap();
-    // Two in each, and three in the last.
-    assert_eq!(done, Compacted { from: 201, into: 100 });
-    assert_eq!(
-        names(&dir).await.last().unwrap(),
-        "batch-0000000198-0000000200.parquet"
+    // Two or three in each, none left over.
+    assert!(done.from == 201 && (67..=100).contains(&done.into), "{done:?}");
+    let merged = names(&dir).await;
+    assert_eq!(merged.len() as u64, done.into);
+    assert!(
+        merged.last().unwrap().ends_with("-0000000200.parquet"),
+        "{merged:?}"
     );
     assert_eq!(rows(&dir).await, before);
     assert_eq!(

@@ -17,7 +17,7 @@ pub struct Pipeline {
     pub source: SourceSettings,
     /// `[source] consistency`. Default `resume`.
     pub consistency: Consistency,
-    /// `[batches] rows`. Default 50,000.
+    /// `[batches] rows`. Default 100,000.
     pub batch_rows: u64,
     /// `[batches] connections`. Default 2.
     pub connections: usize,

@@ -484,7 +484,7 @@ fn errors_of_the_source_are_shown_at_their_setting() {
 fn the_minimal_file_has_the_documented_defaults() {
     let pipeline = parse(MINIMAL).unwrap().pipeline;
     assert_eq!(pipeline.source.url, "sqlite:artists.db");
-    assert_eq!((pipeline.batch_rows, pipeline.connections), (50_000, 2));
+    assert_eq!((pipeline.batch_rows, pipeline.connections), (100_000, 2));
     assert_eq!(pipeline.target_file_size, 128_000_000);
     assert_eq!(pipeline.consistency, Consistency::Resume);
     assert!(pipeline.clean.trim && pipeline.clean.empty_as_null && !pipeline.clean.distinct);

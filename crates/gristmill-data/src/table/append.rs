@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::batch::ledger::{DatasetIdentity, IDENTITY, Ledger, RECORD, Record};
 use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::settings::KeyColumns;
 use crate::table::log::{Lock, Log, log_path, millis};
 use crate::table::schema::{has_timestamp_ntz, to_kernel};
 use crate::table::write::{ended, io, synced, write_failed, writer};
@@ -38,6 +39,7 @@ pub struct Appender {
 pub struct BatchFiles {
     dir: PathBuf,
     schema: SchemaRef,
+    key: KeyColumns,
 }
 
 /// Writes the file of one batch, which goes with this unless it is finished.
@@ -70,7 +72,7 @@ impl BatchFiles {
         let unfinished = self.dir.join(format!(".{name}.{count}.unfinished"));
         Ok(BatchWriter {
             name,
-            parquet: Some(writer(&unfinished, self.schema.clone())?),
+            parquet: Some(writer(&unfinished, self.schema.clone(), &self.key)?),
             unfinished,
             rows: 0,
         })
@@ -170,6 +172,7 @@ impl Appender {
         BatchFiles {
             dir: self.dir.clone(),
             schema: self.schema.clone(),
+            key: self.identity.key().clone(),
         }
     }
 

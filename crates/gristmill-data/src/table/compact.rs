@@ -62,7 +62,7 @@ pub async fn compact(dir: &Path, target: u64) -> Result<Compacted> {
         let mut rest = run.as_slice();
         // A file that is left over stays as it is.
         while rest.len() > 1 {
-            let (file, merged) = merge(&table, rest, target)?;
+            let (file, merged) = merge(&table, ledger.identity.key(), rest, target)?;
             let (merged, more) = rest.split_at(merged);
             failpoint::hit("compaction-written");
             log.commit(&actions(&record, &file, merged), false).await?;
@@ -97,11 +97,11 @@ fn runs(table: &TableVersion, target: u64) -> Result<Vec<Vec<Small>>> {
 }
 
 /// Writes the first files, two at least, into one; says how many.
-fn merge(table: &TableVersion, files: &[Small], target: u64) -> Result<(Merged, usize)> {
+fn merge(table: &TableVersion, key: &[String], files: &[Small], target: u64) -> Result<(Merged, usize)> {
     // Its name is known once it is known which files go into it.
     let unfinished = table.dir.join(".compacted.parquet.unfinished");
     let mean_rows = files.iter().map(|small| small.file.rows).sum::<u64>() / files.len().max(1) as u64;
-    let mut merge = Merge::create(&unfinished, table.schema.clone(), mean_rows)?;
+    let mut merge = Merge::create(&unfinished, table.schema.clone(), key, mean_rows)?;
     let (mut rows, mut merged) = (0, 0);
     for small in files {
         if merged >= 2 && merge.bytes() + small.bytes > target {

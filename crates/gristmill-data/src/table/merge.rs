@@ -29,9 +29,9 @@ pub(super) enum Merge {
 }
 
 impl Merge {
-    /// Begins the file at `path`, for files of so many rows on average.
-    pub(super) fn create(path: &Path, schema: SchemaRef, mean_rows: u64) -> Result<Self> {
-        let writer = writer(path, schema)?;
+    /// Begins the file at `path`, for files of so many rows on average, in the order of the columns `key`.
+    pub(super) fn create(path: &Path, schema: SchemaRef, key: &[String], mean_rows: u64) -> Result<Self> {
+        let writer = writer(path, schema, key)?;
         if mean_rows < GOOD_ROWS {
             return Ok(Self::Encoded(Box::new(writer)));
         }

@@ -122,7 +122,7 @@ fn batches<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (u64, usize, u64) {
         size(r, name, v, expected, MIN_FILE_SIZE)
     });
     (
-        rows.unwrap_or(50_000),
+        rows.unwrap_or(100_000),
         connections.map_or(2, |n| n as usize),
         size.unwrap_or(128_000_000),
     )

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use bytes::{Buf, Bytes};
 use futures::{StreamExt, stream};
 use tokio_postgres::CopyOutStream;
 
@@ -41,7 +42,7 @@ pub(super) fn batches(
                         return Ok(Some((batch, (copy, decoder, url))));
                     }
                     match copy.next().await {
-                        Some(chunk) => decoder.push(&chunk.map_err(|error| query_error(&url, &error))?),
+                        Some(chunk) => decoder.push(chunk.map_err(|error| query_error(&url, &error))?),
                         None => {
                             let last = decoder.finish(&url)?;
                             return Ok(last.map(|batch| (batch, (copy, decoder, url))));
@@ -60,7 +61,7 @@ struct Decoder {
     key: Arc<[usize]>,
     builders: Vec<ColumnBuilder>,
     /// What has arrived and is not decoded yet.
-    buffer: Vec<u8>,
+    buffer: Bytes,
     place: Place,
     /// The fields of the row being decoded, within the buffer.
     fields: Vec<Option<Range<usize>>>,
@@ -87,7 +88,7 @@ impl Decoder {
             schema,
             key,
             builders,
-            buffer: Vec::new(),
+            buffer: Bytes::new(),
             place: Place::Header,
             fields,
             rows: 0,
@@ -95,8 +96,13 @@ impl Decoder {
         })
     }
 
-    fn push(&mut self, chunk: &[u8]) {
-        self.buffer.extend_from_slice(chunk);
+    fn push(&mut self, chunk: Bytes) {
+        // The server sends row by row: hardly ever is anything left over.
+        self.buffer = if self.buffer.is_empty() {
+            chunk
+        } else {
+            [&self.buffer[..], &chunk].concat().into()
+        };
     }
 
     /// Decodes what has arrived, up to a full record batch; `None` says that more must arrive.
@@ -115,7 +121,7 @@ impl Decoder {
             }
         }
         let full = self.rows >= MAX_BATCH_ROWS || self.bytes >= MAX_BATCH_BYTES;
-        self.buffer.drain(..at);
+        self.buffer.advance(at);
         if full { self.take().map(Some) } else { Ok(None) }
     }
 
@@ -136,8 +142,18 @@ impl Decoder {
     }
 
     fn take(&mut self) -> Result<RecordBatch> {
-        let arrays: Vec<ArrayRef> = self.builders.iter_mut().map(ColumnBuilder::finish).collect();
+        let finished: Vec<_> = self.builders.iter_mut().map(ColumnBuilder::finish).collect();
         (self.rows, self.bytes) = (0, 0);
+        let wrong = finished
+            .iter()
+            .enumerate()
+            .filter_map(|(i, array)| Some((i, array.as_ref().err()?)));
+        if let Some((i, (row, why))) = wrong.min_by_key(|(_, (row, _))| *row) {
+            return Err(self.refused(i, why, |key| {
+                finished[key].as_ref().ok().and_then(|key| shown(key, *row))
+            }));
+        }
+        let arrays = finished.into_iter().flatten().collect();
         Ok(RecordBatch::try_new(self.schema.clone(), arrays)?)
     }
 
@@ -192,12 +208,7 @@ impl Decoder {
         }
         for (i, (builder, field)) in self.builders.iter_mut().zip(&self.fields).enumerate() {
             if let Err(why) = builder.append(field.clone().map(|field| &self.buffer[field])) {
-                let column = self.columns[i].name.clone();
-                return Err(Error::Value {
-                    why: why.replace("{column}", &quoted(&column)),
-                    row: self.describe_row(),
-                    column,
-                });
+                return Err(self.refused(i, &why, |key| self.shown_now(key)));
             }
         }
         self.rows += 1;
@@ -205,20 +216,30 @@ impl Decoder {
         Ok(Some(at - start))
     }
 
-    /// The row by its key, for an error.
-    fn describe_row(&self) -> String {
-        let shown = |i: usize| {
-            let value = self.fields[i].clone().map(|field| &self.buffer[field]);
-            let mut builder = ColumnBuilder::new(self.columns[i].kind).ok()?;
-            builder.append(value).ok()?;
-            let array = builder.finish();
-            let options = FormatOptions::new().with_null("null");
-            let formatter = ArrayFormatter::try_new(array.as_ref(), &options).ok()?;
-            Some(formatter.value(0).to_string())
-        };
-        let shown = |i| shown(i).unwrap_or_else(|| "what cannot be shown".to_owned());
-        row_named(&self.key, |i| &self.columns[i].name, shown)
+    /// A value of a column that cannot be taken in, of the row whose key has these values.
+    fn refused(&self, column: usize, why: &str, key: impl Fn(usize) -> Option<String>) -> Error {
+        let shown = |i| key(i).unwrap_or_else(|| "what cannot be shown".to_owned());
+        let column = self.columns[column].name.clone();
+        Error::Value {
+            why: why.replace("{column}", &quoted(&column)),
+            row: row_named(&self.key, |i| &self.columns[i].name, shown),
+            column,
+        }
     }
+
+    /// A value of the row being decoded.
+    fn shown_now(&self, i: usize) -> Option<String> {
+        let value = self.fields[i].clone().map(|field| &self.buffer[field]);
+        let mut builder = ColumnBuilder::new(self.columns[i].kind).ok()?;
+        builder.append(value).ok()?;
+        shown(&builder.finish().ok()?, 0)
+    }
+}
+
+fn shown(array: &ArrayRef, row: usize) -> Option<String> {
+    let options = FormatOptions::new().with_null("null");
+    let formatter = ArrayFormatter::try_new(array.as_ref(), &options).ok()?;
+    Some(formatter.value(row).to_string())
 }
 
 fn word<const N: usize>(buffer: &[u8], at: usize) -> Option<[u8; N]> {
@@ -274,7 +295,7 @@ mod tests {
         ) {
             let mut decoder = decoder();
             for chunk in wire(&rows).chunks(chunk) {
-                decoder.push(chunk);
+                decoder.push(Bytes::copy_from_slice(chunk));
                 prop_assert!(decoder.next_batch().unwrap().is_none());
             }
             let mut read = Vec::new();
@@ -294,7 +315,7 @@ mod tests {
             bytes[damage] = byte;
             bytes.truncate(bytes.len() - cut.min(bytes.len()));
             let mut decoder = decoder();
-            decoder.push(&bytes);
+            decoder.push(bytes.into());
             let _ = decoder.next_batch().and_then(|_| decoder.finish(""));
         }
     }
@@ -303,7 +324,7 @@ mod tests {
     fn batches_are_bounded_in_rows_and_bytes() {
         let mut decoder = decoder();
         let rows: Vec<_> = (0..10_000).map(|id| (id, None)).collect();
-        decoder.push(&wire(&rows));
+        decoder.push(wire(&rows).into());
         assert_eq!(decoder.next_batch().unwrap().unwrap().num_rows(), MAX_BATCH_ROWS);
         assert!(decoder.next_batch().unwrap().is_none());
         assert_eq!(
@@ -312,7 +333,7 @@ mod tests {
         );
 
         let mut decoder = self::decoder();
-        decoder.push(&wire(&[(1, Some("x".repeat(MAX_BATCH_BYTES))), (2, None)]));
+        decoder.push(wire(&[(1, Some("x".repeat(MAX_BATCH_BYTES))), (2, None)]).into());
         assert_eq!(decoder.next_batch().unwrap().unwrap().num_rows(), 1);
     }
 
@@ -320,7 +341,7 @@ mod tests {
     fn a_stream_without_its_end_is_an_error() {
         let wire = wire(&[(1, None)]);
         let mut decoder = decoder();
-        decoder.push(&wire[..wire.len() - 2]);
+        decoder.push(Bytes::copy_from_slice(&wire[..wire.len() - 2]));
         assert!(decoder.next_batch().unwrap().is_none());
         assert!(
             decoder

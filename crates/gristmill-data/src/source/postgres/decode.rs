@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder,
-    Float64Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
+    Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, StringArray, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
 use arrow::error::ArrowError;
 
@@ -20,8 +21,9 @@ pub(super) enum ColumnBuilder {
     Float4(Float32Builder),
     Float8(Float64Builder),
     Numeric(Decimal128Builder, u8, i8),
-    Text(StringBuilder),
-    Jsonb(StringBuilder),
+    /// Whether it is UTF-8 is looked at when all are there, which costs much less than for each value.
+    Text(BinaryBuilder),
+    Jsonb(BinaryBuilder),
     Uuid(StringBuilder),
     Bytea(BinaryBuilder),
     Date(Date32Builder),
@@ -49,8 +51,8 @@ impl ColumnBuilder {
                 precision,
                 scale,
             ),
-            PgKind::Text => Self::Text(StringBuilder::new()),
-            PgKind::Jsonb => Self::Jsonb(StringBuilder::new()),
+            PgKind::Text => Self::Text(BinaryBuilder::new()),
+            PgKind::Jsonb => Self::Jsonb(BinaryBuilder::new()),
             PgKind::Uuid => Self::Uuid(StringBuilder::new()),
             PgKind::Bytea => Self::Bytea(BinaryBuilder::new()),
             PgKind::Date => Self::Date(Date32Builder::new()),
@@ -78,7 +80,7 @@ impl ColumnBuilder {
             Self::Float8(b) => append!(b, |v| fixed(v).map(f64::from_be_bytes)),
             Self::Numeric(b, precision, scale) => append!(b, |v| numeric::decode(v, *precision, *scale)
                 .map_err(|why| format!("{why}; write {{column}}::double precision in source.query"))),
-            Self::Text(b) => append!(b, text),
+            Self::Text(b) => append!(b, Ok::<&[u8], String>),
             Self::Jsonb(b) => append!(b, jsonb),
             Self::Uuid(b) => append!(b, |v| fixed(v).map(uuid)),
             Self::Bytea(b) => append!(b, Ok::<&[u8], String>),
@@ -89,8 +91,8 @@ impl ColumnBuilder {
     }
 
     /// The array of everything taken in; starts anew, with room for as much again: builders that grow by doubling leave
-    /// the memory in pieces.
-    pub(super) fn finish(&mut self) -> ArrayRef {
+    /// the memory in pieces. Says what is wrong with which value, by its number, as [`Self::append`] does.
+    pub(super) fn finish(&mut self) -> Result<ArrayRef, (usize, String)> {
         macro_rules! finish {
             ($builder:expr, $anew:expr) => {{
                 let array = $builder.finish();
@@ -98,14 +100,18 @@ impl ColumnBuilder {
                 Arc::new(array)
             }};
         }
-        match self {
+        Ok(match self {
             Self::Bool(b) => finish!(b, BooleanBuilder::with_capacity),
             Self::Int2(b) => finish!(b, Int16Builder::with_capacity),
             Self::Int4(b) => finish!(b, Int32Builder::with_capacity),
             Self::Int8(b) => finish!(b, Int64Builder::with_capacity),
             Self::Float4(b) => finish!(b, Float32Builder::with_capacity),
             Self::Float8(b) => finish!(b, Float64Builder::with_capacity),
-            Self::Text(b) | Self::Jsonb(b) | Self::Uuid(b) => {
+            Self::Text(b) | Self::Jsonb(b) => {
+                let bytes = b.values_slice().len().min(ROOM);
+                texts(finish!(b, |rows| BinaryBuilder::with_capacity(rows, bytes)))?
+            }
+            Self::Uuid(b) => {
                 let bytes = b.values_slice().len().min(ROOM);
                 finish!(b, |rows| StringBuilder::with_capacity(rows, bytes))
             }
@@ -116,8 +122,26 @@ impl ColumnBuilder {
             Self::Date(b) => finish!(b, Date32Builder::with_capacity),
             Self::Numeric(b, ..) => Arc::new(b.finish()),
             Self::Timestamp(b) => Arc::new(b.finish()),
-        }
+        })
     }
+}
+
+/// The same values as text.
+fn texts(bytes: Arc<BinaryArray>) -> Result<ArrayRef, (usize, String)> {
+    // No copy: these are the same buffers.
+    if let Ok(texts) = StringArray::try_from_binary(bytes.as_ref().clone()) {
+        return Ok(Arc::new(texts));
+    }
+    let wrong = |(row, value): (usize, Option<&[u8]>)| {
+        let error = std::str::from_utf8(value?).err()?;
+        let why = format!(
+            "the text is not valid UTF-8 from byte {} on; write convert_to({{column}}, 'UTF8') in source.query",
+            error.valid_up_to()
+        );
+        Some((row, why))
+    };
+    let unknown = || (0, "the text is not valid UTF-8".to_owned());
+    Err(bytes.iter().enumerate().find_map(wrong).unwrap_or_else(unknown))
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], String> {
@@ -126,18 +150,9 @@ fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], String> {
         .map_err(|_| format!("{} bytes arrived where {N} were expected", bytes.len()))
 }
 
-fn text(bytes: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        format!(
-            "the text is not valid UTF-8 from byte {} on; write convert_to({{column}}, 'UTF8') in source.query",
-            error.valid_up_to()
-        )
-    })
-}
-
-fn jsonb(bytes: &[u8]) -> Result<&str, String> {
+fn jsonb(bytes: &[u8]) -> Result<&[u8], String> {
     match bytes.split_first() {
-        Some((1, json)) => text(json),
+        Some((1, json)) => Ok(json),
         _ => Err("jsonb arrived in an unknown version; write {column}::json in source.query".to_owned()),
     }
 }
@@ -188,7 +203,6 @@ mod tests {
             (PgKind::Bool, &b""[..]),
             (PgKind::Int8, b"1234567"),
             (PgKind::Uuid, b"123456789012345"),
-            (PgKind::Text, b"\xff"),
             (PgKind::Jsonb, b"\x02{}"),
             (PgKind::Jsonb, b""),
             (PgKind::Date, &i32::MAX.to_be_bytes()),
@@ -197,7 +211,20 @@ mod tests {
         ] {
             let mut builder = ColumnBuilder::new(kind).unwrap();
             assert!(builder.append(Some(bytes)).is_err(), "{kind:?}");
-            assert_eq!(builder.finish().len(), 0);
+            assert_eq!(builder.finish().unwrap().len(), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_by_its_number() {
+        // Together the two halves of a letter would be text.
+        for values in [&[b"a", &b"\xff"[..]][..], &[b"a", b"\xc3", b"\xa9"]] {
+            let mut builder = ColumnBuilder::new(PgKind::Text).unwrap();
+            for value in values {
+                builder.append(Some(value)).unwrap();
+            }
+            let (row, why) = builder.finish().unwrap_err();
+            assert!(row == 1 && why.contains("from byte 0 on"), "{why}");
         }
     }
 }

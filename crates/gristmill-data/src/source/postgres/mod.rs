@@ -13,13 +13,14 @@ mod session;
 mod tls;
 mod types;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join};
 use tokio::sync::Mutex;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::ToSql;
@@ -35,24 +36,22 @@ use connect::LastWords;
 use session::Snapshot;
 use types::{PgColumn, PgKind};
 
+/// Sets settings of the transaction.
+const SET_BOUNDS: &str =
+    "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS t(name, value)";
+
 /// A query on one connection to PostgreSQL.
 pub(super) struct Postgres {
     /// Ends the transaction and the connection when dropped.
     client: Client,
     last_words: LastWords,
+    /// Those prepared so far, by their SQL, of which there are few: that the next range is asked for in one round trip
+    /// counts, for until then the server rests.
+    statements: Mutex<HashMap<String, Statement>>,
     /// Held from setting the bounds to starting the COPY that looks at them.
     bounds: Mutex<()>,
     snapshot: Snapshot,
     query: Arc<Query>,
-    first_boundary: Boundary,
-    next_boundary: Boundary,
-}
-
-/// Finds the key of the `$1`-th row of some: by passing over those before, which of all ways works the server least, and
-/// where there are fewer, by looking for the last.
-struct Boundary {
-    nth: Statement,
-    last: Statement,
 }
 
 /// What all connections that read the query know.
@@ -87,40 +86,35 @@ impl Postgres {
         let (client, last_words) = connect::connect(&settings.url).await?;
         let snapshot = session::begin(&client, &url, None).await?;
         let query = Query::prepare(&client, settings, url).await?;
-        Self::new(client, last_words, snapshot, Arc::new(query)).await
+        Ok(Self::new(client, last_words, snapshot, Arc::new(query)))
     }
 
     /// Another connection, on the same snapshot.
     async fn join(&self) -> Result<Self> {
         let (client, last_words) = connect::connect(&self.query.settings.url).await?;
         let snapshot = session::begin(&client, &self.query.url, Some(&self.snapshot)).await?;
-        Self::new(client, last_words, snapshot, self.query.clone()).await
+        Ok(Self::new(client, last_words, snapshot, self.query.clone()))
     }
 
-    async fn new(
-        client: Client,
-        last_words: LastWords,
-        snapshot: Snapshot,
-        query: Arc<Query>,
-    ) -> Result<Self> {
-        let prepare = async |sql: String| client.prepare(&sql).await.map_err(|error| query.failed(error));
-        let boundary = async |condition: &str| {
-            Ok::<_, Error>(Boundary {
-                nth: prepare(query.nth_key(condition)).await?,
-                last: prepare(query.last_key(condition)).await?,
-            })
-        };
-        let next_boundary = boundary(&query.compared(">", |i| format!("${}::text", i + 2))).await?;
-        let first_boundary = boundary(&query.not_null(0)).await?;
-        Ok(Self {
+    fn new(client: Client, last_words: LastWords, snapshot: Snapshot, query: Arc<Query>) -> Self {
+        Self {
             client,
             last_words,
-            bounds: Mutex::new(()),
+            statements: Mutex::default(),
+            bounds: Mutex::default(),
             snapshot,
             query,
-            first_boundary,
-            next_boundary,
-        })
+        }
+    }
+
+    async fn prepared(&self, sql: &str) -> Result<Statement> {
+        let mut statements = self.statements.lock().await;
+        if let Some(statement) = statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await.map_err(|e| self.failed(e))?;
+        statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
     }
 
     fn failed(&self, error: tokio_postgres::Error) -> Error {
@@ -355,19 +349,24 @@ impl Source for Postgres {
     fn boundary<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<Option<Key>>> {
         async move {
             let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-            let (boundary, after) = match after {
-                None => (&self.first_boundary, Vec::new()),
-                Some(after) => (&self.next_boundary, self.query.texts(after)?),
+            let (condition, after) = match after {
+                None => (self.query.not_null(0), Vec::new()),
+                Some(after) => (
+                    self.query.compared(">", |i| format!("${}::text", i + 2)),
+                    self.query.texts(after)?,
+                ),
             };
-            let key = async |statement: &Statement, number: i64| {
+            let key = async |sql: String, number: i64| {
+                let statement = self.prepared(&sql).await?;
                 let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&number];
                 parameters.extend(after.iter().map(|text| text as &(dyn ToSql + Sync)));
-                let row = self.client.query_opt(statement, &parameters).await;
+                let row = self.client.query_opt(&statement, &parameters).await;
                 row.map_err(|e| self.failed(e))
             };
-            let mut row = key(&boundary.nth, rows - 1).await?;
+            // To pass over the rows before works the server least; where there are fewer, the last is looked for.
+            let mut row = key(self.query.nth_key(&condition), rows - 1).await?;
             if row.is_none() {
-                row = key(&boundary.last, rows).await?;
+                row = key(self.query.last_key(&condition), rows).await?;
             }
             let Some(row) = row else {
                 return Ok(None);
@@ -457,16 +456,16 @@ impl Postgres {
         let rows = self
             .query
             .select(&columns, &format!("WHERE {condition} ORDER BY {order} {rest}"));
+        let set = self.prepared(SET_BOUNDS).await?;
+        let copy = self
+            .prepared(&format!("COPY ({rows}) TO STDOUT (FORMAT binary)"))
+            .await?;
         let guard = self.bounds.lock().await;
-        self.client
-            .execute(
-                "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS t(name, value)",
-                &[&names, &values],
-            )
-            .await
-            .map_err(|e| self.failed(e))?;
-        let copy = format!("COPY ({rows}) TO STDOUT (FORMAT binary)");
-        let stream = self.client.copy_out(&copy).await.map_err(|e| self.failed(e))?;
+        // Sent one after the other without waiting.
+        let bounds: [&(dyn ToSql + Sync); 2] = [&names, &values];
+        let set = self.client.execute(&set, &bounds);
+        let started = try_join(set, self.client.copy_out(&copy)).await;
+        let (_, stream) = started.map_err(|e| self.failed(e))?;
         drop(guard);
         Ok(copy::batches(
             stream,
