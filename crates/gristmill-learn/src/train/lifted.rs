@@ -52,13 +52,15 @@ impl Lifted {
     fn build(rows: Rows<'_>, chosen: &[u32], varying: &[bool], colours: &Colours, whole: &Subset) -> Self {
         let mut classes = HashMap::new();
         let mut class_of = vec![NONE; varying.len()];
-        let (mut deviation, mut members) = (Vec::new(), Vec::<f64>::new());
+        let (mut mean, mut deviation, mut members) = (Vec::<f64>::new(), Vec::new(), Vec::<f64>::new());
         for (column, colour) in colours.columns.iter().enumerate().filter(|(c, _)| varying[*c]) {
             let class = *classes.entry(*colour).or_insert_with(|| {
+                mean.push(0.0);
                 deviation.push(whole.deviation[column]);
                 members.push(0.0);
                 members.len() - 1
             });
+            mean[class] += whole.mean[column];
             members[class] += 1.0;
             class_of[column] = class as u32;
         }
@@ -72,6 +74,7 @@ impl Lifted {
                 counts: whole.counts.clone(),
                 weight: whole.weight,
                 weights: whole.weights.clone(),
+                mean,
                 deviation,
                 members,
             }),
@@ -163,7 +166,7 @@ impl Lifted {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
-        let columns = 4 * self.class_of.len() + 16 * self.subset.deviation.len();
+        let columns = 4 * self.class_of.len() + 24 * self.subset.deviation.len();
         (columns + 18 * self.labels.len() + 8 * self.indices.len()) as u64
     }
 }
@@ -237,6 +240,7 @@ mod tests {
                 }
             }
             let n = chosen.len() as f64;
+            let mean = sum.iter().map(|sum| sum / n).collect();
             let deviation = sum.iter().zip(&squares).map(|(s, q): (&f64, &f64)| {
                 let m2 = q - s * s / n;
                 if m2 > 1e-12 * q {
@@ -250,6 +254,7 @@ mod tests {
                 counts,
                 weight: weights.iter().sum(),
                 weights,
+                mean,
                 deviation: deviation.collect(),
                 members: Vec::new(),
             }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 /// Sufficient decrease and curvature of the strong Wolfe conditions.
 const C1: f64 = 1e-4;
 const C2: f64 = 0.9;
+/// The next step where the function still falls: Breeze's, so that paths are those of Spark ML.
+const EXPANSION: f64 = 1.5;
 /// Function evaluations that one line search may spend.
 const MAX_TRIALS: u32 = 30;
 
@@ -84,7 +86,7 @@ impl LineSearch {
             None if slope >= 0.0 => self.zoom(trial, self.low),
             None => {
                 self.low = trial;
-                self.step *= 2.0;
+                self.step *= EXPANSION;
                 self.next()
             }
             Some(_) if !decreased || value >= self.low.value => self.zoom(self.low, trial),

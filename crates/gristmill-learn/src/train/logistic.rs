@@ -3,8 +3,10 @@
 //! Objective: `mean(loss) + l2 / 2 * |w|² + l1 * |w|₁` with `l1 = elastic_net_param * reg_param` and `l2` the rest of
 //! `reg_param`, intercepts unpenalised, where `w` are the coefficients of features divided by their standard deviation
 //! (with `standardization = false` the penalty is on those of the raw features, but the optimiser still moves in the
-//! standardised space). A constant feature has coefficient 0.
-//! See Spark's `LogisticRegression.scala` (`train`, `createInitialSolution`) and `L2Regularization`.
+//! standardised space). A constant feature has coefficient 0. With an intercept, the features that the optimiser sees are
+//! centred too, as Spark's are from 3.2 on (SPARK-34448): its intercept is the data's plus `Σ w mean / deviation`. That
+//! moves no minimum, but the path to it is shorter where means are large against deviations.
+//! See Spark's `LogisticRegression.scala` (`trainImpl`, `createInitialSolution`) and `L2Regularization`.
 
 use std::sync::Arc;
 
@@ -89,6 +91,9 @@ impl<F: Real> Fit<F> {
                 subset.deviation.iter().copied().chain([intercept]),
                 &mut start,
             );
+            if settings.fit_intercept {
+                shift_intercepts(&mut start, shape, &subset, 1.0);
+            }
         } else if settings.fit_intercept {
             let intercepts = &mut start[shape.features * shape.stride()..];
             if let Some(class) = only {
@@ -184,7 +189,7 @@ impl<F: Real> Fit<F> {
     /// Bytes that a fit holds at most, with its part in a scan.
     pub(crate) fn bytes(shape: Shape, settings: &LogisticSettings) -> u64 {
         let vectors = shape.len() * size_of::<F>() * Self::vectors(settings);
-        (vectors + Block::<F>::bytes(shape) + shape.features * size_of::<f64>()) as u64
+        (vectors + Block::<F>::bytes(shape) + shape.features * 2 * size_of::<f64>()) as u64
     }
 
     /// The point to evaluate next.
@@ -260,9 +265,13 @@ impl<F: Real> Fit<F> {
         self.unscaled(weights)
     }
 
-    /// A point of the optimiser, divided by the standard deviations: in the units of the data.
+    /// A point of the optimiser in the units of the data: divided by the standard deviations, the intercepts for features
+    /// that are not centred.
     fn unscaled(&self, mut weights: Vec<F>) -> Arc<Vec<F>> {
         let stride = self.shape.stride();
+        if self.fit_intercept {
+            shift_intercepts(&mut weights, self.shape, &self.subset, -1.0);
+        }
         let features = &mut weights[..self.shape.features * stride];
         features
             .par_chunks_mut(CHUNK_FEATURES * stride)
@@ -282,13 +291,14 @@ impl<F: Real> Fit<F> {
         let stride = self.shape.stride();
         let (features, intercepts) = gradient.split_at_mut(self.shape.features * stride);
         let over = F::from_f64(over_n);
-        for g in intercepts {
+        for g in &mut *intercepts {
             *g = if self.fit_intercept {
                 g.mul(over)
             } else {
                 F::default()
             };
         }
+        let intercepts = &*intercepts;
         let penalties: Vec<f64> = features
             .par_chunks_mut(CHUNK_FEATURES * stride)
             .enumerate()
@@ -303,7 +313,7 @@ impl<F: Real> Fit<F> {
                             .chunks_exact_mut(stride)
                             .zip(weights.chunks_exact(stride));
                         for (feature, (gradient, weights)) in (from..).zip(rows) {
-                            penalty += self.finish_feature(gradient, weights, feature, over_n);
+                            penalty += self.finish_feature(gradient, weights, intercepts, feature, over_n);
                         }
                         penalty
                     },
@@ -314,20 +324,53 @@ impl<F: Real> Fit<F> {
     }
 
     #[inline(always)]
-    fn finish_feature(&self, gradient: &mut [F], weights: &[F], feature: usize, over_n: f64) -> f64 {
+    fn finish_feature(
+        &self,
+        gradient: &mut [F],
+        weights: &[F],
+        intercepts: &[F],
+        feature: usize,
+        over_n: f64,
+    ) -> f64 {
         let inverse = inverse(self.subset.deviation[feature]);
+        // Of a centred feature, each row's entry is less by the mean. Without an intercept its gradient here is 0.
+        let centre = F::from_f64(-self.subset.mean[feature] * inverse);
         let unit = self.subset.penalty_unit(feature, self.standardization);
         let to_scaled = F::from_f64(over_n * inverse);
         let (l1, l2) = (self.penalty.l1(), self.penalty.l2());
         // d/dw of l2/2 unit raw², with raw = w / deviation. The L1 part is the optimiser's to differentiate.
         let pull = F::from_f64(l2 * unit * inverse);
         let (mut squares, mut sizes) = (0.0, 0.0);
-        for (g, w) in gradient.iter_mut().zip(weights) {
-            *g = w.mul_add(pull, g.mul(to_scaled));
+        for ((g, w), of_intercept) in gradient.iter_mut().zip(weights).zip(intercepts) {
+            *g = w.mul_add(pull, of_intercept.mul_add(centre, g.mul(to_scaled)));
             squares += w.to_f64() * w.to_f64();
             sizes += w.to_f64().abs();
         }
         0.5 * l2 * squares * unit + l1 * sizes * self.subset.l1_unit(feature, self.standardization)
+    }
+}
+
+/// Adds to the intercepts of a point of the optimiser what its coefficients make of the means, times a sign.
+fn shift_intercepts<F: Real>(point: &mut [F], shape: Shape, subset: &Subset, sign: f64) {
+    let stride = shape.stride();
+    let (features, intercepts) = point.split_at_mut(shape.features * stride);
+    let sums: Vec<Vec<f64>> = features
+        .par_chunks(CHUNK_FEATURES * stride)
+        .enumerate()
+        .map(|(chunk, weights)| {
+            let mut sums = vec![0.0; stride];
+            for (feature, weights) in (chunk * CHUNK_FEATURES..).zip(weights.chunks_exact(stride)) {
+                let mean = subset.mean[feature] * inverse(subset.deviation[feature]);
+                sums.iter_mut()
+                    .zip(weights)
+                    .for_each(|(sum, w)| *sum += mean * w.to_f64());
+            }
+            sums
+        })
+        .collect();
+    for (set, intercept) in intercepts.iter_mut().enumerate() {
+        let shift: f64 = sums.iter().map(|sums| sums[set]).sum();
+        *intercept = F::from_f64(intercept.to_f64() + sign * shift);
     }
 }
 

@@ -122,6 +122,7 @@ impl Summary {
             counts,
             weight,
             weights,
+            mean: sum.iter().map(|sum| sum / weight).collect(),
             deviation,
             members: Vec::new(),
         }
@@ -144,9 +145,12 @@ pub(crate) struct Subset {
     pub(crate) weight: f64,
     /// The same of each class.
     pub(crate) weights: Vec<f64>,
+    /// Mean of each feature.
+    pub(crate) mean: Vec<f64>,
     /// Unbiased standard deviation of each feature; 0 where it is constant.
     pub(crate) deviation: Vec<f64>,
-    /// How many columns each feature stands for, their deviation then times the root of that; empty where one each.
+    /// How many columns each feature stands for, their mean then the sum of theirs, and their deviation one's times the
+    /// root of that; empty where one each.
     pub(crate) members: Vec<f64>,
 }
 
