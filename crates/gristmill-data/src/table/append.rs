@@ -18,7 +18,7 @@ use crate::failpoint;
 use crate::settings::KeyColumns;
 use crate::table::log::{Lock, Log, log_path, millis};
 use crate::table::schema::{has_timestamp_ntz, to_kernel};
-use crate::table::write::{ended, io, synced, write_failed, writer};
+use crate::table::write::{ROW_GROUP_ROWS, ended, io, synced, write_failed, writer};
 
 /// Who writes here, as the log has it.
 pub(crate) const ENGINE: &str = concat!("gristmill/", env!("CARGO_PKG_VERSION"));
@@ -72,7 +72,12 @@ impl BatchFiles {
         let unfinished = self.dir.join(format!(".{name}.{count}.unfinished"));
         Ok(BatchWriter {
             name,
-            parquet: Some(writer(&unfinished, self.schema.clone(), &self.key)?),
+            parquet: Some(writer(
+                &unfinished,
+                self.schema.clone(),
+                &self.key,
+                ROW_GROUP_ROWS,
+            )?),
             unfinished,
             rows: 0,
         })

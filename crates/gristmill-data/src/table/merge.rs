@@ -12,7 +12,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::writer::SerializedFileWriter;
 
 use crate::error::Result;
-use crate::table::write::{close, io, synced, write_failed, writer};
+use crate::table::write::{ROW_GROUP_ROWS, close, io, synced, write_failed, writer};
 use crate::table::{DataFile, TableVersion};
 
 /// Files of at least so many rows on average have row groups of a good size: what is saved by greater ones does not
@@ -31,7 +31,7 @@ pub(super) enum Merge {
 impl Merge {
     /// Begins the file at `path`, for files of so many rows on average, in the order of the columns `key`.
     pub(super) fn create(path: &Path, schema: SchemaRef, key: &[String], mean_rows: u64) -> Result<Self> {
-        let writer = writer(path, schema, key)?;
+        let writer = writer(path, schema, key, ROW_GROUP_ROWS)?;
         if mean_rows < GOOD_ROWS {
             return Ok(Self::Encoded(Box::new(writer)));
         }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 
 use crate::error::{Error, Result};
 use crate::table::write::io;
@@ -25,13 +27,31 @@ impl TableVersion {
             Some(names) => self.positions(names)?,
             None => (0..self.schema.fields().len()).collect(),
         };
-        Ok(Scan {
-            files: self.files.clone().into_iter(),
-            schema: Arc::new(self.schema.project(&columns)?),
-            columns,
-            batch_rows: batch_rows.max(1),
-            file: None,
-        })
+        Ok(Scan::new(self, columns, batch_rows, None)?.filter_map(Result::transpose))
+    }
+
+    /// What [`TableVersion::scan`] gives, in so many shares that can be decoded at once: the row groups go to the shares in
+    /// turn. Each share says with a `None` that a row group has ended.
+    pub fn scan_shares(
+        &self,
+        columns: &[String],
+        batch_rows: usize,
+        shares: usize,
+    ) -> Result<Vec<impl Iterator<Item = Result<Option<RecordBatch>>> + Send + use<>>> {
+        let columns = self.positions(columns)?;
+        let share = |number| {
+            Scan::new(
+                self,
+                columns.clone(),
+                batch_rows,
+                Some(Share {
+                    number,
+                    shares,
+                    seen: 0,
+                }),
+            )
+        };
+        (0..shares).map(share).collect()
     }
 
     fn positions(&self, names: &[String]) -> Result<Vec<usize>> {
@@ -61,57 +81,112 @@ struct Scan {
     schema: SchemaRef,
     columns: Vec<usize>,
     batch_rows: usize,
-    file: Option<(PathBuf, ParquetRecordBatchReader)>,
+    share: Option<Share>,
+    /// What is read one after the other: a file, or each of its row groups that is in the share; the first comes last.
+    readers: Vec<ParquetRecordBatchReader>,
+    path: PathBuf,
 }
 
+/// The row groups of a table whose number, modulo `shares`, is `number`.
+struct Share {
+    number: usize,
+    shares: usize,
+    /// Row groups of the files opened so far.
+    seen: usize,
+}
+
+impl Share {
+    /// Those of the next so many.
+    fn of(&mut self, groups: usize) -> impl DoubleEndedIterator<Item = usize> + use<> {
+        let (number, shares, before) = (self.number, self.shares, self.seen);
+        self.seen += groups;
+        (0..groups).filter(move |group| (before + group) % shares == number)
+    }
+}
+
+/// Gives a `None` after each reader.
 impl Iterator for Scan {
-    type Item = Result<RecordBatch>;
+    type Item = Result<Option<RecordBatch>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some((path, rows)) = &mut self.file {
-                match rows.next() {
-                    Some(Ok(batch)) => return Some(self.arranged(batch)),
-                    Some(Err(error)) => {
-                        let error = Error::Dataset {
-                            dir: path.display().to_string(),
-                            why: error.to_string(),
-                        };
-                        return Some(Err(error));
+            if let Some(rows) = self.readers.last_mut() {
+                return Some(match rows.next() {
+                    Some(Ok(batch)) => self.arranged(batch).map(Some),
+                    Some(Err(error)) => Err(Error::Dataset {
+                        dir: self.path.display().to_string(),
+                        why: error.to_string(),
+                    }),
+                    None => {
+                        self.readers.pop();
+                        Ok(None)
                     }
-                    None => {}
-                }
+                });
             }
             let file = self.files.next()?;
-            match self.open(&file) {
-                Ok(rows) => self.file = Some((file.path, rows)),
-                Err(error) => return Some(Err(error)),
+            if let Err(error) = self.open(file) {
+                return Some(Err(error));
             }
         }
     }
 }
 
 impl Scan {
-    fn open(&self, file: &DataFile) -> Result<ParquetRecordBatchReader> {
+    fn new(
+        table: &TableVersion,
+        columns: Vec<usize>,
+        batch_rows: usize,
+        share: Option<Share>,
+    ) -> Result<Self> {
+        Ok(Self {
+            files: table.files.clone().into_iter(),
+            schema: Arc::new(table.schema.project(&columns)?),
+            columns,
+            batch_rows: batch_rows.max(1),
+            share,
+            readers: Vec::new(),
+            path: PathBuf::new(),
+        })
+    }
+
+    fn open(&mut self, file: DataFile) -> Result<()> {
+        let path = file.path.display().to_string();
         let broken = |why: String| Error::Dataset {
-            dir: file.path.display().to_string(),
+            dir: path.clone(),
             why,
         };
         let opened = File::open(&file.path).map_err(io(&file.path))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|e| broken(e.to_string()))?;
-        let rows = builder.metadata().file_metadata().num_rows() as u64;
+        let metadata = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new())
+            .map_err(|e| broken(e.to_string()))?;
+        let rows = metadata.metadata().file_metadata().num_rows() as u64;
         if rows != file.rows {
             return Err(broken(format!(
                 "it has {rows} rows where the table says {}",
                 file.rows
             )));
         }
-        let mask = ProjectionMask::roots(builder.parquet_schema(), self.columns.iter().copied());
-        builder
-            .with_projection(mask)
-            .with_batch_size(self.batch_rows)
-            .build()
-            .map_err(|e| broken(e.to_string()))
+        let reader = |groups: Option<usize>| -> Result<ParquetRecordBatchReader> {
+            let again = opened.try_clone().map_err(io(&file.path))?;
+            let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(again, metadata.clone());
+            let mask = ProjectionMask::roots(builder.parquet_schema(), self.columns.iter().copied());
+            if let Some(group) = groups {
+                builder = builder.with_row_groups(vec![group]);
+            }
+            let builder = builder.with_projection(mask).with_batch_size(self.batch_rows);
+            builder.build().map_err(|e| broken(e.to_string()))
+        };
+        self.readers = match &mut self.share {
+            None => vec![reader(None)?],
+            Some(share) => {
+                let groups = share.of(metadata.metadata().num_row_groups());
+                groups
+                    .rev()
+                    .map(|group| reader(Some(group)))
+                    .collect::<Result<_>>()?
+            }
+        };
+        self.path = file.path;
+        Ok(())
     }
 
     /// Puts the columns, which Parquet gives in the order of the file, into the order asked for.

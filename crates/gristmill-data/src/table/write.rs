@@ -17,8 +17,12 @@ use parquet::schema::types::ColumnPath;
 use crate::error::{Error, Result};
 use crate::table::{DataFile, TableVersion, without_metadata};
 
-/// At most so many rows are in one row group, so that a reader of one needs little memory.
-const ROW_GROUP_ROWS: usize = 131_072;
+/// At most so many rows are in one row group of a dataset.
+pub(crate) const ROW_GROUP_ROWS: usize = 131_072;
+
+/// And of a part of a folder, whose row groups are decoded by several threads in turn: while one is taken, those after it
+/// are held in memory.
+const PART_GROUP_ROWS: usize = 32_768;
 
 /// A row group of wide rows ends earlier, for it stays in memory until it does.
 const ROW_GROUP_BYTES: usize = 64 << 20;
@@ -113,7 +117,7 @@ impl PartWriter {
     fn next_part(&mut self) -> Result<()> {
         self.close_part()?;
         let path = self.hidden.join(format!("part-{:06}.parquet", self.files.len()));
-        self.part = Some(writer(&path, self.schema.clone(), &[])?);
+        self.part = Some(writer(&path, self.schema.clone(), &[], PART_GROUP_ROWS)?);
         self.files.push(DataFile { path, rows: 0 });
         Ok(())
     }
@@ -126,16 +130,21 @@ impl PartWriter {
     }
 }
 
-/// A writer of one Parquet file, whose rows stand in the order of the columns `key`, if any. The same rows make the same
-/// bytes.
+/// A writer of one Parquet file, whose rows stand in the order of the columns `key`, if any, with row groups of at most so
+/// many rows. The same rows make the same bytes.
 ///
 /// Keys hardly repeat, so that a dictionary is built in vain, and integers among them are told by their small differences.
-pub(crate) fn writer(path: &Path, schema: SchemaRef, key: &[String]) -> Result<ArrowWriter<File>> {
+pub(crate) fn writer(
+    path: &Path,
+    schema: SchemaRef,
+    key: &[String],
+    group_rows: usize,
+) -> Result<ArrowWriter<File>> {
     let file = File::create(path).map_err(io(path))?;
     let mut properties = WriterProperties::builder()
         .set_created_by("gristmill".to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_row_count(Some(group_rows))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_data_page_size_limit(PAGE_BYTES)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES);

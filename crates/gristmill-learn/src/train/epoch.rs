@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, UInt32Array, UI
 use arrow::datatypes::{Float64Type, Schema, UInt32Type, UInt64Type};
 use rayon::prelude::*;
 
-use super::adagrad::{BATCH_ROWS, Epoch, MiniBatch, Problem, Seen, State};
+use super::adagrad::{Epoch, MiniBatch, Problem, Seen, State, batch_rows};
 use super::kernel::{BLOCK_ROWS, Block, Shape};
 use super::real::Real;
 use super::rows::{self, Rows};
@@ -18,8 +18,8 @@ use crate::evaluate::confusion::Confusion;
 use crate::pass::{Accumulate, Grain, Pass};
 use crate::split::TRAIN;
 
-/// Mini-batches that are sorted at a time, each by itself.
-const SLAB: usize = 64;
+/// Rows whose mini-batches are sorted at a time, each by itself.
+const SLAB_ROWS: usize = 8192;
 
 /// The split that early stopping looks at.
 const VALIDATION: u8 = 1;
@@ -101,6 +101,7 @@ impl Pass for EpochPass {
                 None => groups.push(Group {
                     held_out,
                     weight_factor: job.problem.weight_factor(),
+                    batch_rows: batch_rows(job.problem.subset.rows),
                     seed,
                     window: Window::default(),
                     windows: 0,
@@ -140,6 +141,8 @@ struct Running {
 struct Group {
     held_out: Option<usize>,
     weight_factor: f64,
+    /// Rows of a mini-batch.
+    batch_rows: usize,
     /// Epochs behind the models: each has an order of its own.
     seed: u32,
     window: Window,
@@ -179,11 +182,11 @@ impl Group {
     fn visit(&mut self) {
         let rows = self.window.rows();
         let order = shuffled(self.window.len(), (u64::from(self.seed) << 32) + self.windows);
-        let mut slab = vec![MiniBatch::default(); SLAB];
-        for chosen in order.chunks(SLAB * BATCH_ROWS) {
-            let batches = chosen.par_chunks(BATCH_ROWS).zip(&mut slab);
+        let mut slab = vec![MiniBatch::default(); SLAB_ROWS / self.batch_rows];
+        for chosen in order.chunks(SLAB_ROWS) {
+            let batches = chosen.par_chunks(self.batch_rows).zip(&mut slab);
             batches.for_each(|(chosen, batch)| batch.fill(rows, chosen));
-            let slab = &slab[..chosen.len().div_ceil(BATCH_ROWS)];
+            let slab = &slab[..chosen.len().div_ceil(self.batch_rows)];
             self.models.par_iter_mut().for_each(|model| {
                 if let Some(epoch) = &mut model.epoch {
                     slab.iter().for_each(|batch| epoch.step(rows, batch));

@@ -18,6 +18,10 @@ use crate::error::{Error, Result};
 
 /// Rows decoded at a time. The grains of passes are multiples of it.
 const SCAN_ROWS: usize = 8192;
+/// Threads that decode at most: so many keep up with any work, and each holds row groups of its own.
+const MOST_DECODERS: usize = 4;
+/// Batches that each of them is ahead.
+const BATCHES_AHEAD: usize = 4;
 /// Rows in each part of a mapped table.
 const PART_ROWS: usize = 1 << 20;
 
@@ -76,6 +80,10 @@ impl LocalEngine {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }
 
+    fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
     fn fold_whole(
         &self,
         table: &TableVersion,
@@ -96,8 +104,8 @@ impl LocalEngine {
             cache.batches.iter().try_for_each(update)?;
         } else {
             cache.start(wanted);
-            read_ahead(table, columns, |batches| {
-                batches.iter().try_for_each(|batch| {
+            read_ahead(table, &columns, self.threads(), |mut batches| {
+                batches.try_for_each(|batch| {
                     let batch = batch?;
                     update(&batch)?;
                     cache.keep(batch);
@@ -120,17 +128,15 @@ impl LocalEngine {
     ) -> Result<RecordBatch> {
         let mut total = pass.start();
         let mut done = 0;
-        read_ahead(table, columns, |batches| {
+        read_ahead(table, &columns, self.threads(), |batches| {
             let mut grains = Grains {
-                batches: batches.iter(),
+                batches,
                 grain,
                 left: VecDeque::new(),
             };
             loop {
-                let group: Vec<Vec<RecordBatch>> = grains
-                    .by_ref()
-                    .take(self.pool.current_num_threads())
-                    .collect::<Result<_>>()?;
+                let group: Vec<Vec<RecordBatch>> =
+                    grains.by_ref().take(self.threads()).collect::<Result<_>>()?;
                 if group.is_empty() {
                     return Ok(());
                 }
@@ -172,12 +178,12 @@ impl Engine for LocalEngine {
         let columns = step.columns(&table.schema)?;
         let mut writer = PartWriter::create(into, step.output_schema(&table.schema)?, PART_ROWS)?;
         let mut left_out = LeftOut::default();
-        read_ahead(table, columns, |batches| {
+        read_ahead(table, &columns, self.threads(), |mut batches| {
             // Writing has a thread of its own, so that it overlaps with the next group's work.
-            let (send, receive) = sync_channel::<RecordBatch>(2 * self.pool.current_num_threads());
+            let (send, receive) = sync_channel::<RecordBatch>(2 * self.threads());
             thread::scope(|scope| {
                 let writing = scope.spawn(|| receive.into_iter().try_for_each(|batch| writer.write(&batch)));
-                let working = self.transform_groups(&batches, step, &send, &mut left_out, watch);
+                let working = self.transform_groups(&mut batches, step, &send, &mut left_out, watch);
                 drop(send);
                 let written = writing
                     .join()
@@ -202,7 +208,7 @@ impl Engine for LocalEngine {
 impl LocalEngine {
     fn transform_groups(
         &self,
-        batches: &Receiver<Result<RecordBatch>>,
+        batches: &mut InOrder,
         step: &dyn Transformer,
         send: &SyncSender<RecordBatch>,
         left_out: &mut LeftOut,
@@ -210,10 +216,7 @@ impl LocalEngine {
     ) -> Result<()> {
         let mut done = 0;
         loop {
-            let group: Vec<RecordBatch> = batches
-                .iter()
-                .take(2 * self.pool.current_num_threads())
-                .collect::<Result<_>>()?;
+            let group: Vec<RecordBatch> = batches.by_ref().take(2 * self.threads()).collect::<Result<_>>()?;
             if group.is_empty() {
                 return Ok(());
             }
@@ -263,25 +266,54 @@ fn going_on(verdict: ControlFlow<()>) -> Result<()> {
     }
 }
 
-/// Scans the table on a thread of its own, a few batches ahead of `work`.
+/// Scans the table on so many threads of their own, a few batches ahead of `work`.
 fn read_ahead<T>(
     table: &TableVersion,
-    columns: Vec<String>,
-    work: impl FnOnce(Receiver<Result<RecordBatch>>) -> Result<T>,
+    columns: &[String],
+    threads: usize,
+    work: impl FnOnce(InOrder) -> Result<T>,
 ) -> Result<T> {
-    let scan = table.scan(Some(&columns), SCAN_ROWS)?;
-    let (send, receive) = sync_channel(4);
+    let shares = table.scan_shares(columns, SCAN_ROWS, threads.clamp(1, MOST_DECODERS))?;
     thread::scope(|scope| {
-        scope.spawn(move || {
-            for batch in scan {
-                // Nobody listens any more when the work has failed.
-                if send.send(batch.map_err(Error::from)).is_err() {
-                    return;
+        let mut receivers = Vec::with_capacity(shares.len());
+        for share in shares {
+            let (send, receive) = sync_channel(BATCHES_AHEAD);
+            receivers.push(receive);
+            scope.spawn(move || {
+                for batch in share {
+                    // Nobody listens any more when the work has failed.
+                    if send.send(batch.map_err(Error::from)).is_err() {
+                        return;
+                    }
                 }
-            }
-        });
-        work(receive)
+            });
+        }
+        work(InOrder {
+            shares: receivers,
+            turn: 0,
+        })
     })
+}
+
+/// The batches of a table, whose row groups come from the shares in turn.
+struct InOrder {
+    shares: Vec<Receiver<Result<Option<RecordBatch>>>>,
+    turn: usize,
+}
+
+impl Iterator for InOrder {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            // Whose turn it is when the last row group has ended, has none.
+            match self.shares[self.turn].recv().ok()? {
+                Ok(Some(batch)) => return Some(Ok(batch)),
+                Ok(None) => self.turn = (self.turn + 1) % self.shares.len(),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
 }
 
 /// Cuts the stream of batches into runs of exactly `grain` rows (the last may have fewer), wherever files and batches end.

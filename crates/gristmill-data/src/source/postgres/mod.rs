@@ -63,6 +63,8 @@ struct Query {
     /// Which columns are the key.
     key: Arc<[usize]>,
     key_parts: Vec<KeyPart>,
+    /// The tables and views it reads, by their numbers in the server's catalogue.
+    relations: String,
     /// Whether the rows after a key can be asked for by their number.
     reads_on: bool,
     /// The query, ready to stand in parentheses.
@@ -92,7 +94,17 @@ impl Postgres {
     /// Another connection, on the same snapshot.
     async fn join(&self) -> Result<Self> {
         let (client, last_words) = connect::connect(&self.query.settings.url).await?;
-        let snapshot = session::begin(&client, &self.query.url, Some(&self.snapshot)).await?;
+        let url = &self.query.url;
+        let snapshot = session::begin(&client, url, Some(&self.snapshot)).await?;
+        // From here on its tables are locked against being replaced. Had one been before, it would be seen without rows.
+        let prepared = client.prepare(&self.query.settings.query).await;
+        prepared.map_err(|error| query_error(url, &error))?;
+        if session::relations(&client, url).await? != self.query.relations {
+            return Err(Error::SnapshotGone {
+                url: url.clone(),
+                why: "a table of the query was replaced meanwhile".to_owned(),
+            });
+        }
         Ok(Self::new(client, last_words, snapshot, self.query.clone()))
     }
 
@@ -153,6 +165,7 @@ impl Query {
                 why: "it has parameters ($1); write the values out".to_owned(),
             });
         }
+        let relations = session::relations(client, &url).await?;
         let names: Vec<String> = statement.columns().iter().map(|c| c.name().to_owned()).collect();
         let key = find_key(&names, &settings.key, |a, b| a == b)?;
 
@@ -221,6 +234,7 @@ impl Query {
             columns,
             key,
             key_parts,
+            relations,
             reads_on,
             sql: sql.to_owned(),
         })

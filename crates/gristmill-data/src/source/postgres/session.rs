@@ -73,6 +73,16 @@ pub(super) async fn begin(client: &Client, url: &str, join: Option<&Snapshot>) -
     Ok(Snapshot { name, exported })
 }
 
+/// The relations that this transaction has locked, but for the catalogue's.
+pub(super) async fn relations(client: &Client, url: &str) -> Result<String> {
+    let sql = "SELECT coalesce(string_agg(DISTINCT relation::text, ' ' ORDER BY relation::text), '') FROM pg_locks \
+        WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation >= 16384";
+    let found = values(client, sql)
+        .await
+        .map_err(|error| query_error(url, &error))?;
+    Ok(found.into_iter().flatten().next().unwrap_or_default())
+}
+
 /// The values of the one row that a query gives.
 async fn values(client: &Client, sql: &str) -> Result<Vec<Option<String>>, tokio_postgres::Error> {
     let messages = client.simple_query(sql).await?;
