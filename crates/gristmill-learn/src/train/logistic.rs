@@ -189,7 +189,7 @@ impl<F: Real> Fit<F> {
     /// Bytes that a fit holds at most, with its part in a scan.
     pub(crate) fn bytes(shape: Shape, settings: &LogisticSettings) -> u64 {
         let vectors = shape.len() * size_of::<F>() * Self::vectors(settings);
-        (vectors + Block::<F>::bytes(shape) + shape.features * 2 * size_of::<f64>()) as u64
+        (vectors + 2 * Block::<F>::bytes(shape) + shape.features * 2 * size_of::<f64>()) as u64
     }
 
     /// The point to evaluate next.

@@ -72,6 +72,7 @@ impl<F: Real> Pass for ScanPass<F> {
         let running = |job: &Job<F>| Running {
             job: job.clone(),
             block: Block::new(),
+            before: Block::new(),
             loss: 0.0,
             gradient: match job.task {
                 Task::Gradient { .. } => vec![F::default(); self.shape.len()],
@@ -106,17 +107,21 @@ struct Scan<F> {
 struct Running<F> {
     job: Job<F>,
     block: Block<F>,
+    /// The block before, whose residuals are known.
+    before: Block<F>,
     loss: f64,
     gradient: Vec<F>,
     confusion: Confusion,
 }
 
+/// Some rows of a batch, and their entries by feature where that pays.
+type Blocks = [(Range<usize>, Option<Columns>)];
+
 impl<F: Real> Running<F> {
     fn update(
         &mut self,
         rows: Rows<'_>,
-        range: Range<usize>,
-        columns: Option<&Columns>,
+        blocks: &Blocks,
         shape: Shape,
         folds: usize,
         thresholds: &Thresholds,
@@ -124,26 +129,60 @@ impl<F: Real> Running<F> {
         let fold = |r: usize| usize::from(rows.fold[r]) % folds;
         match self.job.task {
             Task::Gradient { held_out } => {
-                self.block
-                    .select(range, |r| rows.split[r] == TRAIN && Some(fold(r)) != held_out);
-                self.block.residuals(rows, &self.job.weights, shape);
+                let keep = |r: usize| rows.split[r] == TRAIN && Some(fold(r)) != held_out;
+                self.add_gradients(rows, blocks, shape, keep);
+            }
+            Task::Score { fold: scored } => {
+                for (range, _) in blocks {
+                    self.block
+                        .select(range.clone(), |r| rows.split[r] == TRAIN && fold(r) == scored);
+                    self.block.probabilities(rows, &self.job.weights, shape);
+                    let probabilities = self.block.values().chunks_exact(shape.stride());
+                    for (p, r) in probabilities.zip(self.block.selected()) {
+                        let truth = rows.labels[*r as usize] as usize;
+                        let (class, at_truth) = thresholds.predicted(p, shape.sets, truth, |p| p.to_f64());
+                        self.confusion.add(truth, class, at_truth);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The forward pass of a block and the backward pass of the one before go on together: they share nothing, and threads
+    /// wait for each other half as often.
+    fn add_gradients(
+        &mut self,
+        rows: Rows<'_>,
+        blocks: &Blocks,
+        shape: Shape,
+        keep: impl Fn(usize) -> bool + Sync + Copy,
+    ) {
+        let (weights, gradient) = (&self.job.weights, &mut self.gradient);
+        for at in 0..=blocks.len() {
+            let (block, before) = (&mut self.block, &self.before);
+            let forward = blocks.get(at).map(|(range, _)| range.clone());
+            let backward = at.checked_sub(1).map(|at| blocks[at].1.as_ref());
+            let any = forward.is_some();
+            rayon::join(
+                || {
+                    if let Some(range) = forward {
+                        block.select(range, keep);
+                        block.residuals(rows, weights, shape);
+                    }
+                },
+                || {
+                    if let Some(columns) = backward {
+                        before.add_gradient(rows, columns, gradient, shape);
+                    }
+                },
+            );
+            if any {
                 // Row by row, so that the cut into blocks changes nothing.
                 for loss in self.block.losses() {
                     self.loss += loss;
                 }
-                self.block.add_gradient(rows, columns, &mut self.gradient, shape);
             }
-            Task::Score { fold: scored } => {
-                self.block
-                    .select(range, |r| rows.split[r] == TRAIN && fold(r) == scored);
-                self.block.probabilities(rows, &self.job.weights, shape);
-                let probabilities = self.block.values().chunks_exact(shape.stride());
-                for (p, r) in probabilities.zip(self.block.selected()) {
-                    let truth = rows.labels[*r as usize] as usize;
-                    let (class, at_truth) = thresholds.predicted(p, shape.sets, truth, |p| p.to_f64());
-                    self.confusion.add(truth, class, at_truth);
-                }
-            }
+            std::mem::swap(&mut self.block, &mut self.before);
         }
     }
 }
@@ -154,7 +193,7 @@ impl<F: Real> Accumulate for Scan<F> {
         let (shape, folds, thresholds) = (self.shape, self.folds, &self.thresholds);
         let gradients = |job: &Running<F>| matches!(job.job.task, Task::Gradient { .. });
         let any_gradient = self.running.iter().any(gradients);
-        let blocks: Vec<(Range<usize>, Option<Columns>)> = (0..rows.len())
+        let blocks: Vec<_> = (0..rows.len())
             .into_par_iter()
             .step_by(BLOCK_ROWS)
             .map(|from| {
@@ -164,13 +203,13 @@ impl<F: Real> Accumulate for Scan<F> {
                 (range, columns)
             })
             .collect();
-        for (range, columns) in blocks {
-            match self.running.as_mut_slice() {
-                [one] => one.update(rows, range, columns.as_ref(), shape, folds, thresholds),
-                many => many.par_iter_mut().for_each(|job| {
-                    job.update(rows, range.clone(), columns.as_ref(), shape, folds, thresholds)
-                }),
-            }
+        match self.running.as_mut_slice() {
+            [one] => one.update(rows, &blocks, shape, folds, thresholds),
+            // Block by block, so that all jobs find it in the cache.
+            many => blocks.chunks(1).for_each(|block| {
+                many.par_iter_mut()
+                    .for_each(|job| job.update(rows, block, shape, folds, thresholds));
+            }),
         }
         Ok(())
     }
@@ -216,7 +255,9 @@ impl<F: Real> Accumulate for Scan<F> {
     fn size(&self) -> usize {
         self.running
             .iter()
-            .map(|j| j.gradient.len() * size_of::<F>() + j.confusion.size() + Block::<F>::bytes(self.shape))
+            .map(|j| {
+                j.gradient.len() * size_of::<F>() + j.confusion.size() + 2 * Block::<F>::bytes(self.shape)
+            })
             .sum()
     }
 }
