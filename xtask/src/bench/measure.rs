@@ -70,17 +70,19 @@ pub(crate) fn child(report: &str, program: &str, arguments: &[String]) -> Result
 
 /// The median of each.
 pub(crate) fn median(costs: &[Cost]) -> Cost {
-    let of = |pick: fn(&Cost) -> f64| {
-        let mut values: Vec<f64> = costs.iter().map(pick).collect();
-        values.sort_by(f64::total_cmp);
-        let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
-        f64::midpoint(low, high)
-    };
+    let of = |pick: fn(&Cost) -> f64| middle(costs.iter().map(pick).collect());
     Cost {
         wall: of(|cost| cost.wall),
         cpu: of(|cost| cost.cpu),
         rss: of(|cost| cost.rss),
     }
+}
+
+/// The median of some values.
+pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+    f64::midpoint(low, high)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::measure::{Cost, measure};
+use super::measure::{Cost, measure, middle};
 use crate::python::{environment, gristmill, target};
 
 pub(crate) const USAGE: &str =
@@ -37,6 +37,8 @@ const REG_PARAM: &str = "1e-6";
 
 /// The budget of case 4: some 0.6 GB are the model's, and the decoded rows do not fit into the rest.
 const MEMORY: &str = "1GB";
+/// Rounds of each number of threads.
+const THREAD_ROUNDS: u32 = 3;
 
 struct Options {
     data: PathBuf,
@@ -305,24 +307,30 @@ impl Bench {
         Ok(())
     }
 
-    /// Threads 1 and 2.
+    /// Threads 1 and 2, in turn.
     fn threads(&self) -> Result<()> {
-        println!("\nCase 5: threads; the seconds of training.");
+        println!("\nCase 5: threads; the seconds of training, medians of {THREAD_ROUNDS}.");
         println!("{:<24}{:>10}{:>10}{:>9}", "", "1 thread", "2 threads", "ratio");
         for (solver, limit) in [("lbfgs", 5), ("adagrad", 1)] {
-            let mut seconds = BTreeMap::new();
+            let mut seconds: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
             let mut models = Vec::new();
-            for threads in [1, 2] {
-                let name = format!("threads{threads}");
-                let ours = self.names(&name, solver, limit, 1, "4GB", threads)?;
-                seconds.insert(threads, stage(&ours.metrics, "train"));
-                models.push(fs::read(ours.run.join("model/model.safetensors"))?);
+            for _ in 0..THREAD_ROUNDS {
+                for threads in [1, 2] {
+                    let name = format!("threads{threads}");
+                    let ours = self.names(&name, solver, limit, 1, "4GB", threads)?;
+                    seconds
+                        .entry(threads)
+                        .or_default()
+                        .push(stage(&ours.metrics, "train"));
+                    models.push(fs::read(ours.run.join("model/model.safetensors"))?);
+                }
             }
             ensure!(
-                models[0] == models[1],
+                models.iter().all(|model| *model == models[0]),
                 "{solver}: the models of 1 and 2 threads differ"
             );
-            let (one, two) = (seconds[&1], seconds[&2]);
+            let mut of = |threads| middle(seconds.remove(&threads).unwrap_or_default());
+            let (one, two) = (of(1), of(2));
             println!(
                 "{:<24}{one:>10.1}{two:>10.1}{:>9.2}",
                 format!("{solver}, {limit} iterations"),

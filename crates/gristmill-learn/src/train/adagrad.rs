@@ -193,7 +193,7 @@ fn log_odds(problem: &Problem, intercepts: &mut [f32]) {
 }
 
 /// A mini-batch: some rows, and their entries by feature.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(crate) struct MiniBatch {
     rows: Vec<u32>,
     entries: Vec<Entry>,
@@ -211,22 +211,24 @@ struct Entry {
 
 impl MiniBatch {
     /// Sorts the entries of `chosen`, some of the `rows`.
-    pub(crate) fn fill(&mut self, rows: Rows<'_>, chosen: &[u32]) {
-        self.rows.clear();
-        self.rows.extend_from_slice(chosen);
-        self.entries.clear();
+    pub(crate) fn of(rows: Rows<'_>, chosen: &[u32]) -> Self {
+        let mut entries = Vec::with_capacity(chosen.iter().map(|r| rows.row(*r as usize).0.len()).sum());
         for (row, r) in (0..).zip(chosen) {
             let (indices, values) = rows.row(*r as usize);
-            let entries = indices.iter().zip(values).map(|(feature, value)| Entry {
+            entries.extend(indices.iter().zip(values).map(|(feature, value)| Entry {
                 feature: *feature,
                 row,
                 value: *value,
-            });
-            self.entries.extend(entries);
+            }));
         }
-        self.entries
-            .sort_unstable_by_key(|e| (u64::from(e.feature) << 32) | u64::from(e.row));
-        self.cut();
+        entries.sort_unstable_by_key(|e| (u64::from(e.feature) << 32) | u64::from(e.row));
+        let mut batch = Self {
+            rows: chosen.to_vec(),
+            entries,
+            cuts: Vec::with_capacity(PARTS),
+        };
+        batch.cut();
+        batch
     }
 
     fn cut(&mut self) {
@@ -234,7 +236,6 @@ impl MiniBatch {
         let cost = |entries: &[Entry]| entries.len() + FEATURE_COST;
         let part = features().map(cost).sum::<usize>().div_ceil(PARTS);
         let (mut end, mut spent) = (0, 0);
-        self.cuts.clear();
         for entries in features() {
             end += entries.len();
             spent += cost(entries);

@@ -178,20 +178,29 @@ impl Group {
         }
     }
 
-    /// Learns from the rows of the window, in an order of its own.
+    /// Learns from the rows of the window, in an order of its own. While mini-batches are learnt from, the next are sorted:
+    /// that fills the gaps in which threads wait for each other.
     fn visit(&mut self) {
-        let rows = self.window.rows();
+        let (rows, size) = (self.window.rows(), self.batch_rows);
         let order = shuffled(self.window.len(), (u64::from(self.seed) << 32) + self.windows);
-        let mut slab = vec![MiniBatch::default(); SLAB_ROWS / self.batch_rows];
-        for chosen in order.chunks(SLAB_ROWS) {
-            let batches = chosen.par_chunks(self.batch_rows).zip(&mut slab);
-            batches.for_each(|(chosen, batch)| batch.fill(rows, chosen));
-            let slab = &slab[..chosen.len().div_ceil(self.batch_rows)];
-            self.models.par_iter_mut().for_each(|model| {
-                if let Some(epoch) = &mut model.epoch {
-                    slab.iter().for_each(|batch| epoch.step(rows, batch));
-                }
-            });
+        let sorted = |chosen: Option<&[u32]>| -> Vec<MiniBatch> {
+            let chosen = chosen.unwrap_or_default().par_chunks(size);
+            chosen.map(|chosen| MiniBatch::of(rows, chosen)).collect()
+        };
+        let models = &mut self.models;
+        let mut slabs = order.chunks(SLAB_ROWS);
+        let mut slab = sorted(slabs.next());
+        while !slab.is_empty() {
+            let learn = || {
+                models.par_iter_mut().for_each(|model| {
+                    if let Some(epoch) = &mut model.epoch {
+                        slab.iter().for_each(|batch| epoch.step(rows, batch));
+                    }
+                });
+            };
+            let following = slabs.next();
+            let ((), next) = rayon::join(learn, || sorted(following));
+            slab = next;
         }
         self.windows += 1;
         self.window.clear();
