@@ -11,7 +11,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::error::{Error, Result};
@@ -147,13 +147,17 @@ pub(crate) fn writer(
         .set_max_row_group_row_count(Some(group_rows))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_data_page_size_limit(PAGE_BYTES)
+        // Of each page only the key's: in its order lie the rows, and by nothing else could a reader pass over pages.
+        .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES);
     for field in schema.fields().iter().filter(|field| key.contains(field.name())) {
         let column = ColumnPath::from(field.name().as_str());
         if field.data_type().is_integer() {
             properties = properties.set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED);
         }
-        properties = properties.set_column_dictionary_enabled(column, false);
+        properties = properties
+            .set_column_statistics_enabled(column.clone(), EnabledStatistics::Page)
+            .set_column_dictionary_enabled(column, false);
     }
     Ok(ArrowWriter::try_new(file, schema, Some(properties.build()))?)
 }
