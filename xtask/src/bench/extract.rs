@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::measure::{Cost, measure, median};
+use super::measure::{Cost, measure, medians};
 use crate::python::{done, environment, gristmill, target};
 
 pub(crate) const USAGE: &str = "cargo xtask bench extract POSTGRES_URL [--rounds N] [--multiples 4,16]";
@@ -141,7 +141,7 @@ impl Bench {
             }
         }
         self.clear()?;
-        let medians: Vec<Cost> = costs.iter().map(|costs| median(costs)).collect();
+        let medians: Vec<Cost> = costs.iter().map(|costs| medians(costs)).collect();
         println!("\n{multiple}x: {rows} rows");
         println!(
             "{:<30}{:>9}{:>9}{:>10}{:>11}{:>11}",

@@ -68,9 +68,9 @@ pub(crate) fn child(report: &str, program: &str, arguments: &[String]) -> Result
     Ok(())
 }
 
-/// The median of each.
-pub(crate) fn median(costs: &[Cost]) -> Cost {
-    let of = |pick: fn(&Cost) -> f64| middle(costs.iter().map(pick).collect());
+/// The median of each measure.
+pub(crate) fn medians(costs: &[Cost]) -> Cost {
+    let of = |pick: fn(&Cost) -> f64| median(costs.iter().map(pick).collect());
     Cost {
         wall: of(|cost| cost.wall),
         cpu: of(|cost| cost.cpu),
@@ -79,7 +79,7 @@ pub(crate) fn median(costs: &[Cost]) -> Cost {
 }
 
 /// The median of some values.
-pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
     f64::midpoint(low, high)
@@ -94,7 +94,7 @@ mod tests {
     fn the_median_is_of_each_by_itself() {
         let cost = |wall, cpu, rss| Cost { wall, cpu, rss };
         let three = [cost(3.0, 1.0, 5.0), cost(1.0, 2.0, 7.0), cost(2.0, 9.0, 6.0)];
-        assert_eq!(median(&three), cost(2.0, 2.0, 6.0));
-        assert_eq!(median(&three[..2]), cost(2.0, 1.5, 6.0));
+        assert_eq!(medians(&three), cost(2.0, 2.0, 6.0));
+        assert_eq!(medians(&three[..2]), cost(2.0, 1.5, 6.0));
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::measure::{Cost, measure, middle};
+use super::measure::{Cost, measure, median};
 use crate::python::{environment, gristmill, target};
 
 pub(crate) const USAGE: &str =
@@ -329,7 +329,7 @@ impl Bench {
                 models.iter().all(|model| *model == models[0]),
                 "{solver}: the models of 1 and 2 threads differ"
             );
-            let mut of = |threads| middle(seconds.remove(&threads).unwrap_or_default());
+            let mut of = |threads| median(seconds.remove(&threads).unwrap_or_default());
             let (one, two) = (of(1), of(2));
             println!(
                 "{:<24}{one:>10.1}{two:>10.1}{:>9.2}",

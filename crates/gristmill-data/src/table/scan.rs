@@ -27,7 +27,12 @@ impl TableVersion {
             Some(names) => self.positions(names)?,
             None => (0..self.schema.fields().len()).collect(),
         };
-        Ok(Scan::new(self, columns, batch_rows, None)?.filter_map(Result::transpose))
+        let whole = Share {
+            number: 0,
+            shares: 1,
+            seen: 0,
+        };
+        Ok(Scan::new(self, columns, batch_rows, whole)?.filter_map(Result::transpose))
     }
 
     /// What [`TableVersion::scan`] gives, in so many shares that can be decoded at once: the row groups go to the shares in
@@ -44,11 +49,11 @@ impl TableVersion {
                 self,
                 columns.clone(),
                 batch_rows,
-                Some(Share {
+                Share {
                     number,
                     shares,
                     seen: 0,
-                }),
+                },
             )
         };
         (0..shares).map(share).collect()
@@ -81,10 +86,10 @@ struct Scan {
     schema: SchemaRef,
     columns: Vec<usize>,
     batch_rows: usize,
-    share: Option<Share>,
-    /// What is read one after the other: a file, or each of its row groups that is in the share; the first comes last.
-    readers: Vec<ParquetRecordBatchReader>,
-    path: PathBuf,
+    share: Share,
+    file: Option<OpenFile>,
+    /// The rows of the row group that is read.
+    rows: Option<ParquetRecordBatchReader>,
 }
 
 /// The row groups of a table whose number, modulo `shares`, is `number`.
@@ -95,64 +100,72 @@ struct Share {
     seen: usize,
 }
 
-impl Share {
-    /// Those of the next so many.
-    fn of(&mut self, groups: usize) -> impl DoubleEndedIterator<Item = usize> + use<> {
-        let (number, shares, before) = (self.number, self.shares, self.seen);
-        self.seen += groups;
-        (0..groups).filter(move |group| (before + group) % shares == number)
-    }
+/// A file that is read, and the row groups of it that are still to come.
+struct OpenFile {
+    path: PathBuf,
+    file: File,
+    metadata: ArrowReaderMetadata,
+    groups: std::vec::IntoIter<usize>,
 }
 
-/// Gives a `None` after each reader.
-impl Iterator for Scan {
-    type Item = Result<Option<RecordBatch>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(rows) = self.readers.last_mut() {
-                return Some(match rows.next() {
-                    Some(Ok(batch)) => self.arranged(batch).map(Some),
-                    Some(Err(error)) => Err(Error::Dataset {
-                        dir: self.path.display().to_string(),
-                        why: error.to_string(),
-                    }),
-                    None => {
-                        self.readers.pop();
-                        Ok(None)
-                    }
-                });
-            }
-            let file = self.files.next()?;
-            if let Err(error) = self.open(file) {
-                return Some(Err(error));
-            }
+impl OpenFile {
+    fn broken(&self, why: impl ToString) -> Error {
+        Error::Dataset {
+            dir: self.path.display().to_string(),
+            why: why.to_string(),
         }
     }
 }
 
+/// Gives a `None` after each row group.
+impl Iterator for Scan {
+    type Item = Result<Option<RecordBatch>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().transpose()
+    }
+}
+
 impl Scan {
-    fn new(
-        table: &TableVersion,
-        columns: Vec<usize>,
-        batch_rows: usize,
-        share: Option<Share>,
-    ) -> Result<Self> {
+    fn new(table: &TableVersion, columns: Vec<usize>, batch_rows: usize, share: Share) -> Result<Self> {
         Ok(Self {
             files: table.files.clone().into_iter(),
             schema: Arc::new(table.schema.project(&columns)?),
             columns,
             batch_rows: batch_rows.max(1),
             share,
-            readers: Vec::new(),
-            path: PathBuf::new(),
+            file: None,
+            rows: None,
         })
     }
 
-    fn open(&mut self, file: DataFile) -> Result<()> {
-        let path = file.path.display().to_string();
+    /// The next batch, or the end of a row group; `None` at the end of the table.
+    fn advance(&mut self) -> Result<Option<Option<RecordBatch>>> {
+        loop {
+            if let (Some(file), Some(rows)) = (&self.file, &mut self.rows) {
+                let Some(batch) = rows.next().transpose().map_err(|e| file.broken(e))? else {
+                    self.rows = None;
+                    return Ok(Some(None));
+                };
+                return self.arranged(batch).map(|batch| Some(Some(batch)));
+            }
+            if let Some(group) = self.file.as_mut().and_then(|file| file.groups.next()) {
+                self.rows = self
+                    .file
+                    .as_ref()
+                    .map(|file| self.read(file, group))
+                    .transpose()?;
+            } else if let Some(file) = self.files.next() {
+                self.file = Some(self.open(file)?);
+            } else {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn open(&mut self, file: DataFile) -> Result<OpenFile> {
         let broken = |why: String| Error::Dataset {
-            dir: path.clone(),
+            dir: file.path.display().to_string(),
             why,
         };
         let opened = File::open(&file.path).map_err(io(&file.path))?;
@@ -165,28 +178,27 @@ impl Scan {
                 file.rows
             )));
         }
-        let reader = |groups: Option<usize>| -> Result<ParquetRecordBatchReader> {
-            let again = opened.try_clone().map_err(io(&file.path))?;
-            let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(again, metadata.clone());
-            let mask = ProjectionMask::roots(builder.parquet_schema(), self.columns.iter().copied());
-            if let Some(group) = groups {
-                builder = builder.with_row_groups(vec![group]);
-            }
-            let builder = builder.with_projection(mask).with_batch_size(self.batch_rows);
-            builder.build().map_err(|e| broken(e.to_string()))
-        };
-        self.readers = match &mut self.share {
-            None => vec![reader(None)?],
-            Some(share) => {
-                let groups = share.of(metadata.metadata().num_row_groups());
-                groups
-                    .rev()
-                    .map(|group| reader(Some(group)))
-                    .collect::<Result<_>>()?
-            }
-        };
-        self.path = file.path;
-        Ok(())
+        let Share { number, shares, seen } = self.share;
+        let groups = metadata.metadata().num_row_groups();
+        self.share.seen += groups;
+        let mine = (0..groups).filter(|group| (seen + group) % shares == number);
+        Ok(OpenFile {
+            groups: mine.collect::<Vec<_>>().into_iter(),
+            path: file.path,
+            file: opened,
+            metadata,
+        })
+    }
+
+    fn read(&self, from: &OpenFile, group: usize) -> Result<ParquetRecordBatchReader> {
+        let again = from.file.try_clone().map_err(io(&from.path))?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(again, from.metadata.clone());
+        let mask = ProjectionMask::roots(builder.parquet_schema(), self.columns.iter().copied());
+        let builder = builder.with_row_groups(vec![group]).with_projection(mask);
+        builder
+            .with_batch_size(self.batch_rows)
+            .build()
+            .map_err(|e| from.broken(e))
     }
 
     /// Puts the columns, which Parquet gives in the order of the file, into the order asked for.

@@ -17,8 +17,8 @@
 //!   small (0.550 against 0.563, in a first version).
 //!
 //! Mini-batches of 64 to 512 rows came out alike there (0.566); large ones cost less, for every feature steps once a
-//! mini-batch, and let threads meet less often. Few rows make too few steps of them. A step has two parts, and neither depends on the threads: in
-//! the first, rows are independent; in the second, features are.
+//! mini-batch, and let threads meet less often. Few rows make too few steps of them. A step has two parts, and neither
+//! depends on the threads: in the first, rows are independent; in the second, features are.
 
 use std::sync::Arc;
 

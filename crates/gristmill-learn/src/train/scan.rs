@@ -162,7 +162,6 @@ impl<F: Real> Running<F> {
             let (block, before) = (&mut self.block, &self.before);
             let forward = blocks.get(at).map(|(range, _)| range.clone());
             let backward = at.checked_sub(1).map(|at| blocks[at].1.as_ref());
-            let any = forward.is_some();
             rayon::join(
                 || {
                     if let Some(range) = forward {
@@ -176,7 +175,7 @@ impl<F: Real> Running<F> {
                     }
                 },
             );
-            if any {
+            if at < blocks.len() {
                 // Row by row, so that the cut into blocks changes nothing.
                 for loss in self.block.losses() {
                     self.loss += loss;

@@ -107,18 +107,12 @@ impl ColumnBuilder {
             Self::Int8(b) => finish!(b, Int64Builder::with_capacity),
             Self::Float4(b) => finish!(b, Float32Builder::with_capacity),
             Self::Float8(b) => finish!(b, Float64Builder::with_capacity),
-            Self::Text(b) | Self::Jsonb(b) => {
-                let bytes = b.values_slice().len().min(ROOM);
-                texts(finish!(b, |rows| BinaryBuilder::with_capacity(rows, bytes)))?
-            }
+            Self::Text(b) | Self::Jsonb(b) => texts(binary(b))?,
             Self::Uuid(b) => {
                 let bytes = b.values_slice().len().min(ROOM);
                 finish!(b, |rows| StringBuilder::with_capacity(rows, bytes))
             }
-            Self::Bytea(b) => {
-                let bytes = b.values_slice().len().min(ROOM);
-                finish!(b, |rows| BinaryBuilder::with_capacity(rows, bytes))
-            }
+            Self::Bytea(b) => Arc::new(binary(b)),
             Self::Date(b) => finish!(b, Date32Builder::with_capacity),
             Self::Numeric(b, ..) => Arc::new(b.finish()),
             Self::Timestamp(b) => Arc::new(b.finish()),
@@ -126,10 +120,18 @@ impl ColumnBuilder {
     }
 }
 
+/// See [`ColumnBuilder::finish`].
+fn binary(builder: &mut BinaryBuilder) -> BinaryArray {
+    let bytes = builder.values_slice().len().min(ROOM);
+    let array = builder.finish();
+    *builder = BinaryBuilder::with_capacity(array.len(), bytes);
+    array
+}
+
 /// The same values as text.
-fn texts(bytes: Arc<BinaryArray>) -> Result<ArrayRef, (usize, String)> {
+fn texts(bytes: BinaryArray) -> Result<ArrayRef, (usize, String)> {
     // No copy: these are the same buffers.
-    if let Ok(texts) = StringArray::try_from_binary(bytes.as_ref().clone()) {
+    if let Ok(texts) = StringArray::try_from_binary(bytes.clone()) {
         return Ok(Arc::new(texts));
     }
     let wrong = |(row, value): (usize, Option<&[u8]>)| {
