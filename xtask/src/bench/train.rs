@@ -38,7 +38,7 @@ const REG_PARAM: &str = "1e-6";
 /// The budget of case 4: some 0.6 GB are the model's, and the decoded rows do not fit into the rest.
 const MEMORY: &str = "1GB";
 /// Rounds of each number of threads.
-const THREAD_ROUNDS: u32 = 3;
+const THREAD_ROUNDS: u32 = 5;
 
 struct Options {
     data: PathBuf,

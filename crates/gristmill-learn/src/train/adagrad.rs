@@ -20,15 +20,18 @@
 //! mini-batch, and let threads meet less often. Few rows make too few steps of them. A step has two parts, and neither
 //! depends on the threads: in the first, rows are independent; in the second, features are.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::columns::Columns;
 use super::kernel::{Block, Shape};
 use super::rows::Rows;
 use super::simd::vectorised;
 use super::summary::Subset;
+use super::tile::add_rows;
 use super::warm::lay_out;
 use crate::error::{Error, Result};
 
@@ -39,12 +42,10 @@ const RATE: f64 = 2.4;
 /// Where the sums of squares start.
 const FIRST_SQUARES: f32 = 1.0;
 /// Ranges of features that threads share out.
-const PARTS: usize = 16;
+const PARTS: usize = 32;
 /// What a feature costs in a step beside its entries, in units of one: a root and a quotient for each class, and
 /// coefficients that are in no cache.
 const FEATURE_COST: usize = 24;
-/// Classes whose gradients are kept in registers.
-const TILE: usize = 32;
 
 /// Rows of a mini-batch, for a training on so many.
 pub(crate) fn batch_rows(rows: u64) -> usize {
@@ -141,6 +142,20 @@ impl State {
         }
     }
 
+    /// A copy, which takes long enough to be shared out.
+    pub(crate) fn copy(&self) -> Self {
+        let (weights, (squares, seen)) = rayon::join(
+            || self.weights.clone(),
+            || (self.squares.clone(), self.seen.clone()),
+        );
+        Self {
+            weights,
+            squares,
+            seen,
+            epochs: self.epochs,
+        }
+    }
+
     /// Bytes held for a shape.
     pub(crate) fn bytes(shape: Shape) -> usize {
         2 * shape.len() * size_of::<f32>() + shape.features * size_of::<Seen>()
@@ -193,65 +208,37 @@ fn log_odds(problem: &Problem, intercepts: &mut [f32]) {
 }
 
 /// A mini-batch: some rows, and their entries by feature.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct MiniBatch {
     rows: Vec<u32>,
-    entries: Vec<Entry>,
-    /// Where the entries are cut into ranges of about equal cost, between features.
-    cuts: Vec<usize>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    feature: u32,
-    /// The place of its row in the mini-batch.
-    row: u32,
-    value: f32,
+    columns: Columns,
+    /// The ranges of columns, of about equal cost, that threads share out: at most [`PARTS`].
+    parts: Vec<Range<usize>>,
 }
 
 impl MiniBatch {
-    /// Sorts the entries of `chosen`, some of the `rows`.
-    pub(crate) fn of(rows: Rows<'_>, chosen: &[u32]) -> Self {
-        let mut entries = Vec::with_capacity(chosen.iter().map(|r| rows.row(*r as usize).0.len()).sum());
-        for (row, r) in (0..).zip(chosen) {
-            let (indices, values) = rows.row(*r as usize);
-            entries.extend(indices.iter().zip(values).map(|(feature, value)| Entry {
-                feature: *feature,
-                row,
-                value: *value,
-            }));
-        }
-        entries.sort_unstable_by_key(|e| (u64::from(e.feature) << 32) | u64::from(e.row));
-        let mut batch = Self {
-            rows: chosen.to_vec(),
-            entries,
-            cuts: Vec::with_capacity(PARTS),
-        };
-        batch.cut();
-        batch
+    /// Takes in `chosen`, some of the `rows`, in place of those it had.
+    pub(crate) fn fill(&mut self, rows: Rows<'_>, chosen: &[u32], features: usize) {
+        self.rows.clear();
+        self.rows.extend_from_slice(chosen);
+        self.columns
+            .fill(rows, chosen.iter().map(|r| *r as usize), features);
+        self.share_out();
     }
 
-    fn cut(&mut self) {
-        let features = || self.entries.chunk_by(|a, b| a.feature == b.feature);
-        let cost = |entries: &[Entry]| entries.len() + FEATURE_COST;
-        let part = features().map(cost).sum::<usize>().div_ceil(PARTS);
-        let (mut end, mut spent) = (0, 0);
-        for entries in features() {
-            end += entries.len();
-            spent += cost(entries);
-            if spent >= part || end == self.entries.len() {
-                self.cuts.push(end);
-                spent = 0;
+    fn share_out(&mut self) {
+        let columns = self.columns.features.len();
+        let cost = |columns| self.columns.entries(columns).len();
+        let part = (cost(0..columns) + columns * FEATURE_COST).div_ceil(PARTS);
+        self.parts.clear();
+        let (mut start, mut spent) = (0, 0);
+        for column in 0..columns {
+            spent += cost(column..column + 1) + FEATURE_COST;
+            if spent >= part || column + 1 == columns {
+                self.parts.push(start..column + 1);
+                (start, spent) = (column + 1, 0);
             }
         }
-    }
-
-    /// Its ranges of features, at most [`PARTS`].
-    fn parts(&self) -> impl Iterator<Item = &[Entry]> {
-        let starts = std::iter::once(&0).chain(&self.cuts);
-        starts
-            .zip(&self.cuts)
-            .map(|(start, end)| &self.entries[*start..*end])
     }
 }
 
@@ -272,12 +259,20 @@ pub(crate) struct Epoch {
 
 /// A range of features with their entries.
 struct Part<'a> {
-    from: u32,
-    entries: &'a [Entry],
+    /// The first of the features.
+    from: usize,
+    batch: &'a Columns,
+    columns: Range<usize>,
     weights: &'a mut [f32],
     squares: &'a mut [f32],
     seen: &'a mut [Seen],
     penalised: &'a mut [f64],
+}
+
+/// The intercepts of all classes.
+struct Intercepts<'a> {
+    weights: &'a mut [f32],
+    squares: &'a mut [f32],
 }
 
 impl Epoch {
@@ -312,39 +307,33 @@ impl Epoch {
         }
         let progress = self.rows as f64 / self.problem.subset.rows.max(1) as f64;
         self.rows += batch.rows.len() as u64;
-        self.entries += batch.entries.len() as u64;
+        self.entries += batch.columns.values.len() as u64;
         let crowd = (self.entries as f64 / self.rows as f64).max(1.0).sqrt();
         let begin = RATE / crowd / (1.0 + 0.5 * f64::from(self.state.epochs));
         let rate = begin * (1.0 - progress).max(0.0);
         self.travelled += rate * batch.rows.len() as f64;
 
-        self.update_intercepts(rate);
         let (problem, travelled) = (&*self.problem, self.travelled);
         let residuals = self.block.values();
-        let parts = split(&mut self.state, &mut self.penalised, batch, shape);
-        parts.into_par_iter().for_each(|mut part| {
-            vectorised(
-                #[inline(always)]
-                || part.update(problem, residuals, rate, travelled),
-            );
-        });
-    }
-
-    fn update_intercepts(&mut self, rate: f64) {
-        if !self.problem.fit_intercept {
-            return;
-        }
-        let shape = self.problem.shape;
-        let at = shape.features * shape.stride();
-        let (weights, squares) = (&mut self.state.weights[at..], &mut self.state.squares[at..]);
-        let mut gradient = vec![0.0_f32; shape.stride()];
-        for residual in self.block.values().chunks_exact(shape.stride()) {
-            gradient.iter_mut().zip(residual).for_each(|(g, r)| *g += r);
-        }
-        for ((w, square), g) in weights.iter_mut().zip(squares).zip(&gradient) {
-            *square += g * g;
-            *w -= rate as f32 * g / square.sqrt();
-        }
+        let (parts, mut intercepts) = split(&mut self.state, &mut self.penalised, batch, shape);
+        rayon::join(
+            || {
+                if problem.fit_intercept {
+                    vectorised(
+                        #[inline(always)]
+                        || intercepts.update(residuals, rate),
+                    );
+                }
+            },
+            || {
+                parts.into_par_iter().for_each(|mut part| {
+                    vectorised(
+                        #[inline(always)]
+                        || part.update(problem, residuals, rate, travelled),
+                    );
+                });
+            },
+        );
     }
 
     /// Ends the epoch: applies what is left of the penalty. Returns the state, the rows, and the sum of their losses.
@@ -371,24 +360,26 @@ impl Epoch {
     }
 }
 
-/// Gives every part of a mini-batch the coefficients of its features.
+/// Gives every part of a mini-batch the coefficients of its features; and the intercepts.
 fn split<'a>(
     state: &'a mut State,
     penalised: &'a mut [f64],
     batch: &'a MiniBatch,
     shape: Shape,
-) -> Vec<Part<'a>> {
+) -> (Vec<Part<'a>>, Intercepts<'a>) {
     let stride = shape.stride();
-    let (mut weights, mut squares) = (state.weights.as_mut_slice(), state.squares.as_mut_slice());
+    let (mut weights, intercepts) = state.weights.split_at_mut(shape.features * stride);
+    let (mut squares, intercept_squares) = state.squares.split_at_mut(shape.features * stride);
     let (mut seen, mut penalised) = (state.seen.as_mut_slice(), penalised);
     let mut from = 0;
     let mut parts = Vec::with_capacity(PARTS);
-    for entries in batch.parts() {
-        let to = entries[entries.len() - 1].feature + 1;
-        let width = (to - from) as usize;
+    for columns in &batch.parts {
+        let to = batch.columns.features[columns.end - 1] as usize + 1;
+        let width = to - from;
         let part = Part {
             from,
-            entries,
+            batch: &batch.columns,
+            columns: columns.clone(),
             weights: weights.split_off_mut(..width * stride).unwrap_or_default(),
             squares: squares.split_off_mut(..width * stride).unwrap_or_default(),
             seen: seen.split_off_mut(..width).unwrap_or_default(),
@@ -397,84 +388,75 @@ fn split<'a>(
         parts.push(part);
         from = to;
     }
-    parts
+    let intercepts = Intercepts {
+        weights: intercepts,
+        squares: intercept_squares,
+    };
+    (parts, intercepts)
 }
 
-/// The step of one feature.
-#[derive(Clone, Copy)]
-struct Step {
-    /// One over the mean square of its entries.
-    unit: f32,
-    /// The step, in units of the data.
-    rate: f32,
-    /// The penalty since it was last applied.
-    decay: f32,
+impl Intercepts<'_> {
+    #[inline(always)]
+    fn update(&mut self, residuals: &[f32], rate: f64) {
+        let stride = self.weights.len();
+        let mut gradient = vec![0.0_f32; stride];
+        let rows = (0..residuals.len() / stride).map(
+            #[inline(always)]
+            |row| (row, 1.0),
+        );
+        add_rows(rows, residuals, stride, &mut gradient);
+        for ((w, square), g) in self
+            .weights
+            .iter_mut()
+            .zip(self.squares.iter_mut())
+            .zip(&gradient)
+        {
+            *square += g * g;
+            *w -= rate as f32 * g / square.sqrt();
+        }
+    }
 }
 
 impl Part<'_> {
     #[inline(always)]
     fn update(&mut self, problem: &Problem, residuals: &[f32], rate: f64, travelled: f64) {
         let stride = problem.shape.stride();
-        for entries in self.entries.chunk_by(|a, b| a.feature == b.feature) {
-            let feature = entries[0].feature as usize;
+        let mut gradient = vec![0.0_f32; stride];
+        for column in self.columns.clone() {
+            let feature = self.batch.features[column] as usize;
             // The coefficient of a constant feature stays 0.
             if problem.subset.deviation[feature] == 0.0 {
                 continue;
             }
-            let j = feature - self.from as usize;
+            let entries = self.batch.entries(column..column + 1);
+            let (rows, values) = (&self.batch.rows[entries.clone()], &self.batch.values[entries]);
+            let j = feature - self.from;
             let seen = &mut self.seen[j];
-            seen.entries += entries.len() as f64;
-            for entry in entries {
-                seen.squares += f64::from(entry.value) * f64::from(entry.value);
+            seen.entries += values.len() as f64;
+            for value in values {
+                seen.squares += f64::from(*value) * f64::from(*value);
             }
             let unit = 1.0 / seen.scale();
             let owed = travelled - self.penalised[j];
             self.penalised[j] = travelled;
-            let step = Step {
-                unit: unit as f32,
-                rate: (rate * unit) as f32,
-                decay: (problem.pull(feature) * owed * unit) as f32,
-            };
+            // The step in units of the data, and the penalty since it was last applied.
+            let step = (rate * unit) as f32;
+            let decay = (problem.pull(feature) * owed * unit) as f32;
+            let unit = unit as f32;
+            gradient.fill(0.0);
+            let entries = rows.iter().zip(values).map(
+                #[inline(always)]
+                |(row, value)| (usize::from(*row), *value),
+            );
+            add_rows(entries, residuals, stride, &mut gradient);
             let weights = &mut self.weights[j * stride..(j + 1) * stride];
             let squares = &mut self.squares[j * stride..(j + 1) * stride];
-            let mut at = 0;
-            while at < stride {
-                match stride - at {
-                    1 => tile::<1>(entries, residuals, stride, at, step, weights, squares),
-                    8 => tile::<8>(entries, residuals, stride, at, step, weights, squares),
-                    16 => tile::<16>(entries, residuals, stride, at, step, weights, squares),
-                    24 => tile::<24>(entries, residuals, stride, at, step, weights, squares),
-                    _ => tile::<TILE>(entries, residuals, stride, at, step, weights, squares),
-                }
-                at += TILE;
+            for ((w, square), g) in weights.iter_mut().zip(squares).zip(&gradient) {
+                *square = (g * g).mul_add(unit, *square);
+                let root = square.sqrt();
+                // (w - step g / root) / (1 + decay / root), with one division.
+                *w = w.mul_add(root, -step * g) / (root + decay);
             }
         }
-    }
-}
-
-/// Takes the gradient of `N` classes of one feature and steps against it.
-#[inline(always)]
-fn tile<const N: usize>(
-    entries: &[Entry],
-    residuals: &[f32],
-    stride: usize,
-    at: usize,
-    step: Step,
-    weights: &mut [f32],
-    squares: &mut [f32],
-) {
-    let mut gradient = [0.0_f32; N];
-    for entry in entries {
-        let from = entry.row as usize * stride + at;
-        for (g, r) in gradient.iter_mut().zip(&residuals[from..from + N]) {
-            *g = r.mul_add(entry.value, *g);
-        }
-    }
-    let classes = weights[at..at + N].iter_mut().zip(&mut squares[at..at + N]);
-    for ((w, square), g) in classes.zip(&gradient) {
-        *square = (g * g).mul_add(step.unit, *square);
-        let root = square.sqrt();
-        // (w - rate g / root) / (1 + decay / root), with one division.
-        *w = w.mul_add(root, -step.rate * g) / (root + step.decay);
     }
 }

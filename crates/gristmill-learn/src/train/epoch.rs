@@ -89,7 +89,7 @@ impl Pass for EpochPass {
         for (place, job) in self.epochs.iter().enumerate() {
             let model = Model {
                 place,
-                epoch: Some(Epoch::new(Arc::clone(&job.problem), State::clone(&job.state))),
+                epoch: Some(Epoch::new(Arc::clone(&job.problem), job.state.copy())),
                 merged: None,
             };
             let (held_out, seed) = (job.held_out, job.state.epochs);
@@ -105,6 +105,8 @@ impl Pass for EpochPass {
                     seed,
                     window: Window::default(),
                     windows: 0,
+                    slabs: Default::default(),
+                    features: self.shape.features,
                     models: vec![model],
                 }),
             }
@@ -148,6 +150,9 @@ struct Group {
     window: Window,
     /// Windows visited.
     windows: u64,
+    /// The mini-batches that are learnt from, and those that are sorted meanwhile.
+    slabs: [Vec<MiniBatch>; 2],
+    features: usize,
     models: Vec<Model>,
 }
 
@@ -168,12 +173,15 @@ struct Score {
 
 impl Group {
     fn take(&mut self, rows: Rows<'_>, folds: usize) {
-        for r in 0..rows.len() {
-            if rows.split[r] == TRAIN && Some(usize::from(rows.fold[r]) % folds) != self.held_out {
-                self.window.push(rows, r, self.weight_factor);
-                if self.window.full() {
-                    self.visit();
-                }
+        let on =
+            |r: &usize| rows.split[*r] == TRAIN && Some(usize::from(rows.fold[*r]) % folds) != self.held_out;
+        let chosen: Vec<u32> = (0..rows.len()).filter(on).map(|r| r as u32).collect();
+        let mut rest = chosen.as_slice();
+        while !rest.is_empty() {
+            let taken = self.window.extend(rows, rest, self.weight_factor);
+            rest = &rest[taken..];
+            if self.window.full() {
+                self.visit();
             }
         }
     }
@@ -181,15 +189,17 @@ impl Group {
     /// Learns from the rows of the window, in an order of its own. While mini-batches are learnt from, the next are sorted:
     /// that fills the gaps in which threads wait for each other.
     fn visit(&mut self) {
-        let (rows, size) = (self.window.rows(), self.batch_rows);
+        let (rows, size, features) = (self.window.rows(), self.batch_rows, self.features);
         let order = shuffled(self.window.len(), (u64::from(self.seed) << 32) + self.windows);
-        let sorted = |chosen: Option<&[u32]>| -> Vec<MiniBatch> {
-            let chosen = chosen.unwrap_or_default().par_chunks(size);
-            chosen.map(|chosen| MiniBatch::of(rows, chosen)).collect()
+        let sort = |chosen: &[u32], slab: &mut Vec<MiniBatch>| {
+            slab.resize_with(chosen.len().div_ceil(size), MiniBatch::default);
+            slab.par_iter_mut()
+                .zip(chosen.par_chunks(size))
+                .for_each(|(batch, chosen)| batch.fill(rows, chosen, features));
         };
-        let models = &mut self.models;
+        let (models, [slab, following]) = (&mut self.models, &mut self.slabs);
         let mut slabs = order.chunks(SLAB_ROWS);
-        let mut slab = sorted(slabs.next());
+        sort(slabs.next().unwrap_or_default(), slab);
         while !slab.is_empty() {
             let learn = || {
                 models.par_iter_mut().for_each(|model| {
@@ -198,9 +208,8 @@ impl Group {
                     }
                 });
             };
-            let following = slabs.next();
-            let ((), next) = rayon::join(learn, || sorted(following));
-            slab = next;
+            rayon::join(learn, || sort(slabs.next().unwrap_or_default(), following));
+            std::mem::swap(slab, following);
         }
         self.windows += 1;
         self.window.clear();

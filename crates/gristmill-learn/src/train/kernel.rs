@@ -24,7 +24,7 @@ use super::tile::add_rows;
 /// Rows whose probabilities are held at a time: at 176 classes of `f32`, 1.4 MB, which a second-level cache may hold.
 pub(crate) const BLOCK_ROWS: usize = 2048;
 /// Rows a thread takes at a time in the forward pass.
-const FORWARD_ROWS: usize = 32;
+const FORWARD_ROWS: usize = 16;
 /// Ranges of features that threads share out in the backward pass.
 const FEATURE_RANGES: usize = 16;
 /// Entries that a thread takes at a time in the backward pass over columns.
@@ -294,7 +294,7 @@ impl<F: Real> Block<F> {
             #[inline(always)]
             || {
                 for column in range.clone() {
-                    let entries = columns.starts[column] as usize..columns.starts[column + 1] as usize;
+                    let entries = columns.entries(column..column + 1);
                     let entries = columns.rows[entries.clone()].iter().zip(&columns.values[entries]);
                     let chosen = entries
                         .map(
@@ -499,7 +499,8 @@ mod tests {
         let shape = Shape { features, sets: 21 };
         let range = 3..count;
         assert!(Columns::pay(rows, range.clone(), shape));
-        let columns = Columns::of(rows, range.clone(), features);
+        let mut columns = Columns::default();
+        columns.fill(rows, range.clone(), features);
         assert!(
             columns.values.len() > COLUMN_ENTRIES as usize,
             "too few to be shared out"

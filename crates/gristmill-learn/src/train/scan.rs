@@ -88,6 +88,7 @@ impl<F: Real> Pass for ScanPass<F> {
             folds: self.folds,
             thresholds: self.thresholds.clone(),
             running: self.jobs.iter().map(running).collect(),
+            parts: Vec::new(),
         })
     }
 
@@ -102,6 +103,8 @@ struct Scan<F> {
     folds: usize,
     thresholds: Thresholds,
     running: Vec<Running<F>>,
+    /// The rows of the last batch, as they were shared out: kept for the room they hold.
+    parts: Vec<Part>,
 }
 
 struct Running<F> {
@@ -114,14 +117,26 @@ struct Running<F> {
     confusion: Confusion,
 }
 
-/// Some rows of a batch, and their entries by feature where that pays.
-type Blocks = [(Range<usize>, Option<Columns>)];
+/// Some rows of a batch.
+#[derive(Default)]
+struct Part {
+    range: Range<usize>,
+    /// Whether their entries are sorted by feature, which does not always pay.
+    sorted: bool,
+    columns: Columns,
+}
+
+impl Part {
+    fn columns(&self) -> Option<&Columns> {
+        self.sorted.then_some(&self.columns)
+    }
+}
 
 impl<F: Real> Running<F> {
     fn update(
         &mut self,
         rows: Rows<'_>,
-        blocks: &Blocks,
+        parts: &[Part],
         shape: Shape,
         folds: usize,
         thresholds: &Thresholds,
@@ -130,12 +145,13 @@ impl<F: Real> Running<F> {
         match self.job.task {
             Task::Gradient { held_out } => {
                 let keep = |r: usize| rows.split[r] == TRAIN && Some(fold(r)) != held_out;
-                self.add_gradients(rows, blocks, shape, keep);
+                self.add_gradients(rows, parts, shape, keep);
             }
             Task::Score { fold: scored } => {
-                for (range, _) in blocks {
-                    self.block
-                        .select(range.clone(), |r| rows.split[r] == TRAIN && fold(r) == scored);
+                for part in parts {
+                    self.block.select(part.range.clone(), |r| {
+                        rows.split[r] == TRAIN && fold(r) == scored
+                    });
                     self.block.probabilities(rows, &self.job.weights, shape);
                     let probabilities = self.block.values().chunks_exact(shape.stride());
                     for (p, r) in probabilities.zip(self.block.selected()) {
@@ -153,15 +169,15 @@ impl<F: Real> Running<F> {
     fn add_gradients(
         &mut self,
         rows: Rows<'_>,
-        blocks: &Blocks,
+        parts: &[Part],
         shape: Shape,
         keep: impl Fn(usize) -> bool + Sync + Copy,
     ) {
         let (weights, gradient) = (&self.job.weights, &mut self.gradient);
-        for at in 0..=blocks.len() {
+        for at in 0..=parts.len() {
             let (block, before) = (&mut self.block, &self.before);
-            let forward = blocks.get(at).map(|(range, _)| range.clone());
-            let backward = at.checked_sub(1).map(|at| blocks[at].1.as_ref());
+            let forward = parts.get(at).map(|part| part.range.clone());
+            let backward = at.checked_sub(1).map(|at| parts[at].columns());
             rayon::join(
                 || {
                     if let Some(range) = forward {
@@ -175,7 +191,7 @@ impl<F: Real> Running<F> {
                     }
                 },
             );
-            if at < blocks.len() {
+            if at < parts.len() {
                 // Row by row, so that the cut into blocks changes nothing.
                 for loss in self.block.losses() {
                     self.loss += loss;
@@ -192,22 +208,21 @@ impl<F: Real> Accumulate for Scan<F> {
         let (shape, folds, thresholds) = (self.shape, self.folds, &self.thresholds);
         let gradients = |job: &Running<F>| matches!(job.job.task, Task::Gradient { .. });
         let any_gradient = self.running.iter().any(gradients);
-        let blocks: Vec<_> = (0..rows.len())
-            .into_par_iter()
-            .step_by(BLOCK_ROWS)
-            .map(|from| {
-                let range = from..(from + BLOCK_ROWS).min(rows.len());
-                let sorted = any_gradient && Columns::pay(rows, range.clone(), shape);
-                let columns = sorted.then(|| Columns::of(rows, range.clone(), shape.features));
-                (range, columns)
-            })
-            .collect();
+        let parts = &mut self.parts;
+        parts.resize_with(rows.len().div_ceil(BLOCK_ROWS), Part::default);
+        parts.par_iter_mut().enumerate().for_each(|(i, part)| {
+            part.range = i * BLOCK_ROWS..((i + 1) * BLOCK_ROWS).min(rows.len());
+            part.sorted = any_gradient && Columns::pay(rows, part.range.clone(), shape);
+            if part.sorted {
+                part.columns.fill(rows, part.range.clone(), shape.features);
+            }
+        });
         match self.running.as_mut_slice() {
-            [one] => one.update(rows, &blocks, shape, folds, thresholds),
-            // Block by block, so that all jobs find it in the cache.
-            many => blocks.chunks(1).for_each(|block| {
+            [one] => one.update(rows, parts, shape, folds, thresholds),
+            // Part by part, so that all jobs find it in the cache.
+            many => parts.chunks(1).for_each(|part| {
                 many.par_iter_mut()
-                    .for_each(|job| job.update(rows, block, shape, folds, thresholds));
+                    .for_each(|job| job.update(rows, part, shape, folds, thresholds));
             }),
         }
         Ok(())

@@ -24,25 +24,39 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Takes in one row, its weight times `factor`.
-    pub(crate) fn push(&mut self, rows: Rows<'_>, r: usize, factor: f64) {
+    /// Takes in the first of the rows `chosen`, until it is full, their weights times `factor`. Returns how many.
+    pub(crate) fn extend(&mut self, rows: Rows<'_>, chosen: &[u32], factor: f64) -> usize {
         if self.offsets.is_empty() {
             self.offsets.push(0);
         }
-        let (indices, values) = rows.row(r);
-        self.indices.extend_from_slice(indices);
-        self.values.extend_from_slice(values);
-        self.labels.push(rows.labels[r]);
-        self.offsets.push(self.indices.len() as i32);
-        self.zeros.push(0);
-        if rows.weights.is_some() {
-            self.weights.push(rows.weight(r) * factor);
+        let mut taken = 0;
+        while taken < chosen.len() && !self.full() {
+            let r = chosen[taken] as usize;
+            let len = rows.offsets[r + 1] - rows.offsets[r];
+            self.offsets.push(self.entries() + len);
+            self.labels.push(rows.labels[r]);
+            self.zeros.push(0);
+            if rows.weights.is_some() {
+                self.weights.push(rows.weight(r) * factor);
+            }
+            taken += 1;
         }
+        let chosen = || chosen[..taken].iter().map(|r| rows.row(*r as usize));
+        let (indices, values) = (&mut self.indices, &mut self.values);
+        rayon::join(
+            || chosen().for_each(|row| indices.extend_from_slice(row.0)),
+            || chosen().for_each(|row| values.extend_from_slice(row.1)),
+        );
+        taken
     }
 
     /// Whether it is time to visit the rows: offsets are 32 bits wide, so very long rows fill it earlier.
     pub(crate) fn full(&self) -> bool {
-        self.len() >= WINDOW_ROWS || self.indices.len() >= 1 << 30
+        self.len() >= WINDOW_ROWS || self.entries() >= 1 << 30
+    }
+
+    fn entries(&self) -> i32 {
+        self.offsets.last().copied().unwrap_or(0)
     }
 
     /// Rows held.

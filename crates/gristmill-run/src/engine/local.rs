@@ -91,7 +91,7 @@ impl LocalEngine {
         pass: &dyn Pass,
         watch: Watch<'_>,
     ) -> Result<RecordBatch> {
-        let mut accumulator = pass.start();
+        let mut accumulator = self.pool.install(|| pass.start());
         let mut done = 0;
         let mut update = |batch: &RecordBatch| -> Result<()> {
             self.pool.install(|| accumulator.update(batch))?;
