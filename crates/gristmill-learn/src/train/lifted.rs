@@ -12,6 +12,7 @@ use super::real::Real;
 use super::refine::{Colours, refine};
 use super::rows::Rows;
 use super::summary::Subset;
+use super::vector::zeros;
 
 /// The class of a column whose coefficient is always 0.
 const NONE: u32 = u32::MAX;
@@ -139,7 +140,7 @@ impl Lifted {
             weights: Some(&self.weights),
         };
         let mut block = Block::new();
-        let (mut loss, mut gradient) = (0.0, vec![F::default(); shape.len()]);
+        let (mut loss, mut gradient) = (0.0, zeros(shape.len()));
         for from in (0..rows.len()).step_by(BLOCK_ROWS) {
             block.select(from..(from + BLOCK_ROWS).min(rows.len()), |_| true);
             block.residuals(rows, weights, shape);
@@ -152,7 +153,7 @@ impl Lifted {
     /// The coefficients of every column.
     pub(crate) fn expand<F: Real>(&self, weights: &[F], whole: Shape) -> Vec<F> {
         let stride = whole.stride();
-        let mut expanded = vec![F::default(); whole.len()];
+        let mut expanded = zeros(whole.len());
         let (features, intercepts) = expanded.split_at_mut(whole.features * stride);
         for (to, class) in features.chunks_exact_mut(stride).zip(&self.class_of) {
             if *class != NONE {

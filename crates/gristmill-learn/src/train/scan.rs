@@ -12,6 +12,7 @@ use super::kernel::{BLOCK_ROWS, Block, Shape};
 use super::real::Real;
 use super::rows::{self, Rows};
 use super::state::{one_list, structure};
+use super::vector::zeros;
 use crate::error::{Error, Result};
 use crate::evaluate::{Confusion, Thresholds};
 use crate::pass::{Accumulate, Grain, Pass};
@@ -75,7 +76,7 @@ impl<F: Real> Pass for ScanPass<F> {
             before: Block::new(),
             loss: 0.0,
             gradient: match job.task {
-                Task::Gradient { .. } => vec![F::default(); self.shape.len()],
+                Task::Gradient { .. } => zeros(self.shape.len()),
                 Task::Score { .. } => Vec::new(),
             },
             confusion: Confusion::new(match job.task {

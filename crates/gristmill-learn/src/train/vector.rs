@@ -16,6 +16,14 @@ const SWEEP: usize = 1 << 11;
 /// Lanes of partial sums inside a chunk, for the vectoriser.
 const LANES: usize = 8;
 
+/// So many zeros, in memory that this process holds already where there is some. `vec![0; n]` asks for cleared memory, which
+/// the allocator gets from the system page by page: for vectors that come and go, that takes longer than to fill them.
+pub(crate) fn zeros<F: Real>(n: usize) -> Vec<F> {
+    let mut zeros = Vec::with_capacity(n);
+    zeros.resize(n, F::default());
+    zeros
+}
+
 /// The inner product, accumulated in `f64`.
 pub(crate) fn dot<F: Real>(a: &[F], b: &[F]) -> f64 {
     let partial = |(a, b): (&[F], &[F])| {
