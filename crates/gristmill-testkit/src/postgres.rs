@@ -95,7 +95,9 @@ impl TempPostgres {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("the standby did not follow");
+        let activity = "SELECT string_agg(concat_ws(' ', pid, backend_type, state, wait_event_type, wait_event, query), E'\\n') \
+            FROM pg_stat_activity";
+        panic!("the standby did not follow:\n{}", standby.execute(activity));
     }
 
     /// The one server of this process.
@@ -170,6 +172,8 @@ fn command(binaries: &Path, dir: &Path, port: u16, settings: &[&str]) -> Command
         "fsync=off",
         "synchronous_commit=off",
         "full_page_writes=off",
+        // A checkpoint would throw away what a standby, on a busy machine, has not received yet. It would never follow then.
+        "wal_keep_size=256MB",
         "shared_buffers=32MB",
         "max_connections=50",
         "autovacuum=off",
