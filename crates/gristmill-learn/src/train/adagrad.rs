@@ -31,7 +31,7 @@ use super::kernel::{Block, Shape};
 use super::rows::Rows;
 use super::simd::vectorised;
 use super::summary::Subset;
-use super::tile::add_rows;
+use super::tile::{add_all_rows, add_rows};
 use super::warm::lay_out;
 use crate::error::{Error, Result};
 
@@ -400,11 +400,7 @@ impl Intercepts<'_> {
     fn update(&mut self, residuals: &[f32], rate: f64) {
         let stride = self.weights.len();
         let mut gradient = vec![0.0_f32; stride];
-        let rows = (0..residuals.len() / stride).map(
-            #[inline(always)]
-            |row| (row, 1.0),
-        );
-        add_rows(rows, residuals, stride, &mut gradient);
+        add_all_rows(residuals, stride, &mut gradient);
         for ((w, square), g) in self
             .weights
             .iter_mut()

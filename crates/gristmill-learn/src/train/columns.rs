@@ -121,6 +121,7 @@ impl Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::rows::tests::Table;
 
     #[test]
     fn entries_go_by_column_and_then_by_row_however_many_features_there_are() {
@@ -128,27 +129,17 @@ mod tests {
             let mut columns = Columns::default();
             // Twice, the second time with fewer rows: nothing is left of the first.
             for count in [50_usize, 7] {
-                let (mut offsets, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+                let mut table = Table::default();
                 for r in 0..count {
                     let mut row: Vec<u32> = (0..r % 9)
                         .map(|i| ((r * 7919 + i * 104_729) % features) as u32)
                         .collect();
                     row.sort_unstable();
                     row.dedup();
-                    values.extend((0..row.len()).map(|i| (r * 10 + i) as f32));
-                    indices.extend(row);
-                    offsets.push(indices.len() as i32);
+                    let values: Vec<f32> = (0..row.len()).map(|i| (r * 10 + i) as f32).collect();
+                    table.push(0, &row, &values);
                 }
-                let zeros = vec![0; count];
-                let rows = Rows {
-                    labels: &[],
-                    offsets: &offsets,
-                    indices: &indices,
-                    values: &values,
-                    split: &zeros,
-                    fold: &zeros,
-                    weights: None,
-                };
+                let rows = table.rows();
                 // Rows in an order of their own.
                 let chosen = (0..count).rev().step_by(2);
                 columns.fill(rows, chosen.clone(), features);

@@ -19,7 +19,7 @@ use super::columns::Columns;
 use super::real::Real;
 use super::rows::Rows;
 use super::simd::vectorised;
-use super::tile::add_rows;
+use super::tile::{add_all_rows, add_rows};
 
 /// Rows whose probabilities are held at a time: at 176 classes of `f32`, 1.4 MB, which a second-level cache may hold.
 pub(crate) const BLOCK_ROWS: usize = 2048;
@@ -228,17 +228,7 @@ impl<F: Real> Block<F> {
         let (features, intercepts) = gradient.split_at_mut(shape.features * stride);
         vectorised(
             #[inline(always)]
-            || {
-                add_rows(
-                    (0..self.rows.len()).map(
-                        #[inline(always)]
-                        |slot| (slot, 1.0),
-                    ),
-                    &self.residuals,
-                    stride,
-                    intercepts,
-                )
-            },
+            || add_all_rows(&self.residuals, stride, intercepts),
         );
         if let Some(columns) = columns {
             return self.add_columns(columns, 0..columns.features.len(), features, 0, stride);
@@ -386,6 +376,7 @@ fn sigmoid_residual<F: Real>(margins: &mut [F], label: i32) -> f64 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::train::rows::tests::Table;
 
     /// Loss by the plain definition.
     fn loss(rows: Rows<'_>, weights: &[f64], shape: Shape) -> f64 {
@@ -469,9 +460,9 @@ mod tests {
     #[test]
     fn the_gradient_by_columns_is_that_by_rows_to_the_last_bit() {
         let (count, features) = (700_usize, 2000);
-        let (mut offsets, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        let mut table = Table::default();
         let mut state = 7_u64;
-        for _ in 0..count {
+        for r in 0..count {
             let mut row: Vec<u32> = (0..12)
                 .map(|_| {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -481,21 +472,10 @@ mod tests {
                 .collect();
             row.sort_unstable();
             row.dedup();
-            values.extend(row.iter().map(|i| 0.1 + (*i % 7) as f32));
-            indices.extend(row);
-            offsets.push(indices.len() as i32);
+            let values: Vec<f32> = row.iter().map(|i| 0.1 + (*i % 7) as f32).collect();
+            table.push((r * r % 21) as i32, &row, &values);
         }
-        let labels: Vec<i32> = (0..count as i32).map(|r| r * r % 21).collect();
-        let zeros = vec![0; count];
-        let rows = Rows {
-            labels: &labels,
-            offsets: &offsets,
-            indices: &indices,
-            values: &values,
-            split: &zeros,
-            fold: &zeros,
-            weights: None,
-        };
+        let rows = table.rows();
         let shape = Shape { features, sets: 21 };
         let range = 3..count;
         assert!(Columns::pay(rows, range.clone(), shape));

@@ -163,3 +163,53 @@ fn wrong(schema: &Schema, column: &str, expected: &'static str) -> Error {
         given: given.to_string(),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Rows of one split and fold, all of which weigh the same.
+    pub(crate) struct Table {
+        labels: Vec<i32>,
+        offsets: Vec<i32>,
+        indices: Vec<u32>,
+        values: Vec<f32>,
+        zeros: Vec<u8>,
+    }
+
+    impl Default for Table {
+        fn default() -> Self {
+            Self {
+                labels: Vec::new(),
+                offsets: vec![0],
+                indices: Vec::new(),
+                values: Vec::new(),
+                zeros: Vec::new(),
+            }
+        }
+    }
+
+    impl Table {
+        /// Adds a row.
+        pub(crate) fn push(&mut self, label: i32, indices: &[u32], values: &[f32]) {
+            self.labels.push(label);
+            self.indices.extend_from_slice(indices);
+            self.values.extend_from_slice(values);
+            self.offsets.push(self.indices.len() as i32);
+            self.zeros.push(0);
+        }
+
+        /// All of them.
+        pub(crate) fn rows(&self) -> Rows<'_> {
+            Rows {
+                labels: &self.labels,
+                offsets: &self.offsets,
+                indices: &self.indices,
+                values: &self.values,
+                split: &self.zeros,
+                fold: &self.zeros,
+                weights: None,
+            }
+        }
+    }
+}

@@ -29,6 +29,16 @@ pub(crate) fn add_rows<F: Real>(
     }
 }
 
+/// `sums += Σ matrix[row]` over all rows, in their order.
+#[inline(always)]
+pub(crate) fn add_all_rows<F: Real>(matrix: &[F], stride: usize, sums: &mut [F]) {
+    let rows = (0..matrix.len() / stride).map(
+        #[inline(always)]
+        |row| (row, 1.0),
+    );
+    add_rows(rows, matrix, stride, sums);
+}
+
 /// Does `N` groups of `W` elements of every row from `at`; returns how many elements that are.
 #[inline(always)]
 fn tile<F: Real, const N: usize, const W: usize>(
