@@ -10,9 +10,9 @@ use arrow::array::{
 };
 use arrow::compute::{cast, concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
-use gristmill_data::batch::clean::{Cleaner, Dropped};
-use gristmill_data::batch::hash::ContentHash;
+use gristmill_data::prepare::{Cleaner, Dropped};
 use gristmill_data::settings::CleanSettings;
+use gristmill_data::table::ContentHash;
 use gristmill_data::table::{delta_schema, to_delta};
 use proptest::prelude::*;
 

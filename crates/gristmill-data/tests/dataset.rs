@@ -12,12 +12,12 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray}
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use futures::FutureExt;
-use gristmill_data::batch::{
-    BatchRecord, ContentHash, DatasetIdentity, Ledger, Pace, Progress, Pulled, Record, pull,
-};
+use gristmill_data::key::Bounds;
+use gristmill_data::pull::{Pace, Progress, Pulled, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
-use gristmill_data::source::{self, Bounds};
+use gristmill_data::source;
 use gristmill_data::table::{Appender, PartWriter, TableVersion};
+use gristmill_data::table::{BatchRecord, ContentHash, DatasetIdentity, Ledger, Record};
 use gristmill_data::{Error, Result};
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -93,7 +93,7 @@ impl Case {
         commit_every: Duration,
         progress: &mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Result<Pulled> {
-        let source = source::connect(&self.source).await?;
+        let source = source::open::connect(&self.source).await?;
         let identity = DatasetIdentity::new(
             &source.describe(),
             &self.source.query,
@@ -733,9 +733,9 @@ mod kills {
     use std::os::unix::process::ExitStatusExt;
     use std::process::Command;
 
-    use gristmill_data::batch::verify_files;
     use gristmill_data::failpoint::PULL;
     use gristmill_data::table::compact;
+    use gristmill_data::verify::verify_files;
 
     use super::*;
 

@@ -13,7 +13,7 @@ use arrow::compute::kernels::cast_utils::Parser;
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use futures::StreamExt;
-use gristmill_data::source::Key;
+use gristmill_data::key::Key;
 use gristmill_testkit::{TempMariaDb, TempPostgres};
 use serde_json::json;
 use support::files::{TempFiles, columns};
@@ -658,7 +658,7 @@ async fn postgres_rows_come_from_one_snapshot_by_the_index() {
     for (key, expected) in [("id", 20_000), ("name", 20_001)] {
         let source = source(&server.url(), "SELECT * FROM indexed", key).await;
         let name = source.snapshot();
-        let mut planner = gristmill_data::batch::Planner::new(500, None, 0);
+        let mut planner = gristmill_data::pull::Planner::new(500, None, 0);
         let mut rows = 0;
         while let Some(range) = planner.next(source.as_ref()).await.unwrap() {
             if range.number == 3 {

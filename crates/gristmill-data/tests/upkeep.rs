@@ -14,13 +14,13 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use futures::FutureExt;
 use gristmill_data::Error;
-use gristmill_data::batch::{
-    ContentHash, DatasetIdentity, Found, Ledger, Pace, Progress, Pulled, Verified, pull, verify_files,
-    verify_source,
-};
+use gristmill_data::pull::{Pace, Progress, Pulled, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
-use gristmill_data::source::{Source, connect};
+use gristmill_data::source::Source;
+use gristmill_data::source::open::connect;
 use gristmill_data::table::{Compacted, TableVersion, compact, vacuum};
+use gristmill_data::table::{ContentHash, DatasetIdentity, Ledger};
+use gristmill_data::verify::{Found, Verified, verify_files, verify_source};
 use gristmill_testkit::TempPostgres;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use support::{TempSqlite, settings};

@@ -290,3 +290,11 @@ fn listed(classes: &[String]) -> String {
     let more = if classes.len() > SHOWN { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }
+
+/// A checkpoint that does not fit the training.
+pub(crate) fn broken(why: impl ToString) -> Error {
+    Error::State {
+        pass: "checkpoint",
+        why: why.to_string(),
+    }
+}

@@ -2,17 +2,18 @@
 //!
 //! No I/O but the bundle's file, no async, no clock, no hidden seed. Threads come from the caller's rayon pool.
 
-pub mod bundle;
-mod column;
+pub mod contract;
+pub mod encode;
 pub mod error;
 pub mod evaluate;
-pub mod fit;
+pub mod features;
+pub mod label;
 pub mod model;
-pub mod pass;
+mod optimise;
+mod rows;
+pub mod search;
 pub mod settings;
-pub mod split;
-pub mod step;
+pub mod statistics;
 pub mod train;
-pub mod transform;
 
 pub use error::{Error, Result};

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Most features of a linear regression, as many as Spark ML solves so: of each fold the sums of their products take 67 MB.
+pub const MAX_LINEAR_FEATURES: usize = 4096;
+
 /// One `[[feature]]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "encode", rename_all = "snake_case")]

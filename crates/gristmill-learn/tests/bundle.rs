@@ -9,9 +9,9 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, Float32Array, Float64Array, StringArray, UInt32Array, UInt64Array,
 };
-use gristmill_learn::bundle::{Bundle, Provenance};
+use gristmill_learn::contract::step::{SparseBlock, StepSpec};
+use gristmill_learn::model::bundle::{Bundle, Provenance};
 use gristmill_learn::model::{Coefficients, LinearModel, ModelKind};
-use gristmill_learn::step::{SparseBlock, StepSpec};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
 

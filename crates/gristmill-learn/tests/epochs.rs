@@ -10,11 +10,14 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Float32Type, Int32Type, UInt8Type};
-use gristmill_learn::evaluate::{ScorePass, Scores, Thresholds};
+use gristmill_learn::contract::pass::Pass;
+use gristmill_learn::evaluate::ScorePass;
 use gristmill_learn::model::Coefficients;
-use gristmill_learn::pass::Pass;
+use gristmill_learn::model::Thresholds;
+use gristmill_learn::search::{Next, Params, Trained};
 use gristmill_learn::settings::{Family, LogisticSettings, Metric, SearchSettings, Solver};
-use gristmill_learn::train::{MANY_MARGINS, Next, Params, Trained, TrainingSize, logistic_search};
+use gristmill_learn::statistics::Scores;
+use gristmill_learn::train::{MANY_MARGINS, TrainingSize, logistic_search};
 
 const FEATURES: usize = 60;
 const PLENTY: u64 = 1 << 32;

@@ -23,15 +23,16 @@ use arrow::array::{Float32Array, Float64Array, Int32Array, ListArray, RecordBatc
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use gristmill_learn::Error;
-use gristmill_learn::evaluate::{ScorePass, Thresholds};
+use gristmill_learn::contract::pass::{Grain, Pass};
+use gristmill_learn::evaluate::ScorePass;
 use gristmill_learn::model::Coefficients;
-use gristmill_learn::pass::{Grain, Pass};
+use gristmill_learn::model::Thresholds;
+use gristmill_learn::search::{Next, Params, Trained, Trainer};
 use gristmill_learn::settings::{
     Family, LogisticSettings, Metric, ModelSettings, NaiveBayesSettings, SearchSettings, Solver,
 };
 use gristmill_learn::train::{
-    F64_ELEMENTS, Next, Params, Trained, Trainer, TrainingSize, logistic_search, model_bytes, sums_bytes,
-    trainer, what_fits,
+    F64_ELEMENTS, TrainingSize, logistic_search, model_bytes, sums_bytes, trainer, what_fits,
 };
 use serde::Deserialize;
 
@@ -86,6 +87,12 @@ impl Table {
 }
 
 /// Trains on batches, in this thread's pool.
+/// The memory in which so many models advance together.
+fn bytes(settings: &LogisticSettings, size: TrainingSize, models: u64) -> u64 {
+    let settings = ModelSettings::LogisticRegression(settings.clone());
+    sums_bytes(&settings, &SEARCH, size) + models * model_bytes(&settings, size)
+}
+
 fn train(
     batches: &[RecordBatch],
     size: TrainingSize,
@@ -296,7 +303,7 @@ fn batches_and_threads_and_waves_change_no_bit() {
             assert_eq!(bits(&whole), bits(&other), "{threads} threads, batches of {rows}");
         }
     }
-    let two_models = size.summary_bytes(3) + 2 * size.bytes_per_model(&grid());
+    let two_models = bytes(&grid(), size, 2);
     let waves = train(&table.batches(1300), size, &grid(), &SEARCH, two_models).unwrap();
     assert_eq!(bits(&whole), bits(&waves), "two models at a time");
 }

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use gristmill_data::batch::ledger::Ledger;
-use gristmill_data::batch::plan::Planner;
-use gristmill_data::batch::sample::{Sample, sample};
-use gristmill_data::source::{ColumnType, Estimate, KeyAccess, KeyRange, Source};
+use gristmill_data::key::KeyRange;
+use gristmill_data::pull::Planner;
+use gristmill_data::pull::{Sample, sample};
+use gristmill_data::source::{ColumnType, Estimate, KeyAccess, Source};
+use gristmill_data::table::Ledger;
 use gristmill_learn::train::{TrainingSize, WayOut, may_be_lifted, model_bytes, sums_bytes};
 use serde_json::json;
 

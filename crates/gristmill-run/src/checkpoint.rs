@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gristmill_data::failpoint;
-use gristmill_learn::train::Trainer;
+use gristmill_learn::search::Trainer;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_learn::evaluate::{RegressionScores, Scores};
-use gristmill_learn::train::{Params, SearchPoint};
+use gristmill_learn::search::{Params, SearchPoint};
+use gristmill_learn::statistics::{RegressionScores, Scores};
 use serde::{Deserialize, Serialize};
 
 /// The version of the layout.

@@ -9,13 +9,14 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, Recor
 use arrow::compute::cast;
 use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use gristmill_data::batch::clean::TextRules;
+use gristmill_data::prepare::TextRules;
 use gristmill_data::settings::CleanSettings;
-use gristmill_learn::bundle::Bundle;
+use gristmill_learn::contract::step::{LeftOut, SparseBlock, Transformed, Transformer};
+use gristmill_learn::features::Assembler;
+use gristmill_learn::label::Label;
 use gristmill_learn::model::LinearModel;
+use gristmill_learn::model::bundle::Bundle;
 use gristmill_learn::settings::LabelKind;
-use gristmill_learn::step::{LeftOut, SparseBlock, Transformed, Transformer};
-use gristmill_learn::transform::{Assembler, Label};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};

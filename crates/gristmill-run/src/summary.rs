@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use gristmill_learn::split::SPLIT_NAMES;
+use gristmill_learn::features::split::SPLIT_NAMES;
 
 use crate::metrics::{Baseline, Metrics, Splits};
 use crate::settings::Pipeline;

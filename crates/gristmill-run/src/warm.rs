@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use gristmill_learn::bundle::Bundle;
+use gristmill_learn::features::Assembler;
 use gristmill_learn::model::LinearModel;
-use gristmill_learn::train::WarmStart;
-use gristmill_learn::transform::Assembler;
+use gristmill_learn::model::bundle::Bundle;
+use gristmill_learn::search::WarmStart;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{Result, io};

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
 use gristmill_data::table::{PartWriter, TableVersion};
-use gristmill_learn::fit::{FitPipeline, Moments};
-use gristmill_learn::pass::{Accumulate, Grain, Pass};
+use gristmill_learn::contract::pass::{Accumulate, Grain, Pass};
+use gristmill_learn::contract::step::Transformer;
+use gristmill_learn::features::FitPipeline;
 use gristmill_learn::settings::{
     FeatureSettings, Impute, LabelKind, LabelSettings, NumericSettings, Rare, Scale, SplitSettings,
 };
-use gristmill_learn::step::Transformer;
+use gristmill_learn::statistics::Moments;
 use gristmill_run::engine::{Engine, FINGERPRINT, LocalEngine};
 
 const ROWS: i64 = 150_000;

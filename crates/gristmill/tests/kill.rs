@@ -11,8 +11,8 @@ use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use gristmill_data::batch::ledger::Totals;
 use gristmill_data::failpoint::{PULL, TRAINING};
+use gristmill_data::table::Totals;
 use gristmill_testkit::TempPostgres;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -112,7 +112,7 @@ async fn every_column_the_recipes_name_is_in_their_query() {
     let server = server();
     for name in ["original.toml", "country.toml"] {
         let file = read(name, &server.url());
-        let source = gristmill_data::source::connect(&file.pipeline.source)
+        let source = gristmill_data::source::open::connect(&file.pipeline.source)
             .await
             .unwrap();
         let schema = source.schema();

@@ -1,14 +1,14 @@
-//! A database query whose rows can be read in ranges of a key: the contract, and the way to it from a URL.
+//! The contract of a source: a query whose rows can be read in ranges of a key.
 
 mod access;
 mod files;
-mod key;
 mod mysql;
+mod names;
+pub mod open;
 mod postgres;
 mod sql;
 mod sqlite;
-
-use std::sync::Arc;
+pub mod url;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -17,10 +17,8 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 use crate::error::{Error, Result};
-use crate::settings::SourceSettings;
-
+use crate::key::{Key, KeyRange};
 pub use access::{Estimate, KeyAccess, NoIndex, WayOut};
-pub use key::{Bounds, Key, KeyRange};
 
 /// A record batch is closed at this many rows or bytes, whichever comes first.
 const MAX_BATCH_ROWS: usize = 8_192;
@@ -108,122 +106,4 @@ pub struct ColumnType {
     pub database_type: String,
     /// Its type here.
     pub arrow_type: DataType,
-}
-
-/// Connects to the database that the URL names and prepares the query.
-pub async fn connect(settings: &SourceSettings) -> Result<Box<dyn Source>> {
-    match settings.url.split_once(':') {
-        Some(("sqlite", path)) => Ok(Box::new(sqlite::Sqlite::connect(path, settings).await?)),
-        Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
-            Ok(Box::new(postgres::Postgres::connect(settings).await?))
-        }
-        Some(("mysql" | "mariadb", rest)) if rest.starts_with("//") => {
-            Ok(Box::new(mysql::MySql::connect(settings).await?))
-        }
-        Some((scheme @ ("parquet" | "csv" | "delta"), rest)) => {
-            Ok(Box::new(files::Files::connect(scheme, rest, settings).await?))
-        }
-        Some((scheme, _)) => Err(Error::Url {
-            url: redact(&settings.url),
-            why: format!("unknown kind of database `{scheme}`"),
-        }),
-        None => Err(Error::Url {
-            url: redact(&settings.url),
-            why: "no `scheme:` in front".to_owned(),
-        }),
-    }
-}
-
-/// The query that stands where none is given, for a source that has one table only.
-pub fn default_query(url: &str) -> Option<String> {
-    let files = ["parquet:", "csv:", "delta:"]
-        .iter()
-        .any(|scheme| url.starts_with(scheme));
-    files.then(|| format!("SELECT * FROM {}", files::TABLE))
-}
-
-/// The URL with `***` for its password, in the user part and as a parameter.
-///
-/// A password with unescaped `/`, `?` or `@` is covered too: rather too much is hidden than too little.
-pub fn redact(url: &str) -> String {
-    let mut redacted = url.to_owned();
-    if let Some(start) = url.find("://").map(|i| i + 3)
-        && let Some(end) = url.rfind('@').filter(|end| *end >= start)
-        && let Some(colon) = url[start..end].find(':').map(|i| start + i)
-    {
-        redacted.replace_range(colon + 1..end, "***");
-    }
-    let Some((base, parameters)) = redacted.split_once('?') else {
-        return redacted;
-    };
-    let parameters: Vec<String> = parameters
-        .split('&')
-        .map(|parameter| match parameter.split_once('=') {
-            Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}=***"),
-            _ => parameter.to_owned(),
-        })
-        .collect();
-    format!("{base}?{}", parameters.join("&"))
-}
-
-/// The places of the key's columns. A column name that occurs twice is refused: ranges and features could not name it.
-fn find_key(names: &[String], key: &[String], same: fn(&str, &str) -> bool) -> Result<Arc<[usize]>> {
-    if names.is_empty() {
-        return Err(Error::Query {
-            why: "it returns no columns; write a single SELECT".to_owned(),
-        });
-    }
-    for (i, name) in names.iter().enumerate() {
-        if names[..i].iter().any(|earlier| same(earlier, name)) {
-            return Err(Error::Query {
-                why: format!("the column `{name}` occurs twice; give each its own name with AS"),
-            });
-        }
-    }
-    let place = |column: &String| {
-        let found = names.iter().position(|name| name == column);
-        found.ok_or_else(|| Error::KeyMissing {
-            key: column.clone(),
-            available: names.to_vec(),
-        })
-    };
-    key.iter().map(place).collect()
-}
-
-/// Names a row by its key, in an error: `value` shows the value of a column, by its place.
-fn row_named<'n>(key: &[usize], name: impl Fn(usize) -> &'n str, value: impl Fn(usize) -> String) -> String {
-    let parts: Vec<String> = key
-        .iter()
-        .map(|&i| format!("{} = {}", name(i), value(i)))
-        .collect();
-    format!("row with {}", parts.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::redact;
-
-    #[test]
-    fn passwords_are_redacted_wherever_they_stand() {
-        for (url, redacted) in [
-            ("sqlite:a.db", "sqlite:a.db"),
-            ("postgres://u@h/db", "postgres://u@h/db"),
-            (
-                "postgres://u:secret@h:5432/db?sslmode=require",
-                "postgres://u:***@h:5432/db?sslmode=require",
-            ),
-            ("postgres://u:se/c?r@et@h/db", "postgres://u:***@h/db"),
-            (
-                "postgres://h/db?user=u&password=secret&x=y",
-                "postgres://h/db?user=u&password=***&x=y",
-            ),
-            (
-                "postgres://u:s@h/db?PASSWORD=t",
-                "postgres://u:***@h/db?PASSWORD=***",
-            ),
-            ("postgres://[::1]:5432/db", "postgres://[::1]:5432/db"),
-        ] {
-            assert_eq!(redact(url), redacted);
-        }
-    }
 }

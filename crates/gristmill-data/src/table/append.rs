@@ -1,7 +1,6 @@
 //! Appending batches to the dataset: one Parquet file a batch, named by its number.
 
 use std::fs::{self, File};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,13 +11,15 @@ use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::batch::ledger::{DatasetIdentity, IDENTITY, Ledger, RECORD, Record};
+use crate::durable::{io, synced, write_failed};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::settings::KeyColumns;
-use crate::table::log::{Lock, Log, log_path, millis};
+use crate::table::ledger::{DatasetIdentity, IDENTITY, Ledger, RECORD, Record};
+use crate::table::log::{Lock, Log, millis};
+use crate::table::paths::{batches_of, log_path};
 use crate::table::schema::{has_timestamp_ntz, to_kernel};
-use crate::table::write::{ROW_GROUP_ROWS, ended, io, synced, write_failed, writer};
+use crate::table::write::{ROW_GROUP_ROWS, ended, writer};
 
 /// Who writes here, as the log has it.
 pub(crate) const ENGINE: &str = concat!("gristmill/", env!("CARGO_PKG_VERSION"));
@@ -288,22 +289,6 @@ pub(crate) fn add(name: &str, rows: u64, bytes: u64, millis: u64, data_change: b
         "dataChange": data_change,
         "stats": json!({"numRecords": rows}).to_string(),
     }})
-}
-
-/// The name of the file of several batches, one after the other.
-pub(crate) fn batches_file(batches: &RangeInclusive<u64>) -> String {
-    format!("batch-{:010}-{:010}.parquet", batches.start(), batches.end())
-}
-
-/// The numbers of the batches in a file of the dataset, where it has the name of one.
-pub(crate) fn batches_of(name: &str) -> Option<RangeInclusive<u64>> {
-    let numbers = name.strip_prefix("batch-")?.strip_suffix(".parquet")?;
-    let number = |digits: &str| {
-        let digits = Some(digits).filter(|d| d.len() == 10 && d.bytes().all(|byte| byte.is_ascii_digit()))?;
-        digits.parse().ok()
-    };
-    let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
-    Some(number(first)?..=number(last)?)
 }
 
 /// The form of a UUID (version 8: contents of one's own) for 128 bits.

@@ -8,14 +8,15 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::batch::ledger::{Ledger, RECORD, Record};
+use crate::durable::io;
 use crate::error::Result;
 use crate::failpoint;
-use crate::table::append::{ENGINE, add, batches_file, batches_of};
+use crate::table::append::{ENGINE, add};
+use crate::table::ledger::{Ledger, RECORD, Record};
 use crate::table::log::{Lock, Log, millis};
 use crate::table::merge::Merge;
-use crate::table::write::io;
-use crate::table::{DataFile, TableVersion};
+use crate::table::paths::{batches_file, batches_of};
+use crate::table::version::{DataFile, TableVersion};
 
 /// So many small files in a row are left as they are.
 const A_FEW: usize = 4;

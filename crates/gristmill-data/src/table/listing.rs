@@ -8,7 +8,7 @@ use deltalake_core::{DeltaTableBuilder, DeltaTableError};
 use percent_encoding::percent_decode_str;
 
 use crate::error::{Error, Result};
-use crate::table::table_url;
+use crate::table::paths::table_url;
 
 /// A version of a table.
 pub(crate) struct Listing {

@@ -12,11 +12,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use deltalake_core::checkpoints::create_checkpoint_from_table_url_and_cleanup;
 use serde_json::Value;
 
-use crate::batch::ledger::record_of;
+use crate::durable::io;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::table::table_url;
-use crate::table::write::io;
+use crate::table::ledger::record_of;
+use crate::table::paths::{commit_path, log_path, table_url};
 
 /// Readers need not read more than so many commits, or as many as the checkpoint holds, after a checkpoint. The share keeps the
 /// cost of checkpoints, each of which lists every file of the table, in proportion to the number of commits.
@@ -129,14 +129,6 @@ impl Log {
             }
         }
     }
-}
-
-pub(crate) fn log_path(dir: &Path) -> PathBuf {
-    dir.join("_delta_log")
-}
-
-pub(crate) fn commit_path(dir: &Path, version: u64) -> PathBuf {
-    log_path(dir).join(format!("{version:020}.json"))
 }
 
 /// The time as Delta has it: milliseconds since 1970.

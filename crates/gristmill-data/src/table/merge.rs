@@ -11,9 +11,10 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::writer::SerializedFileWriter;
 
+use crate::durable::{io, synced, write_failed};
 use crate::error::Result;
-use crate::table::write::{ROW_GROUP_ROWS, close, io, synced, write_failed, writer};
-use crate::table::{DataFile, TableVersion};
+use crate::table::version::{DataFile, TableVersion};
+use crate::table::write::{ROW_GROUP_ROWS, close, writer};
 
 /// Files of at least so many rows on average have row groups of a good size: what is saved by greater ones does not
 /// pay for decoding and encoding them all.

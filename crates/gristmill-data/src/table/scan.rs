@@ -11,9 +11,9 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
+use crate::durable::io;
 use crate::error::{Error, Result};
-use crate::table::write::io;
-use crate::table::{DataFile, TableVersion};
+use crate::table::version::{DataFile, TableVersion};
 
 impl TableVersion {
     /// The rows in canonical order, in batches of at most `batch_rows`: one file at a time, one batch in memory. Only

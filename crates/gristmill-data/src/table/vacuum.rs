@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
-use crate::batch::ledger::Ledger;
+use crate::durable::io;
 use crate::error::{Error, Result};
-use crate::table::TableVersion;
-use crate::table::append::batches_of;
-use crate::table::log::{Lock, commit_path, millis};
-use crate::table::write::io;
+use crate::table::ledger::Ledger;
+use crate::table::log::{Lock, millis};
+use crate::table::paths::{batches_of, commit_path};
+use crate::table::version::TableVersion;
 
 /// A file that a vacuum deleted, or would delete.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::error::{Error, Result};
-use crate::table::{DataFile, TableVersion, without_metadata};
+use crate::durable::{io, remove, synced, write_failed};
+use crate::error::Result;
+use crate::table::version::{DataFile, TableVersion, without_metadata};
 
 /// At most so many rows are in one row group of a dataset.
 pub(crate) const ROW_GROUP_ROWS: usize = 131_072;
@@ -172,36 +171,4 @@ pub(crate) fn ended(mut writer: ArrowWriter<File>, path: &Path) -> Result<File> 
     // `into_inner` alone would make a mere text of what the disk says.
     writer.finish().map_err(write_failed(path))?;
     writer.inner().try_clone().map_err(io(path))
-}
-
-/// Waits until a file is on the disk, for what a commit names must survive a power failure. Returns its size.
-pub(crate) fn synced(file: &File, path: &Path) -> Result<u64> {
-    file.sync_all().map_err(io(path))?;
-    Ok(file.metadata().map_err(io(path))?.len())
-}
-
-pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.display().to_string();
-    move |source| match source.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DiskFull { path },
-        _ => Error::Io { path, source },
-    }
-}
-
-/// What writing Parquet failed with, where that is the file's fault.
-pub(crate) fn write_failed(path: &Path) -> impl FnOnce(ParquetError) -> Error {
-    move |error| match error {
-        ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
-            Ok(cause) => io(path)(*cause),
-            Err(cause) => ParquetError::External(cause).into(),
-        },
-        error => error.into(),
-    }
-}
-
-fn remove(dir: &Path) -> Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(dir)(error)),
-        _ => Ok(()),
-    }
 }

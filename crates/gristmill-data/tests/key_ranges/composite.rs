@@ -1,9 +1,10 @@
 //! Keys of several columns: compared one after the other, a null in any of them a key of none.
 
 use crate::support::{TempSqlite, check_ranges, read_all, rows_of, settings, source};
-use gristmill_data::batch::{DatasetIdentity, Pace, pull};
+use gristmill_data::key::{Bounds, Key};
+use gristmill_data::pull::{Pace, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns};
-use gristmill_data::source::{Bounds, Key};
+use gristmill_data::table::DatasetIdentity;
 use gristmill_testkit::{TempMariaDb, TempPostgres};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -220,7 +221,7 @@ async fn batches_of_composite_keys_make_the_same_dataset() {
     let mut hashes = Vec::new();
     let dir = tempfile::tempdir().unwrap();
     for rows in [1, 7, 1000] {
-        let source = gristmill_data::source::connect(&settings).await.unwrap();
+        let source = gristmill_data::source::open::connect(&settings).await.unwrap();
         let identity =
             DatasetIdentity::new("", &settings.query, &settings.key, &clean, &source.schema()).unwrap();
         assert_eq!(identity.key(), &settings.key);
@@ -238,7 +239,7 @@ async fn batches_of_composite_keys_make_the_same_dataset() {
     assert_eq!(hashes.len(), 1);
     // The same rows by another key are another dataset.
     settings.key = "country".into();
-    let source = gristmill_data::source::connect(&settings).await.unwrap();
+    let source = gristmill_data::source::open::connect(&settings).await.unwrap();
     let identity =
         DatasetIdentity::new("", &settings.query, &settings.key, &clean, &source.schema()).unwrap();
     let refused = pull(

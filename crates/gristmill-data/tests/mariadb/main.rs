@@ -174,7 +174,7 @@ async fn mariadb_rows_come_from_one_snapshot_by_the_index() {
             name
         );
         let before = scanned();
-        let mut planner = gristmill_data::batch::Planner::new(500, None, 0);
+        let mut planner = gristmill_data::pull::Planner::new(500, None, 0);
         let mut rows = 0;
         while let Some(range) = planner.next(source.as_ref()).await.unwrap() {
             if range.number == 3 {

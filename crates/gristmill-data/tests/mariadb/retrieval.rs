@@ -5,9 +5,10 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gristmill_data::batch::{DatasetIdentity, Pace, Progress, Pulled, pull};
+use gristmill_data::pull::{Pace, Progress, Pulled, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source;
+use gristmill_data::table::DatasetIdentity;
 use gristmill_testkit::TempMariaDb;
 
 /// Rows of the table; three or four have the same key, and some have none.
@@ -46,7 +47,7 @@ impl Case {
             query: "SELECT id, name, size FROM item".into(),
             key: "id".into(),
         };
-        let source = source::connect(&settings).await.unwrap();
+        let source = source::open::connect(&settings).await.unwrap();
         let clean = CleanSettings {
             trim: true,
             empty_as_null: true,

@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gristmill_data::batch::{BatchCost, BatchRecord, DatasetIdentity, Pace, Progress, Pulled, pull};
+use gristmill_data::pull::{BatchCost, Pace, Progress, Pulled, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source::{self, Source};
+use gristmill_data::table::{BatchRecord, DatasetIdentity};
 use gristmill_data::{Error, Result};
 use gristmill_testkit::TempPostgres;
 
@@ -63,7 +64,7 @@ impl Case {
     }
 
     async fn connect(&self) -> Box<dyn Source> {
-        source::connect(&self.settings()).await.unwrap()
+        source::open::connect(&self.settings()).await.unwrap()
     }
 
     async fn pull(&self, name: &str, connections: usize) -> (Result<Pulled>, Said) {
@@ -392,7 +393,7 @@ async fn what_no_retry_helps_fails_at_once() {
         .execute("ALTER TABLE item ADD divisor int DEFAULT 1; UPDATE item SET divisor = 0 WHERE id = 2500");
     let mut settings = case.settings();
     settings.query = "SELECT id, 1 / divisor AS inverse FROM item".into();
-    let source = source::connect(&settings).await.unwrap();
+    let source = source::open::connect(&settings).await.unwrap();
     let clean = CleanSettings {
         trim: false,
         empty_as_null: false,

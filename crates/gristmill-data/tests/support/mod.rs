@@ -10,9 +10,11 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use gristmill_data::Result;
-use gristmill_data::batch::Planner;
+use gristmill_data::key::{Bounds, Key, KeyRange};
+use gristmill_data::pull::Planner;
 use gristmill_data::settings::{KeyColumns, SourceSettings};
-use gristmill_data::source::{Bounds, Key, KeyRange, Source, connect};
+use gristmill_data::source::Source;
+use gristmill_data::source::open::connect;
 use tempfile::TempDir;
 
 /// Rows as text, null as `∅`.

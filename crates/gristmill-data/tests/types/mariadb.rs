@@ -1,7 +1,7 @@
 //! What becomes of each MySQL and MariaDB type and of values that have no counterpart, as the documentation says it.
 
 use arrow::datatypes::{DataType, TimeUnit};
-use gristmill_data::source::{Bounds, Key, KeyRange};
+use gristmill_data::key::{Bounds, Key, KeyRange};
 use gristmill_testkit::TempMariaDb;
 
 use crate::documented::{Fate, check_documented};

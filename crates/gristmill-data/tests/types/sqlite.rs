@@ -3,7 +3,7 @@
 use crate::documented::{Fate, check_documented};
 use crate::support::{TempSqlite, everything, failure, read, row, rows_of, source};
 use arrow::datatypes::DataType;
-use gristmill_data::source::{Bounds, Key, KeyRange};
+use gristmill_data::key::{Bounds, Key, KeyRange};
 
 /// The word of the declared type that decides, the declared type, a value, what it becomes.
 const TYPES: &[(&str, &str, &str, DataType, Fate)] = &[

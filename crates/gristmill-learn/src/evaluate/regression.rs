@@ -5,15 +5,15 @@ use std::sync::Arc;
 use arrow::array::{AsArray, Float64Array, RecordBatch, UInt64Array};
 use arrow::datatypes::{Float64Type, Schema, UInt64Type};
 
-use super::errors::{Errors, RegressionScores};
+use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
-use crate::fit::MomentsState;
+use crate::features::split::{SPLIT_NAMES, TRAIN};
 use crate::model::{LinearModel, Weights};
-use crate::pass::{Accumulate, Grain, Pass};
-use crate::split::{SPLIT_NAMES, TRAIN};
-use crate::train::kernel::{BLOCK_ROWS, Block};
-use crate::train::real::Real;
-use crate::train::rows::{self, Rows};
+use crate::rows::features::{self, Rows};
+use crate::rows::kernel::{BLOCK_ROWS, Block};
+use crate::rows::real::Real;
+use crate::statistics::MomentsState;
+use crate::statistics::{Errors, RegressionScores};
 
 const NAME: &str = "regression scores";
 
@@ -64,7 +64,7 @@ impl RegressionPass {
 
 impl Pass for RegressionPass {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
-        rows::check(schema)
+        features::check(schema)
     }
 
     fn start(&self) -> Box<dyn Accumulate> {

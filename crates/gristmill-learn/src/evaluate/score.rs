@@ -6,14 +6,14 @@ use arrow::array::{Array, AsArray, Float64Array, LargeListArray, RecordBatch, UI
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Float64Type, Schema, UInt64Type};
 
-use super::confusion::Confusion;
+use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
+use crate::features::split::SPLIT_NAMES;
 use crate::model::{LinearModel, Weights};
-use crate::pass::{Accumulate, Grain, Pass};
-use crate::split::SPLIT_NAMES;
-use crate::train::kernel::{BLOCK_ROWS, Block};
-use crate::train::real::Real;
-use crate::train::rows::{self, Rows};
+use crate::rows::features::{self, Rows};
+use crate::rows::kernel::{BLOCK_ROWS, Block};
+use crate::rows::real::Real;
+use crate::statistics::Confusion;
 
 /// The confusion of a model on the training, validation and test rows.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl ScorePass {
 
 impl Pass for ScorePass {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
-        rows::check(schema)
+        features::check(schema)
     }
 
     fn start(&self) -> Box<dyn Accumulate> {

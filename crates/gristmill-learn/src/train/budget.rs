@@ -1,8 +1,8 @@
 //! What would fit where a training does not: the settings to change, with the bytes of each.
 
-use super::size::TrainingSize;
-use super::start::{model_bytes, sums_bytes};
 use crate::settings::{LogisticSettings, ModelSettings, NaiveBayesSettings, SearchSettings, Solver};
+use crate::train::size::TrainingSize;
+use crate::train::start::{model_bytes, sums_bytes};
 
 /// A change that makes a training fit.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,6 @@
 //! The dimensions of a training, and what follows from them: precision, solver, memory.
 
-use super::epochs;
-use super::kernel::Shape;
-use super::logistic::Fit;
-use super::refine;
+use crate::rows::Shape;
 use crate::settings::{Family, LogisticSettings, Solver};
 
 /// Models of at most this many coefficients are trained in double precision, larger ones in single. A rule of size
@@ -23,7 +20,7 @@ pub struct TrainingSize {
 }
 
 impl TrainingSize {
-    pub(super) fn shape(self, family: Family) -> Shape {
+    pub(crate) fn shape(self, family: Family) -> Shape {
         let binomial = match family {
             Family::Auto => self.classes == 2,
             Family::Binomial => true,
@@ -54,24 +51,5 @@ impl TrainingSize {
              and from {MANY_MARGINS} on mini-batches are faster"
         );
         (Solver::Adagrad, Some(why))
-    }
-
-    /// Bytes that the fit of one model takes at most.
-    pub fn bytes_per_model(self, settings: &LogisticSettings) -> u64 {
-        let shape = self.shape(settings.family);
-        if settings.solver == Solver::Adagrad {
-            return epochs::bytes_per_model(shape);
-        }
-        if shape.len() <= F64_ELEMENTS {
-            Fit::<f64>::bytes(shape, settings)
-        } else {
-            Fit::<f32>::bytes(shape, settings)
-        }
-    }
-
-    /// Bytes that the sums over the features and the search for symmetries take besides.
-    pub fn summary_bytes(self, folds: u32) -> u64 {
-        let sums = u64::from(folds.max(1)) * 2 * size_of::<f64>() as u64 * 2;
-        self.features as u64 * (sums + refine::BYTES_PER_COLUMN)
     }
 }

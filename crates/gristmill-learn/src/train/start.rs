@@ -1,13 +1,13 @@
 //! The trainer that the settings ask for, and the memory it will hold.
 
-use super::linear::{self, linear_search};
-use super::naive_bayes::{self, naive_bayes_search};
-use super::search::logistic_search;
-use super::size::TrainingSize;
-use super::trainer::Trainer;
 use crate::error::Result;
-use crate::evaluate::Thresholds;
+use crate::model::Thresholds;
+use crate::search::trainer::Trainer;
 use crate::settings::{ModelSettings, SearchSettings};
+use crate::train::least_squares::linear::{self, linear_search};
+use crate::train::logistic::{self, logistic_search};
+use crate::train::naive_bayes::{self, naive_bayes_search};
+use crate::train::size::TrainingSize;
 
 /// Starts a search over the grid of `settings`, then a model of the best point on all training rows.
 ///
@@ -33,7 +33,7 @@ pub fn trainer(
 /// Bytes of each model that advances or is scored.
 pub fn model_bytes(settings: &ModelSettings, size: TrainingSize) -> u64 {
     match settings {
-        ModelSettings::LogisticRegression(s) => size.bytes_per_model(s),
+        ModelSettings::LogisticRegression(s) => logistic::model_bytes(s, size),
         ModelSettings::NaiveBayes(_) => naive_bayes::model_bytes(size),
         ModelSettings::LinearRegression(_) => linear::model_bytes(size),
     }
@@ -42,7 +42,7 @@ pub fn model_bytes(settings: &ModelSettings, size: TrainingSize) -> u64 {
 /// Bytes that the sums over the features take besides.
 pub fn sums_bytes(settings: &ModelSettings, search: &SearchSettings, size: TrainingSize) -> u64 {
     match settings {
-        ModelSettings::LogisticRegression(_) => size.summary_bytes(search.folds),
+        ModelSettings::LogisticRegression(_) => logistic::sums_bytes(size, search.folds),
         ModelSettings::NaiveBayes(s) => naive_bayes::sums_bytes(size, naive_bayes::folds(s, search)),
         ModelSettings::LinearRegression(s) => linear::sums_bytes(s, search, size),
     }

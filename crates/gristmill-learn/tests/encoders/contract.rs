@@ -2,8 +2,8 @@
 
 use arrow::array::BinaryArray;
 use gristmill_learn::Error;
-use gristmill_learn::step::{SparseBlock, StepSpec};
-use gristmill_learn::transform::encoder_from_spec;
+use gristmill_learn::contract::step::{SparseBlock, StepSpec};
+use gristmill_learn::encode::encoder_from_spec;
 use proptest::prelude::*;
 
 use super::*;

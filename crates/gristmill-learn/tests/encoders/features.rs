@@ -6,7 +6,7 @@ use arrow::array::{
 use arrow::array::{TimestampMicrosecondArray, TimestampSecondArray};
 use arrow::datatypes::Int32Type;
 use gristmill_learn::Error;
-use gristmill_learn::step::SparseBlock;
+use gristmill_learn::contract::step::SparseBlock;
 
 use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_learn::transform::ngrams;
+use gristmill_learn::encode::ngrams::ngrams;
 use serde::Deserialize;
 
 use super::*;

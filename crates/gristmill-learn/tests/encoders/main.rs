@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema};
-use gristmill_learn::pass::Pass;
+use gristmill_learn::contract::pass::Pass;
+use gristmill_learn::contract::step::Encoder;
+use gristmill_learn::encode::estimator;
 use gristmill_learn::settings::*;
-use gristmill_learn::step::Encoder;
-use gristmill_learn::transform::estimator;
 use proptest::prelude::*;
 
 /// A row of the columns that the batteries read.

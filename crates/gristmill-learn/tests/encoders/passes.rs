@@ -2,9 +2,11 @@
 
 use arrow::array::{Array, AsArray, RecordBatch, StructArray};
 use arrow::datatypes::{DataType, Float64Type};
-use gristmill_learn::fit::{Buckets, FitPipeline, Many, Moments, Quantiles, Vocabulary};
-use gristmill_learn::pass::{Accumulate, Pass};
+use gristmill_learn::contract::pass::{Accumulate, Pass};
+use gristmill_learn::encode::ngrams::Buckets;
+use gristmill_learn::features::FitPipeline;
 use gristmill_learn::settings::Rare;
+use gristmill_learn::statistics::{Many, Moments, Quantiles, Vocabulary};
 use proptest::prelude::*;
 
 use super::*;

@@ -3,11 +3,12 @@
 use arrow::array::{AsArray, Int32Array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Float32Type, Int32Type, UInt8Type, UInt32Type};
-use gristmill_learn::fit::{FitPipeline, Fitted};
-use gristmill_learn::pass::Pass;
-use gristmill_learn::split::Splitter;
-use gristmill_learn::step::{LeftOut, Transformer};
-use gristmill_learn::transform::{Assembler, Label, LabelIndexer};
+use gristmill_learn::contract::pass::Pass;
+use gristmill_learn::contract::step::{LeftOut, Transformer};
+use gristmill_learn::features::Assembler;
+use gristmill_learn::features::split::Splitter;
+use gristmill_learn::features::{FitPipeline, Fitted};
+use gristmill_learn::label::{Label, LabelIndexer};
 use gristmill_learn::{Error, Result};
 
 use super::*;

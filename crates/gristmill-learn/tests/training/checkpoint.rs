@@ -77,7 +77,7 @@ fn stopped_anywhere_it_ends_in_the_same_bits() {
     };
     assert_the_same("grid", &|| search(&grid(), PLENTY), &batches);
 
-    let two_models = size.summary_bytes(3) + 2 * size.bytes_per_model(&grid());
+    let two_models = bytes(&grid(), size, 2);
     assert_the_same("two models at a time", &|| search(&grid(), two_models), &batches);
 
     let single = settings(0.01);

@@ -18,9 +18,7 @@ const HALVED: SearchSettings = SearchSettings {
 
 fn searched(settings: &LogisticSettings, search: &SearchSettings, memory: Option<u64>) -> (Trained, u64) {
     let (table, size) = table(500);
-    let memory = memory.map_or(PLENTY, |models| {
-        size.summary_bytes(3) + models * size.bytes_per_model(settings)
-    });
+    let memory = memory.map_or(PLENTY, |models| bytes(settings, size, models));
     let mut trainer = logistic_search(settings, search, size, Thresholds::default(), memory).unwrap();
     let (mut answer, mut iterations) = (None, 0);
     let batches = table.batches(500);

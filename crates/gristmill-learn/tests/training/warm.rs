@@ -1,6 +1,6 @@
 //! A training that starts from an earlier model.
 
-use gristmill_learn::train::WarmStart;
+use gristmill_learn::search::WarmStart;
 
 use super::*;
 

@@ -9,8 +9,8 @@ use std::thread;
 
 use arrow::array::RecordBatch;
 use gristmill_data::table::{PartWriter, TableVersion};
-use gristmill_learn::pass::{Grain, Pass};
-use gristmill_learn::step::{LeftOut, Transformer};
+use gristmill_learn::contract::pass::{Grain, Pass};
+use gristmill_learn::contract::step::{LeftOut, Transformer};
 use rayon::prelude::*;
 
 use super::{Engine, FINGERPRINT, LEFT_OUT, Watch};

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use gristmill_data::table::TableVersion;
-use gristmill_learn::pass::Pass;
-use gristmill_learn::step::{LeftOut, Transformer};
+use gristmill_learn::contract::pass::Pass;
+use gristmill_learn::contract::step::{LeftOut, Transformer};
 
 use crate::error::Result;
 

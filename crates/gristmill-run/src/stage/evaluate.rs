@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gristmill_data::table::TableVersion;
-use gristmill_learn::evaluate::{RegressionPass, RegressionScores, ScorePass};
+use gristmill_learn::evaluate::{RegressionPass, ScorePass};
+use gristmill_learn::features::split::SPLIT_NAMES;
+use gristmill_learn::label::{Label, Target};
 use gristmill_learn::model::LinearModel;
-use gristmill_learn::split::SPLIT_NAMES;
-use gristmill_learn::train::Trained;
-use gristmill_learn::transform::{Label, Target};
+use gristmill_learn::search::Trained;
+use gristmill_learn::statistics::RegressionScores;
 
 use super::Teller;
 use crate::engine::Engine;

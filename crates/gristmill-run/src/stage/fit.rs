@@ -6,8 +6,8 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use gristmill_data::table::TableVersion;
-use gristmill_learn::fit::{FitPipeline, Fitted};
-use gristmill_learn::transform::Label;
+use gristmill_learn::features::{FitPipeline, Fitted};
+use gristmill_learn::label::Label;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use gristmill_data::batch::ledger::{BatchRecord, DatasetIdentity, Ledger};
-use gristmill_data::batch::pull::{BatchCost, Pace, Progress, Pulled, pull};
-use gristmill_data::source::{KeyAccess, Source, redact};
+use gristmill_data::pull::{BatchCost, Pace, Progress};
+use gristmill_data::pull::{Pulled, pull};
+use gristmill_data::source::url::redact;
+use gristmill_data::source::{KeyAccess, Source};
 use gristmill_data::table::compact;
+use gristmill_data::table::{BatchRecord, DatasetIdentity, Ledger};
 
 use super::Teller;
 use crate::error::Result;

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use gristmill_data::failpoint;
 use gristmill_data::table::TableVersion;
-use gristmill_learn::evaluate::Thresholds;
+use gristmill_learn::model::Thresholds;
+use gristmill_learn::search::{Next, Status, Trained, WarmStart};
 use gristmill_learn::settings::ModelSettings;
-use gristmill_learn::train::{
-    Next, Status, Trained, TrainingSize, WarmStart, WayOut, model_bytes, sums_bytes, trainer, what_fits,
-};
+use gristmill_learn::train::trainer;
+use gristmill_learn::train::{TrainingSize, WayOut, model_bytes, sums_bytes, what_fits};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Teller;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use gristmill_data::table::TableVersion;
-use gristmill_learn::step::LeftOut;
-use gristmill_learn::transform::Assembler;
+use gristmill_learn::contract::step::LeftOut;
+use gristmill_learn::features::Assembler;
 
 use super::Teller;
 use crate::engine::{Engine, FINGERPRINT, LEFT_OUT};

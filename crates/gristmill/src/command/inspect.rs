@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::anyhow;
-use gristmill_data::batch::ledger::Ledger;
+use gristmill_data::table::Ledger;
 use gristmill_data::table::TableVersion;
-use gristmill_learn::bundle::{Bundle, Provenance};
-use gristmill_learn::transform::{Assembler, Label};
+use gristmill_learn::features::Assembler;
+use gristmill_learn::label::Label;
+use gristmill_learn::model::bundle::{Bundle, Provenance};
 use gristmill_run::metrics::{Best, Rows, Splits};
 use gristmill_run::predict::bundle_file;
 use gristmill_run::write_splits;

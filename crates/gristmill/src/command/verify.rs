@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::anyhow;
-use gristmill_data::batch::verify::{Difference, Found, Verified, verify_files};
+use gristmill_data::verify::{Difference, Found, Verified, verify_files};
 use gristmill_run::Session;
 
 use super::{on_dataset, open};

@@ -250,7 +250,7 @@ async fn the_pipeline_is_valid_and_every_column_has_its_type() {
     let file = PipelineFile::parse(Path::new("pipeline.toml"), &text, &|_| None).unwrap_or_else(|problems| {
         panic!("{}", problems.iter().map(|p| p.render(false)).collect::<String>())
     });
-    let source = gristmill_data::source::connect(&file.pipeline.source)
+    let source = gristmill_data::source::open::connect(&file.pipeline.source)
         .await
         .unwrap();
     let schema = source.schema();

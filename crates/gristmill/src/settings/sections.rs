@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
-use gristmill_data::source::default_query;
+use gristmill_data::source::open::default_query;
 use gristmill_learn::settings::{
     Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelKind, LabelSettings, LinearSettings,
     LogisticSettings, Metric, ModelSettings, NaiveBayesSettings, NgramSettings, Norm, NumericSettings,

@@ -9,10 +9,10 @@ use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use flate2::read::MultiGzDecoder;
 
-use super::guess::Guess;
-use super::input::Batches;
+use crate::durable::io;
 use crate::error::{Error, Result};
-use crate::table::io;
+use crate::source::files::guess::Guess;
+use crate::source::files::input::Batches;
 
 /// CSV files with the same columns.
 pub(super) struct CsvFiles {

@@ -11,11 +11,11 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::csv::CsvFiles;
-use super::location::{Format, Location};
-use super::parquet::{ParquetFile, Rows};
 use crate::error::{Error, Result};
 use crate::source::MAX_BATCH_ROWS;
+use crate::source::files::csv::CsvFiles;
+use crate::source::files::location::{Format, Location};
+use crate::source::files::parquet::{ParquetFile, Rows};
 use crate::table::Listing;
 
 /// The bytes that a record batch has at most, as far as the mean size of the rows tells.
@@ -189,7 +189,7 @@ impl FileState {
             let metadata = fs::metadata(path)?;
             Ok((metadata.len(), metadata.modified()?))
         };
-        let (size, modified) = state(path).map_err(crate::table::io(path))?;
+        let (size, modified) = state(path).map_err(crate::durable::io(path))?;
         Ok(Self {
             path: path.to_owned(),
             size,

@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
 
 use crate::error::{Error, Result};
-use crate::source::Key;
+use crate::key::Key;
 
 /// Refuses a key column whose values have no order. `given` is its type in the files.
 pub(super) fn check_key(field: &Field, given: &DataType) -> Result<()> {

@@ -27,10 +27,13 @@ use futures::stream;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::spawn_blocking;
 
-use super::{BatchStream, ColumnType, Estimate, Key, KeyAccess, KeyRange, Source, find_key};
+use crate::durable::{io, write_failed};
 use crate::error::{Error, Result};
+use crate::key::{Key, KeyRange};
 use crate::settings::SourceSettings;
-use crate::table::{io, list_files, write_failed};
+use crate::source::names::find_key;
+use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
+use crate::table::list_files;
 use input::Input;
 use location::{Format, Location};
 use query::Query;

@@ -10,9 +10,9 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 
-use super::input::{Batches, arranged};
+use crate::durable::io;
 use crate::error::{Error, Result};
-use crate::table::io;
+use crate::source::files::input::{Batches, arranged};
 
 /// A Parquet file that was opened by its footer.
 pub(super) struct ParquetFile {

@@ -22,8 +22,8 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::input::Input;
 use crate::error::{Error, Result};
+use crate::source::files::input::Input;
 
 /// The name of the files in the query.
 pub(in crate::source) const TABLE: &str = "input";
@@ -164,7 +164,7 @@ pub(super) fn failed(error: DataFusionError) -> Error {
             },
         },
         DataFusionError::Shared(inner) => query_error(inner.strip_backtrace()),
-        DataFusionError::IoError(error) => crate::table::io(&super::scratch::base())(error),
+        DataFusionError::IoError(error) => crate::durable::io(&crate::source::files::scratch::base())(error),
         DataFusionError::ResourcesExhausted(why) => query_error(format!(
             "it needs more than the {} MB that sorting and grouping may take ({why}); prepare the rows with another tool",
             MEMORY >> 20

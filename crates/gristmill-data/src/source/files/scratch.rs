@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::durable::io;
 use crate::error::Result;
-use crate::table::io;
 
 const PREFIX: &str = "gristmill-sort-";
 

@@ -9,12 +9,12 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, Rows as EncodedRows, SortField};
 use arrow::util::display::array_value_to_string;
 
-use super::input::{Input, Kind};
-use super::keys::{column_of, key_at};
-use super::parquet::{ParquetFile, Rows};
-use super::types::{convert, to_held};
 use crate::error::Result;
-use crate::source::{Bounds, Key};
+use crate::key::{Bounds, Key};
+use crate::source::files::input::{Input, Kind};
+use crate::source::files::keys::{column_of, key_at};
+use crate::source::files::parquet::{ParquetFile, Rows};
+use crate::source::files::types::{convert, to_held};
 
 /// A row group with more rows is not read in place: each range would decode most of it.
 const MAX_GROUP_ROWS: u64 = 131_072;

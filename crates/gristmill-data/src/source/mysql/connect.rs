@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::error::{Error, Result};
-use crate::source::redact;
+use crate::source::url::redact;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 

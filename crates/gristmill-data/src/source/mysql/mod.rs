@@ -20,9 +20,12 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as MyError, Row, Statement, Value};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
-use super::{BatchStream, Bounds, ColumnType, Estimate, Key, KeyAccess, KeyRange, Source, find_key, redact};
 use crate::error::{Error, Result};
+use crate::key::{Bounds, Key, KeyRange};
 use crate::settings::SourceSettings;
+use crate::source::names::find_key;
+use crate::source::url::redact;
+use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
 use dialect::{Side, compared, without_semicolon};
 use types::{MyColumn, MyKind};
 use values::Batches;

@@ -4,9 +4,9 @@ use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 use serde_json::Value;
 
-use super::dialect::quoted;
-use super::{MyColumn, MySql, query_error};
 use crate::error::Result;
+use crate::source::mysql::dialect::quoted;
+use crate::source::mysql::{MyColumn, MySql, query_error};
 use crate::source::{Estimate, KeyAccess, NoIndex, WayOut};
 
 impl MySql {

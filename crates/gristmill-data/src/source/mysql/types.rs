@@ -4,10 +4,10 @@ use arrow::datatypes::{DataType, TimeUnit};
 use mysql_async::consts::{ColumnFlags, ColumnType as Wire};
 use mysql_async::{Column, Value};
 
-use super::dialect::quoted;
-use super::values;
 use crate::error::{Error, Result};
-use crate::source::Key;
+use crate::key::Key;
+use crate::source::mysql::dialect::quoted;
+use crate::source::mysql::values;
 
 /// The character set that stands for bytes.
 const BINARY: u16 = 63;

@@ -12,10 +12,11 @@ use arrow::error::ArrowError;
 use chrono::{Datelike, NaiveDate};
 use mysql_async::{Row, Value};
 
-use super::dialect::quoted;
-use super::types::{MyColumn, MyKind};
 use crate::error::{Error, Result};
-use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS, row_named};
+use crate::source::mysql::dialect::quoted;
+use crate::source::mysql::types::{MyColumn, MyKind};
+use crate::source::names::row_named;
+use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 
 /// Gathers rows into record batches of bounded size.
 pub(super) struct Batches {

@@ -10,10 +10,10 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 
-use super::tls::{self, Verify};
-use super::{chain, passfile, server_message, session};
 use crate::error::{Error, Result};
-use crate::source::redact;
+use crate::source::postgres::tls::{self, Verify};
+use crate::source::postgres::{chain, passfile, server_message, session};
+use crate::source::url::redact;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 

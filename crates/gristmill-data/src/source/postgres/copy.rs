@@ -10,12 +10,13 @@ use bytes::{Buf, Bytes};
 use futures::{StreamExt, stream};
 use tokio_postgres::CopyOutStream;
 
-use super::decode::ColumnBuilder;
-use super::query_error;
-use super::types::PgColumn;
 use crate::error::{Error, Result};
+use crate::source::names::row_named;
+use crate::source::postgres::decode::ColumnBuilder;
+use crate::source::postgres::query_error;
+use crate::source::postgres::types::PgColumn;
 use crate::source::sql::quoted;
-use crate::source::{BatchStream, MAX_BATCH_BYTES, MAX_BATCH_ROWS, row_named};
+use crate::source::{BatchStream, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 
 /// PostgreSQL allows no larger value.
 const MAX_VALUE_BYTES: usize = 1 << 30;

@@ -9,8 +9,8 @@ use arrow::array::{
 };
 use arrow::error::ArrowError;
 
-use super::numeric;
-use super::types::PgKind;
+use crate::source::postgres::numeric;
+use crate::source::postgres::types::PgKind;
 
 /// The values of a column so far.
 pub(super) enum ColumnBuilder {

@@ -26,12 +26,13 @@ use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
-use super::sql::{line_and_column, quoted, without_semicolon};
-use super::{
-    BatchStream, Bounds, ColumnType, Estimate, Key, KeyAccess, KeyRange, OpenRange, Source, find_key, redact,
-};
 use crate::error::{Error, Result};
+use crate::key::{Bounds, Key, KeyRange};
 use crate::settings::SourceSettings;
+use crate::source::names::find_key;
+use crate::source::sql::{line_and_column, quoted, without_semicolon};
+use crate::source::url::redact;
+use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, OpenRange, Source};
 use connect::LastWords;
 use session::Snapshot;
 use types::{PgColumn, PgKind};

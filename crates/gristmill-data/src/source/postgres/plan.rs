@@ -3,8 +3,8 @@
 use serde_json::Value;
 use tokio_postgres::SimpleQueryMessage;
 
-use super::{PgColumn, Postgres, list};
 use crate::error::Result;
+use crate::source::postgres::{PgColumn, Postgres, list};
 use crate::source::{Estimate, KeyAccess, NoIndex, WayOut};
 
 impl Postgres {

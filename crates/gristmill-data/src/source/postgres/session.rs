@@ -3,8 +3,8 @@
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::{query_error, server_message};
 use crate::error::{Error, Result};
+use crate::source::postgres::{query_error, server_message};
 
 /// Text forms that read back as the same value, whatever the server's defaults. Each batch is planned anew, and compiling
 /// so many plans costs more than it saves.

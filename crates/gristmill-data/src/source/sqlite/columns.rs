@@ -3,9 +3,9 @@
 use arrow::datatypes::DataType;
 use rusqlite::Connection;
 
-use super::query_error;
 use crate::error::{Error, Result};
 use crate::source::sql::quoted;
+use crate::source::sqlite::query_error;
 
 /// Values looked at where the declared type says nothing.
 const SAMPLE: u32 = 1_000;

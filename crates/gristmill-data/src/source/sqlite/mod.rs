@@ -17,10 +17,12 @@ use rusqlite::{Connection, OpenFlags, params_from_iter};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::spawn_blocking;
 
-use super::sql::{line_and_column, quoted, without_semicolon};
-use super::{BatchStream, Bounds, ColumnType, Estimate, Key, KeyAccess, KeyRange, Source, find_key};
 use crate::error::{Error, Result};
+use crate::key::{Bounds, Key, KeyRange};
 use crate::settings::SourceSettings;
+use crate::source::names::find_key;
+use crate::source::sql::{line_and_column, quoted, without_semicolon};
+use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
 use columns::SqliteColumn;
 
 /// Record batches that may wait to be taken.

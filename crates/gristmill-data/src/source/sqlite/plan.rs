@@ -2,9 +2,9 @@
 
 use rusqlite::types::Value;
 
-use super::{Sqlite, SqliteColumn};
 use crate::error::Result;
 use crate::source::sql::quoted;
+use crate::source::sqlite::{Sqlite, SqliteColumn};
 use crate::source::{KeyAccess, NoIndex, WayOut};
 
 /// A step of a plan that sorts.

@@ -9,11 +9,12 @@ use arrow::datatypes::SchemaRef;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
-use super::columns::{SqliteColumn, SqliteKind};
-use super::{query_error, type_name};
 use crate::error::{Error, Result};
+use crate::source::names::row_named;
 use crate::source::sql::quoted;
-use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS, row_named};
+use crate::source::sqlite::columns::{SqliteColumn, SqliteKind};
+use crate::source::sqlite::{query_error, type_name};
+use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 
 /// Reads all rows, a record batch at a time, until `send` says that no more are wanted.
 pub(super) fn read(

@@ -1,0 +1,46 @@
+//! How fast the rows of a query come: its first ranges, read for a short time and kept nowhere.
+
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use tokio::time::{Instant, timeout};
+
+use crate::error::Result;
+use crate::key::KeyRange;
+use crate::source::Source;
+use crate::source::value_bytes;
+
+/// So long is read at most.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// What came, over one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Sample {
+    /// Rows that came.
+    pub rows: u64,
+    /// Bytes of their values.
+    pub bytes: u64,
+    /// Seconds until they had come.
+    pub seconds: f64,
+}
+
+/// Reads ranges one after the other, until all are read or a short time is over.
+pub async fn sample(source: &dyn Source, ranges: &[KeyRange]) -> Result<Sample> {
+    let started = Instant::now();
+    let mut sample = Sample::default();
+    let reading = async {
+        for range in ranges {
+            let mut rows = source.read(range).await?;
+            while let Some(rows) = rows.try_next().await? {
+                sample.rows += rows.num_rows() as u64;
+                sample.bytes += value_bytes(&rows);
+                sample.seconds = started.elapsed().as_secs_f64();
+            }
+        }
+        Ok(())
+    };
+    match timeout(LONGEST, reading).await {
+        Ok(read) => read.map(|()| sample),
+        Err(_) => Ok(sample),
+    }
+}

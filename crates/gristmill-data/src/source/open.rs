@@ -1,0 +1,38 @@
+//! From the URL of a source to the source.
+
+use super::url::redact;
+use super::{Source, files, mysql, postgres, sqlite};
+use crate::error::{Error, Result};
+use crate::settings::SourceSettings;
+
+/// Connects to the database that the URL names and prepares the query.
+pub async fn connect(settings: &SourceSettings) -> Result<Box<dyn Source>> {
+    match settings.url.split_once(':') {
+        Some(("sqlite", path)) => Ok(Box::new(sqlite::Sqlite::connect(path, settings).await?)),
+        Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+            Ok(Box::new(postgres::Postgres::connect(settings).await?))
+        }
+        Some(("mysql" | "mariadb", rest)) if rest.starts_with("//") => {
+            Ok(Box::new(mysql::MySql::connect(settings).await?))
+        }
+        Some((scheme @ ("parquet" | "csv" | "delta"), rest)) => {
+            Ok(Box::new(files::Files::connect(scheme, rest, settings).await?))
+        }
+        Some((scheme, _)) => Err(Error::Url {
+            url: redact(&settings.url),
+            why: format!("unknown kind of database `{scheme}`"),
+        }),
+        None => Err(Error::Url {
+            url: redact(&settings.url),
+            why: "no `scheme:` in front".to_owned(),
+        }),
+    }
+}
+
+/// The query that stands where none is given, for a source that has one table only.
+pub fn default_query(url: &str) -> Option<String> {
+    let files = ["parquet:", "csv:", "delta:"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    files.then(|| format!("SELECT * FROM {}", files::TABLE))
+}

@@ -1,0 +1,373 @@
+//! What a dataset remembers of how it was made: the pipeline, in the table's configuration, and the batches, in its commits.
+
+use std::fs;
+use std::path::Path;
+
+use arrow::datatypes::Schema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::durable::io;
+use crate::error::{Error, Result};
+use crate::key::Bounds;
+use crate::prepare::Dropped;
+use crate::settings::{CleanSettings, Filled, KeyColumns};
+use crate::table::hash::ContentHash;
+use crate::table::paths::{commit_path, log_path, table_url};
+use crate::table::schema::{delta_schema, to_kernel};
+
+/// The entry of the table's configuration that holds the [`DatasetIdentity`] as JSON.
+pub(crate) const IDENTITY: &str = "gristmill.identity";
+
+/// The entry of a commit's `commitInfo` that holds the [`Record`].
+pub(crate) const RECORD: &str = "gristmill";
+
+/// Everything that decides which rows a dataset has. The size of batches is not in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatasetIdentity {
+    source: String,
+    query: Filled,
+    key: KeyColumns,
+    clean: CleanSettings,
+    columns: Vec<Column>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Column {
+    name: String,
+    /// As Delta calls it.
+    r#type: String,
+}
+
+/// One batch of a commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchRecord {
+    /// Its number: 0, 1, … without a gap.
+    pub number: u64,
+    /// Its keys.
+    pub bounds: Bounds,
+    /// Rows the database sent.
+    pub rows_read: u64,
+    /// Rows in the dataset.
+    pub rows_kept: u64,
+    /// Rows that cleaning dropped.
+    pub dropped: Dropped,
+    /// The hash of its rows in the dataset.
+    pub hash: ContentHash,
+    /// Its file, unless no row was kept.
+    pub file: Option<String>,
+    /// The snapshot of the database that it was read from.
+    pub snapshot: String,
+}
+
+/// All batches so far.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Batches, empty ones too.
+    pub batches_read: u64,
+    /// Batches of which no row was kept.
+    pub batches_empty: u64,
+    /// Rows the database sent.
+    pub rows_read: u64,
+    /// Rows in the dataset.
+    pub rows_kept: u64,
+    /// Rows that cleaning dropped.
+    pub dropped: Dropped,
+    /// The hash of all rows in the dataset.
+    pub hash: ContentHash,
+    /// Snapshots of the database that were read from, one after the other. More than one where a run was resumed.
+    pub snapshots: u64,
+    /// The last of them.
+    pub last_snapshot: String,
+}
+
+/// What a commit tells of its batches.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// The batches of this commit. There is at least one, unless it is a commit that completes or compacts the dataset.
+    pub batches: Vec<BatchRecord>,
+    /// All batches up to and with this commit.
+    pub totals: Totals,
+    /// Whether every batch of the query is there.
+    pub complete: bool,
+}
+
+/// The state of a dataset.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// The latest version of the table.
+    pub version: u64,
+    /// How it was made.
+    pub identity: DatasetIdentity,
+    /// What its last commit with batches tells.
+    pub record: Record,
+}
+
+impl DatasetIdentity {
+    /// The identity of the dataset of a query: `source` is the URL, redacted; `schema` the columns of the query.
+    pub fn new(
+        source: &str,
+        query: &Filled,
+        key: &KeyColumns,
+        clean: &CleanSettings,
+        schema: &Schema,
+    ) -> Result<Self> {
+        let columns = delta_schema(schema)?;
+        let table = to_kernel(&columns)?;
+        Ok(Self {
+            source: source.to_owned(),
+            query: query.clone(),
+            key: key.clone(),
+            clean: clean.clone(),
+            columns: table
+                .fields()
+                .map(|field| Column {
+                    name: field.name().clone(),
+                    r#type: field.data_type().to_string(),
+                })
+                .collect(),
+        })
+    }
+
+    /// The fingerprint: 32 hexadecimal digits, the XXH3-128 of its JSON.
+    pub fn hash(&self) -> Result<String> {
+        Ok(format!("{:032x}", xxh3_128(self.to_json()?.as_bytes())))
+    }
+
+    /// What differs from `now`, setting after setting, or `None` where nothing does.
+    pub fn difference(&self, now: &Self) -> Option<String> {
+        let mut differences = Vec::new();
+        let mut compare = |setting: &str, then: String, now: String| {
+            if then != now {
+                differences.push(format!(
+                    "{setting}: then {}, now {}",
+                    excerpt(&then, &now),
+                    excerpt(&now, &then)
+                ));
+            }
+        };
+        compare("source.url", self.source.clone(), now.source.clone());
+        let (then_query, now_query) = written(Some(&self.query), Some(&now.query));
+        compare("source.query", then_query, now_query);
+        compare("source.key", self.key.to_string(), now.key.to_string());
+        let (old, new) = (&self.clean, &now.clean);
+        compare("clean.trim", old.trim.to_string(), new.trim.to_string());
+        compare(
+            "clean.empty_as_null",
+            old.empty_as_null.to_string(),
+            new.empty_as_null.to_string(),
+        );
+        compare("clean.require", old.require.join(", "), new.require.join(", "));
+        let (then_filter, now_filter) = written(old.filter.as_ref(), new.filter.as_ref());
+        compare("clean.filter", then_filter, now_filter);
+        compare(
+            "clean.distinct",
+            old.distinct.to_string(),
+            new.distinct.to_string(),
+        );
+        compare(
+            "the columns of the query",
+            list(&self.columns),
+            list(&now.columns),
+        );
+        (!differences.is_empty()).then(|| differences.join("; "))
+    }
+
+    /// The URL of the source, redacted.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The key columns.
+    pub fn key(&self) -> &KeyColumns {
+        &self.key
+    }
+
+    /// `[clean]`.
+    pub fn clean(&self) -> &CleanSettings {
+        &self.clean
+    }
+
+    pub(crate) fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::Dataset {
+            dir: self.source.clone(),
+            why: error.to_string(),
+        })
+    }
+}
+
+impl Record {
+    /// Takes in a batch.
+    pub(crate) fn push(&mut self, batch: BatchRecord) {
+        let totals = &mut self.totals;
+        totals.batches_read += 1;
+        totals.batches_empty += u64::from(batch.rows_kept == 0);
+        totals.rows_read += batch.rows_read;
+        totals.rows_kept += batch.rows_kept;
+        totals.dropped += batch.dropped;
+        totals.hash += batch.hash;
+        if totals.last_snapshot != batch.snapshot {
+            totals.snapshots += 1;
+            totals.last_snapshot.clone_from(&batch.snapshot);
+        }
+        self.batches.push(batch);
+    }
+}
+
+impl Ledger {
+    /// Reads the state of the dataset in a folder; `None` where there is no table yet.
+    pub async fn read(dir: &Path) -> Result<Option<Self>> {
+        let broken = |why: String| Error::Dataset {
+            dir: dir.display().to_string(),
+            why,
+        };
+        if !has_commit(&log_path(dir))? {
+            return Ok(None);
+        }
+        // Only protocol and metadata are read here, not the files, of which there may be many.
+        let table = deltalake_core::BlindDeltaTable::try_new(table_url(dir)?).await;
+        let table = table.map_err(|error| broken(error.to_string()))?;
+        let identity = table.metadata().configuration().get(IDENTITY);
+        let identity =
+            identity.ok_or_else(|| broken("gristmill did not make this Delta table".to_owned()))?;
+        let identity = serde_json::from_str(identity).map_err(|error| {
+            broken(format!(
+                "another version of gristmill made it ({IDENTITY}: {error})"
+            ))
+        })?;
+        let version = table.version();
+        Ok(Some(Self {
+            version,
+            identity,
+            record: read_record(dir, version)?,
+        }))
+    }
+}
+
+fn has_commit(log: &Path) -> Result<bool> {
+    let entries = match fs::read_dir(log) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        entries => entries.map_err(io(log))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(io(log))?.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(|c: char| c.is_ascii_digit())
+            && (name.ends_with(".json") || name.ends_with(".parquet"))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The record of the last commit that has one, at or before `version`. Commits of other tools, such as OPTIMIZE, have none.
+pub(crate) fn read_record(dir: &Path, version: u64) -> Result<Record> {
+    for version in (0..=version).rev() {
+        // The log before a checkpoint may have been cleaned up.
+        let Some(record) = record_at(dir, version)? else {
+            break;
+        };
+        if let Some(record) = record {
+            return Ok(record);
+        }
+    }
+    Err(Error::Dataset {
+        dir: dir.display().to_string(),
+        why: "no commit in its log tells of batches; its log was cleaned up, or gristmill did not write it"
+            .to_owned(),
+    })
+}
+
+/// The batches of all commits up to `version`, in order. Those of commits that were cleaned up are missing at the beginning.
+pub(crate) fn read_batches(dir: &Path, version: u64) -> Result<Vec<BatchRecord>> {
+    let mut batches: Vec<BatchRecord> = Vec::new();
+    for version in 0..=version {
+        let record = record_at(dir, version)?.flatten().unwrap_or_default();
+        for batch in record.batches {
+            if batches.last().is_some_and(|last| last.number + 1 != batch.number) {
+                return Err(Error::Dataset {
+                    dir: dir.display().to_string(),
+                    why: format!(
+                        "the commits before version {version} do not tell of batch {}",
+                        batch.number - 1
+                    ),
+                });
+            }
+            batches.push(batch);
+        }
+    }
+    Ok(batches)
+}
+
+/// The record of a commit; `None` where the commit is not there, `Some(None)` where it has none.
+fn record_at(dir: &Path, version: u64) -> Result<Option<Option<Record>>> {
+    let path = commit_path(dir, version);
+    let commit = match fs::read_to_string(&path) {
+        Ok(commit) => commit,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(&path)(error)),
+    };
+    let record = record_of(&commit).transpose();
+    record.map(Some).map_err(|error| Error::Dataset {
+        dir: dir.display().to_string(),
+        why: format!("another version of gristmill wrote version {version} ({error})"),
+    })
+}
+
+pub(crate) fn record_of(commit: &str) -> Option<serde_json::Result<Record>> {
+    commit.lines().find_map(|line| {
+        let mut action: Value = serde_json::from_str(line).ok()?;
+        let record = action.get_mut("commitInfo")?.get_mut(RECORD)?.take();
+        Some(serde_json::from_value(record))
+    })
+}
+
+fn list(columns: &[Column]) -> String {
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|column| format!("{} {}", column.name, column.r#type))
+        .collect();
+    columns.join(", ")
+}
+
+/// Both texts as written, told apart where only the value of a variable differs.
+fn written(then: Option<&Filled>, now: Option<&Filled>) -> (String, String) {
+    let text = |filled: Option<&Filled>| filled.map(|f| f.written().to_owned()).unwrap_or_default();
+    let (before, mut after) = (text(then), text(now));
+    if before == after && then != now {
+        after.push_str(" (with another value of a variable)");
+    }
+    (before, after)
+}
+
+/// `text` on one line, cut down to what is around its first difference from `other`.
+fn excerpt(text: &str, other: &str) -> String {
+    const BEFORE: usize = 30;
+    const LENGTH: usize = 100;
+    if text.is_empty() {
+        return "none".to_owned();
+    }
+    let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (text, other) = match (line(text), line(other)) {
+        // Nothing but white space differs.
+        (one, same) if one == same => (format!("{text:?}"), format!("{other:?}")),
+        lines => lines,
+    };
+    let same = text
+        .chars()
+        .zip(other.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let start = same.saturating_sub(BEFORE);
+    let start = if text.chars().count() <= LENGTH { 0 } else { start };
+    let shown: String = text.chars().skip(start).take(LENGTH).collect();
+    let before = if start > 0 { "…" } else { "" };
+    let after = if text.chars().count() > start + LENGTH {
+        "…"
+    } else {
+        ""
+    };
+    format!("`{before}{shown}{after}`")
+}

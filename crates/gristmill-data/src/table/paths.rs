@@ -1,0 +1,44 @@
+//! Where the parts of a dataset lie: its files by the numbers of their batches, its log, its commits.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::durable::io;
+use crate::error::{Error, Result};
+
+/// The name of the file of several batches, one after the other.
+pub(crate) fn batches_file(batches: &RangeInclusive<u64>) -> String {
+    format!("batch-{:010}-{:010}.parquet", batches.start(), batches.end())
+}
+
+/// The numbers of the batches in a file of the dataset, where it has the name of one.
+pub(crate) fn batches_of(name: &str) -> Option<RangeInclusive<u64>> {
+    let numbers = name.strip_prefix("batch-")?.strip_suffix(".parquet")?;
+    let number = |digits: &str| {
+        let digits = Some(digits).filter(|d| d.len() == 10 && d.bytes().all(|byte| byte.is_ascii_digit()))?;
+        digits.parse().ok()
+    };
+    let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+    Some(number(first)?..=number(last)?)
+}
+
+/// The folder of the Delta log.
+pub(crate) fn log_path(dir: &Path) -> PathBuf {
+    dir.join("_delta_log")
+}
+
+/// The file of the commit of a version.
+pub(crate) fn commit_path(dir: &Path, version: u64) -> PathBuf {
+    log_path(dir).join(format!("{version:020}.json"))
+}
+
+/// The folder as the Delta library wants it. The folder must be there.
+pub(crate) fn table_url(dir: &Path) -> Result<Url> {
+    let absolute = dir.canonicalize().map_err(io(dir))?;
+    Url::from_directory_path(&absolute).map_err(|()| Error::Dataset {
+        dir: absolute.display().to_string(),
+        why: "its path cannot be written as a URL".to_owned(),
+    })
+}

@@ -1,0 +1,153 @@
+//! One version of a table: the files of a dataset or of a plain folder, in canonical order.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use deltalake_core::DeltaTableError;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::durable::io;
+use crate::error::{Error, Result};
+use crate::table::ledger;
+use crate::table::paths::{batches_of, table_url};
+
+/// One version of a table: fixed files with fixed rows in a fixed order.
+#[derive(Debug, Clone)]
+pub struct TableVersion {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its version in the Delta log; 0 for a plain folder.
+    pub version: u64,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its files, in canonical order.
+    pub files: Vec<DataFile>,
+    /// Its rows.
+    pub rows: u64,
+    /// What the writer of a plain folder wrote beside the rows. Empty for a Delta table.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// One Parquet file of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its rows.
+    pub rows: u64,
+}
+
+impl TableVersion {
+    /// Opens the latest version of a dataset. One to which other tools added rows, or whose rows they deleted, changed or
+    /// moved to files of their own, is refused: its order of rows would no longer be the canonical one.
+    pub async fn open_delta(dir: &Path) -> Result<Self> {
+        let broken = |why: String| Error::Dataset {
+            dir: dir.display().to_string(),
+            why,
+        };
+        let table = deltalake_core::open_table(table_url(dir)?)
+            .await
+            .map_err(|error| match error {
+                DeltaTableError::NotATable(_) => broken("there is no Delta table in it".to_owned()),
+                error => broken(error.to_string()),
+            })?;
+        let snapshot = table.snapshot()?.snapshot();
+        let mut files = Vec::new();
+        for file in snapshot.try_log_data()?.iter() {
+            let name = file.path().into_owned();
+            let (Some(rows), true) = (file.num_records(), batches_of(&name).is_some()) else {
+                return Err(broken(format!(
+                    "version {} holds {name}, which gristmill did not write; restore the version before it",
+                    snapshot.version()
+                )));
+            };
+            files.push((name, rows as u64, file.deletion_vector_descriptor().is_some()));
+        }
+        // The number of the batch is in the name, with as many digits in each.
+        files.sort_unstable();
+        let rows = files.iter().map(|(_, rows, _)| rows).sum();
+        let kept = ledger::read_record(dir, snapshot.version())?.totals.rows_kept;
+        if rows != kept || files.iter().any(|(_, _, deletions)| *deletions) {
+            return Err(broken(format!(
+                "version {} does not have the {kept} rows that gristmill wrote; restore the version before it",
+                snapshot.version()
+            )));
+        }
+        let files = files.into_iter().map(|(name, rows, _)| DataFile {
+            path: dir.join(name),
+            rows,
+        });
+        Ok(Self {
+            dir: dir.to_owned(),
+            version: snapshot.version(),
+            schema: snapshot.arrow_schema(),
+            files: files.collect(),
+            rows,
+            metadata: BTreeMap::new(),
+        })
+    }
+
+    /// The table as if it had just this file.
+    pub(crate) fn only(&self, file: &DataFile) -> Self {
+        Self {
+            dir: self.dir.clone(),
+            version: self.version,
+            schema: self.schema.clone(),
+            files: vec![file.clone()],
+            rows: file.rows,
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    /// Opens a folder that a [`PartWriter`] wrote. Its files are in the order of their names.
+    pub fn open_parquet(dir: &Path) -> Result<Self> {
+        let broken = |why: String| Error::Dataset {
+            dir: dir.display().to_string(),
+            why,
+        };
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(dir).map_err(io(dir))? {
+            let path = entry.map_err(io(dir))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with("part-") && name.ends_with(".parquet") {
+                paths.push(path);
+            }
+        }
+        paths.sort_unstable();
+        let mut files = Vec::new();
+        let mut last = None;
+        for path in paths {
+            let file = File::open(&path).map_err(io(&path))?;
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+                .map_err(|error| broken(format!("{}: {error}", path.display())))?;
+            let rows = reader.metadata().file_metadata().num_rows() as u64;
+            files.push(DataFile { path, rows });
+            last = Some(reader);
+        }
+        let last = last.ok_or_else(|| broken("there is no part-*.parquet in it".to_owned()))?;
+        let metadata = last
+            .metadata()
+            .file_metadata()
+            .key_value_metadata()
+            .into_iter()
+            .flatten();
+        Ok(Self {
+            dir: dir.to_owned(),
+            version: 0,
+            schema: without_metadata(last.schema()),
+            rows: files.iter().map(|file| file.rows).sum(),
+            files,
+            metadata: metadata
+                .filter(|entry| entry.key != parquet::arrow::ARROW_SCHEMA_META_KEY)
+                .filter_map(|entry| Some((entry.key.clone(), entry.value.clone()?)))
+                .collect(),
+        })
+    }
+}
+
+pub(crate) fn without_metadata(schema: &Schema) -> SchemaRef {
+    Arc::new(Schema::new(schema.fields().clone()))
+}

@@ -1,0 +1,119 @@
+//! Counts the rows that fill each bucket of hashed n-grams.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::datatypes::Schema;
+
+use crate::contract::pass::{Accumulate, Pass};
+use crate::encode::NgramHasher;
+use crate::error::{Error, Result};
+use crate::settings::NgramSettings;
+use crate::statistics::column::{Reads, strings};
+use crate::statistics::state_column;
+
+const NAME: &str = "buckets";
+
+/// Bucket → rows that fill it. The state is `{bucket: UInt32, count: UInt32}`, sorted by bucket, empty ones left out.
+#[derive(Debug, Clone)]
+pub struct Buckets {
+    settings: NgramSettings,
+}
+
+impl Buckets {
+    /// The buckets of the column that `settings` names.
+    pub fn new(settings: &NgramSettings) -> Self {
+        Self {
+            settings: settings.clone(),
+        }
+    }
+
+    /// The buckets that at least `min_count` rows fill, those of most rows first, then by bucket: as a vocabulary is
+    /// ordered, and because training is faster where what it reads most lies together.
+    pub fn filled(state: &RecordBatch, min_count: u64) -> Result<Vec<u32>> {
+        let (buckets, counts) = columns(state)?;
+        let rows = buckets.values().iter().zip(counts.values());
+        let mut filled: Vec<(u32, u32)> = rows
+            .filter(|(_, count)| u64::from(**count) >= min_count)
+            .map(|(bucket, count)| (*bucket, *count))
+            .collect();
+        filled.sort_by_key(|(bucket, count)| (std::cmp::Reverse(*count), *bucket));
+        Ok(filled.into_iter().map(|(bucket, _)| bucket).collect())
+    }
+}
+
+impl Pass for Buckets {
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        Reads::Text.check(schema, &self.settings.column, "ngrams")?;
+        Ok(vec![self.settings.column.clone()])
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        Box::new(Accumulator {
+            column: self.settings.column.clone(),
+            hasher: NgramHasher::new(&self.settings),
+            counts: vec![0; 1 << self.settings.bits],
+            row: Vec::new(),
+        })
+    }
+}
+
+struct Accumulator {
+    column: String,
+    hasher: NgramHasher,
+    counts: Vec<u32>,
+    row: Vec<u32>,
+}
+
+impl Accumulate for Accumulator {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let texts = strings(batch, &self.column, Reads::Text, "ngrams")?;
+        for text in texts.iter().flatten() {
+            self.row.clear();
+            self.hasher.for_each_bucket(text, |bucket| self.row.push(bucket));
+            self.row.sort_unstable();
+            self.row.dedup();
+            for bucket in &self.row {
+                let count = &mut self.counts[*bucket as usize];
+                *count = count.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, state: &RecordBatch) -> Result<()> {
+        let (buckets, counts) = columns(state)?;
+        for (bucket, rows) in buckets.values().iter().zip(counts.values()) {
+            let count = self
+                .counts
+                .get_mut(*bucket as usize)
+                .ok_or_else(|| Error::State {
+                    pass: NAME,
+                    why: format!("bucket {bucket} is beyond this pass's bits"),
+                })?;
+            *count = count.saturating_add(*rows);
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<RecordBatch> {
+        let filled = || (0u32..).zip(&self.counts).filter(|(_, count)| **count > 0);
+        let buckets = UInt32Array::from_iter_values(filled().map(|(bucket, _)| bucket));
+        let counts = UInt32Array::from_iter_values(filled().map(|(_, count)| *count));
+        Ok(RecordBatch::try_from_iter([
+            ("bucket", Arc::new(buckets) as _),
+            ("count", Arc::new(counts) as _),
+        ])?)
+    }
+
+    fn size(&self) -> usize {
+        self.counts.len() * size_of::<u32>()
+    }
+}
+
+fn columns(state: &RecordBatch) -> Result<(&UInt32Array, &UInt32Array)> {
+    Ok((
+        state_column(state, "bucket", NAME)?,
+        state_column(state, "count", NAME)?,
+    ))
+}

@@ -1,0 +1,132 @@
+//! Counts of hashed character n-grams: scikit-learn's `HashingVectorizer`, without the buckets training leaves empty.
+
+mod buckets;
+mod text;
+
+pub use buckets::Buckets;
+pub use text::{NgramHasher, ngrams};
+
+use arrow::array::{Array, RecordBatch, UInt32Array};
+use arrow::datatypes::Schema;
+use serde_json::json;
+
+use crate::contract::pass::Pass;
+use crate::contract::step::{Encoder, Estimator, SparseBlock, StepSpec};
+use crate::error::{Error, Result};
+use crate::settings::{NgramSettings, Norm};
+use crate::statistics::column::{Reads, strings};
+
+pub(super) const KIND: &str = "ngrams";
+
+/// No column: the bucket was left out.
+const ABSENT: u32 = u32::MAX;
+
+/// A text becomes the counts of its n-grams' buckets; null is the empty text.
+#[derive(Debug, Clone)]
+pub struct NgramEncoder {
+    settings: NgramSettings,
+    /// The buckets that are columns, in their order.
+    buckets: UInt32Array,
+    /// Bucket → column, or [`ABSENT`].
+    columns: Vec<u32>,
+}
+
+impl Estimator for NgramSettings {
+    fn pass(&self) -> Box<dyn Pass> {
+        Box::new(Buckets::new(self))
+    }
+
+    fn fitted(&self, state: &RecordBatch) -> Result<Box<dyn Encoder>> {
+        let buckets = Buckets::filled(state, self.min_count)?;
+        let encoder = NgramEncoder::new(self.clone(), buckets.into()).ok_or_else(|| Error::State {
+            pass: "buckets",
+            why: format!("a bucket is there twice, or not below 2^{}", self.bits),
+        })?;
+        Ok(Box::new(encoder))
+    }
+}
+
+impl NgramEncoder {
+    pub(super) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let settings: NgramSettings = spec.settings()?;
+        let (shortest, longest) = settings.range;
+        if !(1..=24).contains(&settings.bits) || shortest == 0 || shortest > longest {
+            return Err(spec.bad("its range or bits are out of bounds"));
+        }
+        let buckets: &UInt32Array = spec.array("buckets")?;
+        Self::new(settings, buckets.clone())
+            .ok_or_else(|| spec.bad("`buckets` holds one twice, or one that is not below 2^bits"))
+    }
+
+    /// `None` where a bucket is there twice or out of bounds.
+    fn new(settings: NgramSettings, buckets: UInt32Array) -> Option<Self> {
+        let mut columns = vec![ABSENT; 1 << settings.bits];
+        for (bucket, column) in buckets.values().iter().zip(0..) {
+            let place = columns.get_mut(*bucket as usize)?;
+            if std::mem::replace(place, column) != ABSENT {
+                return None;
+            }
+        }
+        Some(Self {
+            settings,
+            buckets,
+            columns,
+        })
+    }
+}
+
+impl Encoder for NgramEncoder {
+    fn spec(&self) -> StepSpec {
+        StepSpec::new(KIND, json!(self.settings)).with("buckets", self.buckets.clone())
+    }
+
+    fn column(&self) -> &str {
+        &self.settings.column
+    }
+
+    fn check(&self, schema: &Schema) -> Result<()> {
+        Reads::Text.check(schema, self.column(), KIND)
+    }
+
+    fn width(&self) -> u32 {
+        self.buckets.len() as u32
+    }
+
+    fn name(&self, index: u32) -> String {
+        format!("{}#{}", self.column(), self.buckets.value(index as usize))
+    }
+
+    fn encode(&self, batch: &RecordBatch) -> Result<SparseBlock> {
+        let texts = strings(batch, self.column(), Reads::Text, KIND)?;
+        let mut hasher = NgramHasher::new(&self.settings);
+        let mut block = SparseBlock::with_capacity(texts.len());
+        let mut row = Vec::new();
+        for text in &texts {
+            row.clear();
+            hasher.for_each_bucket(text.unwrap_or(""), |bucket| {
+                let column = self.columns[bucket as usize];
+                if column != ABSENT {
+                    row.push(column);
+                }
+            });
+            row.sort_unstable();
+            let start = block.values.len();
+            for run in row.chunk_by(|a, b| a == b) {
+                block.push(run[0], run.len() as f32);
+            }
+            if self.settings.norm == Norm::L2 {
+                to_unit_length(&mut block.values[start..]);
+            }
+            block.end_row();
+        }
+        Ok(block)
+    }
+}
+
+fn to_unit_length(row: &mut [f32]) {
+    let square: f64 = row.iter().map(|value| f64::from(*value).powi(2)).sum();
+    let length = square.sqrt();
+    for value in row {
+        *value = (f64::from(*value) / length) as f32;
+    }
+}

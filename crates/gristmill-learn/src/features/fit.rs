@@ -1,0 +1,246 @@
+//! Everything that is fitted, in one scan over the dataset.
+
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch, UInt64Array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Schema;
+
+use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::encode::estimator;
+use crate::error::{Error, Result};
+use crate::features::Assembler;
+use crate::features::split::{SPLIT_NAMES, Splitter, TRAIN};
+use crate::label::{Label, Weigher};
+use crate::settings::MAX_LINEAR_FEATURES;
+use crate::settings::{FeatureSettings, LabelKind, LabelSettings, SplitSettings};
+use crate::statistics::column::find;
+use crate::statistics::{Counts, Many, state_column};
+
+const NAME: &str = "fit";
+
+/// Fits the label and every feature on the training rows that have a label, rare ones included, and counts all rows.
+///
+/// The state holds, as that of [`Many`], the rows of every split, the classes, and the state of each feature.
+pub struct FitPipeline {
+    splitter: Splitter,
+    label: LabelSettings,
+    features: Vec<FeatureSettings>,
+    passes: Many,
+}
+
+/// What [`FitPipeline`] learns.
+pub struct Fitted {
+    /// The fitted features, label and split.
+    pub assembler: Assembler,
+    /// Rows of each split ([`SPLIT_NAMES`]), with a label or without.
+    pub rows: [u64; 3],
+    /// Those of them with no label.
+    pub null_label: [u64; 3],
+    /// Classes with fewer than `min_rows` training rows.
+    pub rare_classes: u64,
+    /// Their training rows.
+    pub rare_rows: u64,
+    /// The rarest class, if it has fewer training rows than there are folds: some fold must do without it.
+    pub fewer_rows_than_folds: Option<(String, u64)>,
+}
+
+impl FitPipeline {
+    /// A fit of these features, for a search over `folds` folds.
+    pub fn new(
+        features: &[FeatureSettings],
+        label: &LabelSettings,
+        split: &SplitSettings,
+        folds: u32,
+    ) -> Self {
+        let mut passes: Vec<Box<dyn Pass>> = vec![Label::pass(label)];
+        passes.extend(features.iter().map(|feature| estimator(feature).pass()));
+        Self {
+            splitter: Splitter::new(split, folds),
+            label: label.clone(),
+            features: features.to_vec(),
+            passes: Many::new(passes),
+        }
+    }
+
+    /// The fitted pipeline from the final state.
+    pub fn fitted(&self, state: &RecordBatch) -> Result<Fitted> {
+        let states = Many::states(state)?;
+        let (rows, label, features) = match states.as_slice() {
+            [rows, label, features @ ..] if features.len() == self.features.len() => (rows, label, features),
+            _ => return Err(bad(format!("it holds {} states", states.len()))),
+        };
+        let Rows { rows, null_label } = Rows::from_state(rows)?;
+        self.check_training(rows, null_label)?;
+        let fitted_label = Label::fitted(&self.label, label)?;
+        let mut rare: Vec<u64> = Vec::new();
+        let mut fewer_rows_than_folds = None;
+        if let Label::Class(indexer) = &fitted_label {
+            let counts = Counts::from_state(label)?.values.into_iter();
+            rare.extend(
+                counts
+                    .map(|(_, rows)| rows)
+                    .filter(|rows| *rows < self.label.min_rows),
+            );
+            let folds = u64::from(self.splitter.folds());
+            let rarest = indexer.classes().iter().zip(indexer.rows()).next_back();
+            fewer_rows_than_folds = rarest
+                .filter(|(_, rows)| **rows < folds)
+                .map(|(class, rows)| (class.clone(), *rows));
+        }
+        let weigher = Weigher::fitted(&self.label, &fitted_label)?;
+        let encoders: Result<_> = self
+            .features
+            .iter()
+            .zip(features)
+            .map(|(feature, state)| estimator(feature).fitted(state))
+            .collect();
+        let assembler = Assembler::new(encoders?, fitted_label, self.splitter.clone()).with_weights(weigher);
+        let features = assembler.width() as usize;
+        if self.label.kind == LabelKind::Number && features > MAX_LINEAR_FEATURES {
+            return Err(Error::TooManyFeatures {
+                given: features,
+                allowed: MAX_LINEAR_FEATURES,
+            });
+        }
+        Ok(Fitted {
+            assembler,
+            rows,
+            null_label,
+            rare_classes: rare.len() as u64,
+            rare_rows: rare.iter().sum(),
+            fewer_rows_than_folds,
+        })
+    }
+
+    fn check_training(&self, rows: [u64; 3], null_label: [u64; 3]) -> Result<()> {
+        let train = usize::from(TRAIN);
+        if rows[train] == 0 {
+            return Err(Error::EmptySplit {
+                what: format!("the {} split", SPLIT_NAMES[train]),
+                why: format!(
+                    "none of the {} rows fell into it; raise split.{}, or split by a column with more values than `{}`",
+                    rows.iter().sum::<u64>(),
+                    SPLIT_NAMES[train],
+                    self.splitter.column()
+                ),
+            });
+        }
+        if rows[train] == null_label[train] {
+            return Err(Error::LabelAllNull {
+                column: self.label.column.clone(),
+                rows: rows[train],
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Pass for FitPipeline {
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        self.splitter.check(schema)?;
+        Label::check(self.label.kind, &self.label.column, schema)?;
+        if let Some(weight) = &self.label.weight {
+            Weigher::check(weight, schema)?;
+        }
+        let mut columns = self.passes.columns(schema)?;
+        if !columns.iter().any(|column| column == self.splitter.column()) {
+            columns.push(self.splitter.column().to_owned());
+        }
+        Ok(columns)
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        Box::new(Accumulator {
+            splitter: self.splitter.clone(),
+            label: self.label.clone(),
+            rows: Rows::default(),
+            inner: self.passes.start(),
+        })
+    }
+
+    fn grain(&self) -> Grain {
+        self.passes.grain()
+    }
+}
+
+/// Rows by split. The state is one row a split, `{rows, null_label}`.
+#[derive(Default)]
+struct Rows {
+    rows: [u64; 3],
+    null_label: [u64; 3],
+}
+
+impl Rows {
+    fn from_state(state: &RecordBatch) -> Result<Self> {
+        let three = |name| {
+            let column: &UInt64Array = state_column(state, name, NAME)?;
+            <[u64; 3]>::try_from(&column.values()[..])
+                .map_err(|_| bad(format!("`{name}` is not three numbers")))
+        };
+        Ok(Self {
+            rows: three("rows")?,
+            null_label: three("null_label")?,
+        })
+    }
+
+    fn state(&self) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_from_iter([
+            ("rows", Arc::new(UInt64Array::from(self.rows.to_vec())) as _),
+            (
+                "null_label",
+                Arc::new(UInt64Array::from(self.null_label.to_vec())) as _,
+            ),
+        ])?)
+    }
+}
+
+struct Accumulator {
+    splitter: Splitter,
+    label: LabelSettings,
+    rows: Rows,
+    inner: Box<dyn Accumulate>,
+}
+
+impl Accumulate for Accumulator {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let (splits, _) = self.splitter.assign(find(batch, self.splitter.column())?)?;
+        let labelled = Label::known(&self.label, batch)?;
+        for (split, labelled) in splits.iter().zip(labelled.values()) {
+            self.rows.rows[usize::from(*split)] += 1;
+            self.rows.null_label[usize::from(*split)] += u64::from(!labelled);
+        }
+        let training = splits.iter().zip(labelled.values());
+        let training: BooleanArray = training
+            .map(|(split, labelled)| Some(*split == TRAIN && labelled))
+            .collect();
+        self.inner.update(&filter_record_batch(batch, &training)?)
+    }
+
+    fn merge(&mut self, state: &RecordBatch) -> Result<()> {
+        let mut states = Many::states(state)?;
+        if states.is_empty() {
+            return Err(bad("it holds no states".to_owned()));
+        }
+        let other = Rows::from_state(&states.remove(0))?;
+        for split in 0..SPLIT_NAMES.len() {
+            self.rows.rows[split] += other.rows[split];
+            self.rows.null_label[split] += other.null_label[split];
+        }
+        self.inner.merge(&Many::state_of(states)?)
+    }
+
+    fn state(&mut self) -> Result<RecordBatch> {
+        let mut states = vec![self.rows.state()?];
+        states.extend(Many::states(&self.inner.state()?)?);
+        Many::state_of(states)
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.inner.size()
+    }
+}
+
+fn bad(why: String) -> Error {
+    Error::State { pass: NAME, why }
+}

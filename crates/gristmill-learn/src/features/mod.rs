@@ -1,0 +1,8 @@
+//! From the dataset to the features table: the split, the fit of everything in one scan, and the rows to learn from.
+
+mod assemble;
+mod fit;
+pub mod split;
+
+pub use assemble::Assembler;
+pub use fit::{FitPipeline, Fitted};

@@ -1,0 +1,276 @@
+//! The split and the fold of every row, by a hash of its entity: no row ever moves when others are added.
+
+use arrow::array::{Array, AsArray, BinaryArray, Float64Array, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, Schema, UInt64Type};
+use serde_json::json;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::contract::step::StepSpec;
+use crate::error::{Error, Result};
+use crate::settings::SplitSettings;
+use crate::statistics::column::{as_text, is_category};
+
+/// The names of splits 0, 1 and 2.
+pub const SPLIT_NAMES: [&str; 3] = ["train", "validation", "test"];
+
+/// The split whose rows everything is fitted on.
+pub const TRAIN: u8 = 0;
+
+/// Assigns entities to splits and folds.
+#[derive(Debug, Clone)]
+pub struct Splitter {
+    settings: SplitSettings,
+    folds: u32,
+}
+
+impl Splitter {
+    /// A splitter into `folds` folds; 0 is taken as 1, and 256 is the most.
+    pub fn new(settings: &SplitSettings, folds: u32) -> Self {
+        Self {
+            settings: settings.clone(),
+            folds: folds.clamp(1, 256),
+        }
+    }
+
+    /// The entity's column.
+    pub fn column(&self) -> &str {
+        &self.settings.by
+    }
+
+    /// The number of folds.
+    pub fn folds(&self) -> u32 {
+        self.folds
+    }
+
+    /// Checks that the entity's column is there with a type that can be hashed.
+    pub fn check(&self, schema: &Schema) -> Result<()> {
+        let field = schema
+            .field_with_name(self.column())
+            .map_err(|_| Error::missing_column(self.column(), schema))?;
+        let data_type = field.data_type();
+        if is_category(data_type) || data_type.is_binary() {
+            return Ok(());
+        }
+        Err(Error::ColumnType {
+            column: self.column().to_owned(),
+            step: "split.by",
+            expected: "text, a number, a boolean, a date or binary",
+            given: data_type.to_string(),
+        })
+    }
+
+    /// The split (an index into [`SPLIT_NAMES`]) and the fold of every row, from its entity.
+    ///
+    /// Equal values are one entity whatever the width of the integer or the encoding of the text; NULL is one entity.
+    pub fn assign(&self, column: &dyn Array) -> Result<(Vec<u8>, Vec<u8>)> {
+        // A second seed makes the fold independent of the split.
+        let fold_seed = xxh3_64_with_seed(b"fold", self.settings.seed);
+        let mut splits = Vec::with_capacity(column.len());
+        let mut folds = Vec::with_capacity(column.len());
+        for_each_entity(column, |bytes| {
+            splits.push(self.split(xxh3_64_with_seed(bytes, self.settings.seed)));
+            let fold = u128::from(xxh3_64_with_seed(bytes, fold_seed)) * u128::from(self.folds);
+            folds.push((fold >> 64) as u8);
+        })?;
+        Ok((splits, folds))
+    }
+
+    /// What it can be rebuilt from.
+    pub fn spec(&self) -> StepSpec {
+        let s = &self.settings;
+        StepSpec::new("split", json!({"by": s.by, "seed": s.seed, "folds": self.folds}))
+            .with("shares", Float64Array::from(vec![s.train, s.validation, s.test]))
+    }
+
+    /// The splitter that [`Splitter::spec`] described.
+    pub fn from_spec(spec: &StepSpec) -> Result<Self> {
+        #[derive(serde::Deserialize)]
+        struct Small {
+            by: String,
+            seed: u64,
+            folds: u32,
+        }
+        let Small { by, seed, folds } = spec.settings()?;
+        let &[train, validation, test] = &spec.array::<Float64Array>("shares")?.values()[..] else {
+            return Err(spec.bad("`shares` does not hold three numbers"));
+        };
+        let settings = SplitSettings {
+            by,
+            train,
+            validation,
+            test,
+            seed,
+        };
+        Ok(Self::new(&settings, folds))
+    }
+
+    fn split(&self, hash: u64) -> u8 {
+        let s = &self.settings;
+        let point = (hash >> 11) as f64 / (1u64 << 53) as f64;
+        if point < s.train {
+            TRAIN
+        } else if point < s.train + s.validation || s.test == 0.0 {
+            // Without a test share, no rounding of the other two may leave a gap for it.
+            1
+        } else {
+            2
+        }
+    }
+}
+
+/// Calls `f` with the canonical bytes of every value: a tag for its family, then the value.
+fn for_each_entity(column: &dyn Array, mut f: impl FnMut(&[u8])) -> Result<()> {
+    const NULL: [u8; 1] = [0];
+    const INTEGER: u8 = 1;
+    const TEXT: u8 = 2;
+
+    let mut bytes = Vec::new();
+    let mut tagged = |tag: u8, value: Option<&[u8]>| match value {
+        Some(value) => {
+            bytes.clear();
+            bytes.push(tag);
+            bytes.extend_from_slice(value);
+            f(&bytes);
+        }
+        None => f(&NULL),
+    };
+    match column.data_type() {
+        DataType::UInt64 => {
+            // Beyond i64 the bits are kept: a hash needs no order.
+            for value in column.as_primitive::<UInt64Type>() {
+                tagged(
+                    INTEGER,
+                    value.map(u64::to_le_bytes).as_ref().map(|b| b.as_slice()),
+                );
+            }
+        }
+        integer if integer.is_integer() => {
+            for value in cast(column, &DataType::Int64)?.as_primitive::<Int64Type>() {
+                tagged(
+                    INTEGER,
+                    value.map(i64::to_le_bytes).as_ref().map(|b| b.as_slice()),
+                );
+            }
+        }
+        binary if binary.is_binary() => {
+            let values: BinaryArray = cast(column, &DataType::Binary)?.as_binary::<i32>().clone();
+            values.iter().for_each(|value| tagged(TEXT, value));
+        }
+        _ => {
+            let values: StringArray = as_text(column)?;
+            values
+                .iter()
+                .for_each(|value| tagged(TEXT, value.map(str::as_bytes)));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use arrow::array::{
+        ArrayRef, DictionaryArray, Int16Array, Int64Array, LargeStringArray, StringViewArray,
+    };
+    use arrow::datatypes::Int8Type;
+
+    use super::*;
+
+    fn settings(train: f64, validation: f64, test: f64) -> SplitSettings {
+        SplitSettings {
+            by: "id".into(),
+            train,
+            validation,
+            test,
+            seed: 42,
+        }
+    }
+
+    fn splitter() -> Splitter {
+        Splitter::new(&settings(0.7, 0.15, 0.15), 3)
+    }
+
+    #[test]
+    fn shares_are_kept_and_folds_are_independent_of_splits() {
+        let ids = Int64Array::from_iter_values(0..100_000);
+        let (splits, folds) = splitter().assign(&ids).unwrap();
+        let share = |split: u8| splits.iter().filter(|s| **s == split).count() as f64 / 1e5;
+        assert!((share(0) - 0.7).abs() < 0.01, "{}", share(0));
+        assert!((share(1) - 0.15).abs() < 0.01, "{}", share(1));
+        for fold in 0..3 {
+            for (split, expected) in [(0, 0.7), (1, 0.15), (2, 0.15)] {
+                let both = splits
+                    .iter()
+                    .zip(&folds)
+                    .filter(|(s, f)| **s == split && **f == fold);
+                let share = both.count() as f64 / 1e5;
+                assert!((share - expected / 3.0).abs() < 0.01, "{split} {fold} {share}");
+            }
+        }
+    }
+
+    #[test]
+    fn adding_rows_moves_none() {
+        let before = splitter().assign(&Int64Array::from_iter_values((0..1000).map(|i| i * 2)));
+        let after = splitter().assign(&Int64Array::from_iter_values(0..2000)).unwrap();
+        let (splits, folds) = before.unwrap();
+        for i in 0..1000 {
+            assert_eq!((splits[i], folds[i]), (after.0[i * 2], after.1[i * 2]));
+        }
+    }
+
+    #[test]
+    fn the_assignment_is_frozen() {
+        // A change here moves rows of every dataset made before.
+        let ids = splitter().assign(&Int64Array::from_iter_values(0..12)).unwrap();
+        let texts = splitter()
+            .assign(&StringArray::from(vec!["a", "b", "c", "", "é"]))
+            .unwrap();
+        assert_eq!(
+            format!("{ids:?} {texts:?}"),
+            "([0, 0, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0], [2, 2, 0, 2, 0, 1, 0, 0, 2, 1, 2, 0]) \
+             ([0, 0, 0, 2, 2], [2, 2, 0, 0, 0])"
+        );
+    }
+
+    #[test]
+    fn one_value_is_one_entity_in_every_encoding() {
+        let same = |arrays: Vec<ArrayRef>| {
+            let all: Vec<_> = arrays.iter().map(|a| splitter().assign(a).unwrap()).collect();
+            assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:?}");
+        };
+        let numbers = [Some(1), None, Some(-300), Some(7)];
+        same(vec![
+            Arc::new(Int16Array::from_iter(numbers)),
+            Arc::new(Int64Array::from_iter(numbers.map(|n| n.map(i64::from)))),
+        ]);
+        let texts = [Some("a"), None, Some("Zoë"), Some("a")];
+        same(vec![
+            Arc::new(StringArray::from_iter(texts)),
+            Arc::new(LargeStringArray::from_iter(texts)),
+            Arc::new(StringViewArray::from_iter(texts)),
+            Arc::new(texts.into_iter().collect::<DictionaryArray<Int8Type>>()),
+            Arc::new(BinaryArray::from_iter(texts)),
+        ]);
+    }
+
+    #[test]
+    fn a_share_of_zero_gets_no_rows_however_the_others_round() {
+        let ids = Int64Array::from_iter_values(0..50_000);
+        let (splits, _) = Splitter::new(&settings(0.9 - 1e-9, 0.1, 0.0), 0)
+            .assign(&ids)
+            .unwrap();
+        assert!(splits.iter().all(|s| *s < 2));
+    }
+
+    #[test]
+    fn rebuilt_from_its_spec_it_assigns_alike() {
+        let ids = Int64Array::from_iter_values(0..1000);
+        let rebuilt = Splitter::from_spec(&splitter().spec()).unwrap();
+        assert_eq!(rebuilt.assign(&ids).unwrap(), splitter().assign(&ids).unwrap());
+    }
+}

@@ -1,0 +1,125 @@
+//! The label: class names to class numbers, as Spark ML's `StringIndexer` with `frequencyDesc`.
+
+use std::collections::{HashMap, HashSet};
+
+use arrow::array::{Array, Int32Array, RecordBatch, StringArray, UInt64Array};
+use serde_json::json;
+
+use crate::contract::step::StepSpec;
+use crate::error::{Error, Result};
+use crate::settings::{LabelSettings, Rare};
+use crate::statistics::column::{Reads, strings};
+use crate::statistics::{Counts, Vocabulary};
+
+/// The class of all rare classes with `rare = "other"`.
+pub const OTHER: &str = "other";
+
+const KIND: &str = "label";
+
+/// Numbers the classes: the most frequent is 0, ties by name.
+#[derive(Debug, Clone)]
+pub struct LabelIndexer {
+    column: String,
+    rare: Rare,
+    classes: Vec<String>,
+    rows: Vec<u64>,
+    index: HashMap<String, i32>,
+}
+
+impl LabelIndexer {
+    /// The pass that counts the classes.
+    pub fn pass(settings: &LabelSettings) -> Vocabulary {
+        Vocabulary::new(&settings.column, KIND)
+    }
+
+    /// The indexer fitted from the final state of that pass.
+    pub fn fitted(settings: &LabelSettings, state: &RecordBatch) -> Result<Self> {
+        let counts = Counts::from_state(state)?.values;
+        let (mut classes, rare): (Vec<_>, Vec<_>) = counts
+            .into_iter()
+            .partition(|(_, rows)| *rows >= settings.min_rows);
+        if settings.rare == Rare::Other && !rare.is_empty() {
+            let rows: u64 = rare.iter().map(|(_, rows)| rows).sum();
+            match classes.iter_mut().find(|(class, _)| class == OTHER) {
+                Some((_, of_its_own)) => *of_its_own += rows,
+                None => classes.push((OTHER.to_owned(), rows)),
+            }
+            crate::statistics::by_frequency(&mut classes);
+        }
+        if let [] | [_] = classes.as_slice() {
+            let given = classes.first();
+            return Err(Error::TooFewClasses {
+                column: settings.column.clone(),
+                given: given.map_or("no class".to_owned(), |(class, _)| {
+                    format!("one class ({class:?})")
+                }),
+                min_rows: settings.min_rows,
+            });
+        }
+        let (classes, rows) = classes.into_iter().unzip();
+        Ok(Self::new(settings.column.clone(), settings.rare, classes, rows))
+    }
+
+    /// The indexer that [`LabelIndexer::spec`] described.
+    pub fn from_spec(spec: &StepSpec) -> Result<Self> {
+        #[derive(serde::Deserialize)]
+        struct Small {
+            column: String,
+            rare: Rare,
+        }
+        let Small { column, rare } = spec.settings()?;
+        let classes: &StringArray = spec.array("classes")?;
+        let rows: &UInt64Array = spec.array("rows")?;
+        let classes: Vec<String> = classes.iter().flatten().map(str::to_owned).collect();
+        let distinct: HashSet<_> = classes.iter().collect();
+        if classes.len() != rows.len() || classes.len() < 2 || distinct.len() != classes.len() {
+            return Err(spec.bad("`classes` and `rows` do not hold two or more distinct classes"));
+        }
+        Ok(Self::new(column, rare, classes, rows.values().to_vec()))
+    }
+
+    /// What it can be rebuilt from.
+    pub fn spec(&self) -> StepSpec {
+        StepSpec::new(KIND, json!({"column": self.column, "rare": self.rare}))
+            .with("classes", StringArray::from_iter_values(&self.classes))
+            .with("rows", UInt64Array::from(self.rows.clone()))
+    }
+
+    /// The label column.
+    pub fn column(&self) -> &str {
+        &self.column
+    }
+
+    /// The names of the classes, by number.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The training rows of each class.
+    pub fn rows(&self) -> &[u64] {
+        &self.rows
+    }
+
+    /// The class of every row, null for rows to leave out, and how many of these have no label at all.
+    pub fn index(&self, batch: &RecordBatch) -> Result<(Int32Array, u64)> {
+        let labels = strings(batch, &self.column, Reads::Category, KIND)?;
+        let other = match self.rare {
+            Rare::Drop => None,
+            Rare::Other => self.index.get(OTHER).copied(),
+        };
+        let classes = labels
+            .iter()
+            .map(|label| self.index.get(label?).copied().or(other));
+        Ok((classes.collect(), labels.null_count() as u64))
+    }
+
+    fn new(column: String, rare: Rare, classes: Vec<String>, rows: Vec<u64>) -> Self {
+        Self {
+            column,
+            rare,
+            index: classes.iter().cloned().zip(0..).collect(),
+            classes,
+            rows,
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! A fitted model whose margins are linear in the features: a logistic regression, naive Bayes, a linear regression.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::step::SparseBlock;
+use crate::error::Result;
+use crate::model::thresholds::Thresholds;
+use crate::rows::Shape;
+use crate::rows::features::Rows;
+use crate::rows::kernel::{BLOCK_ROWS, Block};
+use crate::rows::real::Real;
+
+/// A binomial or multinomial logistic regression over sparse columns `0..features`, or what predicts as one: the log
+/// posterior of naive Bayes is linear too, and the margin of a linear regression is its prediction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinearModel {
+    kind: ModelKind,
+    shape: Shape,
+    classes: usize,
+    weights: Weights,
+    thresholds: Thresholds,
+}
+
+/// What a model's coefficients are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelKind {
+    /// Those of a logistic regression.
+    #[default]
+    LogisticRegression,
+    /// The log probabilities of a multinomial naive Bayes, its intercepts the log priors.
+    NaiveBayes,
+    /// Those of a linear regression, which has no classes.
+    LinearRegression,
+}
+
+impl ModelKind {
+    /// As the pipeline file and the bundle write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LogisticRegression => "logistic_regression",
+            Self::NaiveBayes => "naive_bayes",
+            Self::LinearRegression => "linear_regression",
+        }
+    }
+}
+
+/// Coefficients, as the kernels lay them out, in the precision they were trained in.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Weights {
+    F32(Arc<Vec<f32>>),
+    F64(Arc<Vec<f64>>),
+}
+
+/// Coefficients in plain form, in the precision they were trained in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Coefficients {
+    /// Single precision: models of more than [`crate::train::F64_ELEMENTS`] coefficients.
+    F32(Vec<f32>),
+    /// Double precision.
+    F64(Vec<f64>),
+}
+
+impl LinearModel {
+    pub(crate) fn new(shape: Shape, classes: usize, weights: Weights) -> Self {
+        Self {
+            kind: ModelKind::default(),
+            shape,
+            classes,
+            weights,
+            thresholds: Thresholds::default(),
+        }
+    }
+
+    /// The linear regression of these coefficients of `features` features, and at last the intercept.
+    pub(crate) fn linear(features: usize, weights: Vec<f64>) -> Self {
+        let shape = Shape { features, sets: 1 };
+        Self::new(shape, 0, Weights::F64(Arc::new(weights))).of_kind(ModelKind::LinearRegression)
+    }
+
+    /// The regression that predicts `value` whatever the features are.
+    pub fn constant(features: usize, value: f64) -> Self {
+        let mut weights = vec![0.0; features + 1];
+        weights[features] = value;
+        Self::linear(features, weights)
+    }
+
+    /// The same coefficients as a model of another kind.
+    pub fn of_kind(self, kind: ModelKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// What the coefficients are.
+    pub fn kind(&self) -> ModelKind {
+        self.kind
+    }
+
+    /// The same model, which predicts by these thresholds.
+    pub fn with_thresholds(self, thresholds: Thresholds) -> Self {
+        Self { thresholds, ..self }
+    }
+
+    /// How probabilities become a predicted class.
+    pub fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
+    }
+
+    /// From `(features + 1) × sets` coefficients, feature by feature, the intercepts last.
+    /// `sets` is 1 (binomial: class 1 against class 0; or a regression, which has 0 classes) or the number of classes.
+    /// `None` when the lengths or the kind do not fit.
+    pub fn from_coefficients(
+        kind: ModelKind,
+        features: usize,
+        sets: usize,
+        classes: usize,
+        coefficients: &Coefficients,
+    ) -> Option<Self> {
+        let expected = features.checked_add(1)?.checked_mul(sets)?;
+        let fits = match kind {
+            ModelKind::LinearRegression => sets == 1 && classes == 0,
+            ModelKind::LogisticRegression | ModelKind::NaiveBayes => {
+                classes >= 2 && (sets == classes || sets == 1 && classes == 2)
+            }
+        };
+        if !fits {
+            return None;
+        }
+        let shape = Shape { features, sets };
+        fn pad<F: Real>(plain: &[F], shape: Shape) -> Arc<Vec<F>> {
+            let mut weights = vec![F::default(); shape.len()];
+            for (to, from) in weights
+                .chunks_exact_mut(shape.stride())
+                .zip(plain.chunks_exact(shape.sets))
+            {
+                to[..shape.sets].copy_from_slice(from);
+            }
+            Arc::new(weights)
+        }
+        let weights = match coefficients {
+            Coefficients::F32(c) if c.len() == expected => Weights::F32(pad(c, shape)),
+            Coefficients::F64(c) if c.len() == expected => Weights::F64(pad(c, shape)),
+            Coefficients::F32(_) | Coefficients::F64(_) => return None,
+        };
+        Some(Self::new(shape, classes, weights).of_kind(kind))
+    }
+
+    /// The coefficients: `(features + 1) × sets`, feature by feature, the intercepts last.
+    pub fn coefficients(&self) -> Coefficients {
+        fn strip<F: Real>(weights: &[F], shape: Shape) -> Vec<F> {
+            weights
+                .chunks_exact(shape.stride())
+                .flat_map(|row| &row[..shape.sets])
+                .copied()
+                .collect()
+        }
+        match &self.weights {
+            Weights::F32(w) => Coefficients::F32(strip(w, self.shape)),
+            Weights::F64(w) => Coefficients::F64(strip(w, self.shape)),
+        }
+    }
+
+    /// Sparse columns.
+    pub fn features(&self) -> usize {
+        self.shape.features
+    }
+
+    /// Classes; 0 of a regression.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Sets of coefficients: 1 for the binomial family, else the classes.
+    pub fn sets(&self) -> usize {
+        self.shape.sets
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The probability of every class for every row: rows × classes.
+    ///
+    /// # Errors
+    /// When an index of the rows is not below [`LinearModel::features`].
+    pub fn probabilities(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
+        self.check(rows)?;
+        Ok(match &self.weights {
+            Weights::F32(w) => self.each_block(rows, w, Block::probabilities, |p, out| self.expand(p, out)),
+            Weights::F64(w) => self.each_block(rows, w, Block::probabilities, |p, out| self.expand(p, out)),
+        })
+    }
+
+    /// What a regression predicts for every row.
+    ///
+    /// # Errors
+    /// As [`LinearModel::probabilities`].
+    pub fn predictions(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
+        self.check(rows)?;
+        Ok(match &self.weights {
+            Weights::F32(w) => self.each_block(rows, w, Block::margins, |m, out| out.push(m[0].to_f64())),
+            Weights::F64(w) => self.each_block(rows, w, Block::margins, |m, out| out.push(m[0].to_f64())),
+        })
+    }
+
+    fn check(&self, rows: &SparseBlock) -> Result<()> {
+        if let Some(index) = rows.indices.iter().find(|i| **i as usize >= self.shape.features) {
+            return Err(crate::Error::State {
+                pass: "prediction",
+                why: format!("feature {index}, but the model has {}", self.shape.features),
+            });
+        }
+        Ok(())
+    }
+
+    /// What `values` computes for every row, as `take` makes numbers of it.
+    fn each_block<F: Real>(
+        &self,
+        block: &SparseBlock,
+        weights: &[F],
+        values: impl Fn(&mut Block<F>, Rows<'_>, &[F], Shape),
+        take: impl Fn(&[F], &mut Vec<f64>),
+    ) -> Vec<f64> {
+        let offsets: Vec<i32> = block.offsets.iter().map(|o| *o as i32).collect();
+        let zeros = vec![0; block.rows()];
+        let rows = Rows {
+            labels: &[],
+            offsets: &offsets,
+            indices: &block.indices,
+            values: &block.values,
+            split: &zeros,
+            fold: &zeros,
+            weights: None,
+        };
+        let mut out = Vec::with_capacity(block.rows() * self.classes.max(1));
+        let mut scratch = Block::new();
+        let mut from = 0;
+        while from < rows.len() {
+            let to = (from + BLOCK_ROWS).min(rows.len());
+            scratch.select(from..to, |_| true);
+            values(&mut scratch, rows, weights, self.shape);
+            for row in scratch.values().chunks_exact(self.shape.stride()) {
+                take(row, &mut out);
+            }
+            from = to;
+        }
+        out
+    }
+
+    /// The probability of every class from those that the kernel gives.
+    fn expand<F: Real>(&self, p: &[F], out: &mut Vec<f64>) {
+        if self.shape.sets == 1 {
+            out.extend([1.0 - p[0].to_f64(), p[0].to_f64()]);
+        } else {
+            // In single precision they sum to 1 up to its rounding only.
+            let sum: f64 = p[..self.classes].iter().map(|p| p.to_f64()).sum();
+            out.extend(p[..self.classes].iter().map(|p| p.to_f64() / sum));
+        }
+    }
+}

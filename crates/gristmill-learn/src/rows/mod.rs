@@ -1,0 +1,15 @@
+//! Rows of the features table, and the loops over them.
+
+pub(crate) mod columns;
+pub(crate) mod features;
+pub(crate) mod kernel;
+pub(crate) mod real;
+mod shape;
+pub(crate) mod simd;
+pub(crate) mod state;
+pub(crate) mod summary;
+pub(crate) mod tile;
+pub(crate) mod window;
+
+pub(crate) use features::WEIGHT;
+pub(crate) use shape::Shape;

@@ -1,0 +1,300 @@
+//! What training must know of the features before it starts: rows, classes and moments of every fold.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Float64Array, ListArray, RecordBatch, UInt64Array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, UInt64Type};
+
+use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::error::{Error, Result};
+use crate::features::split::TRAIN;
+use crate::rows::features::{self, Rows};
+
+/// Gathers, for each fold of the training split: class counts and weights, and each feature's weighted sum and sum of
+/// squares.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SummaryPass {
+    /// Folds; 1 when there is no cross-validation.
+    pub(crate) folds: usize,
+    /// Classes.
+    pub(crate) classes: usize,
+    /// Sparse columns.
+    pub(crate) features: usize,
+}
+
+impl Pass for SummaryPass {
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        features::check(schema)
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        Box::new(Summary::new(*self))
+    }
+
+    fn grain(&self) -> Grain {
+        Grain::Whole
+    }
+}
+
+/// The sums of one fold.
+#[derive(Debug, Clone)]
+struct Fold {
+    /// Rows by class.
+    counts: Vec<u64>,
+    /// Their weights.
+    weights: Vec<f64>,
+    /// Sum of the squares of the rows' weights.
+    weight_squares: f64,
+    sum: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+/// The state of a [`SummaryPass`].
+#[derive(Debug, Clone)]
+pub(crate) struct Summary {
+    pass: SummaryPass,
+    folds: Vec<Fold>,
+}
+
+impl Summary {
+    fn new(pass: SummaryPass) -> Self {
+        let fold = Fold {
+            counts: vec![0; pass.classes],
+            weights: vec![0.0; pass.classes],
+            weight_squares: 0.0,
+            sum: vec![0.0; pass.features],
+            squares: vec![0.0; pass.features],
+        };
+        Self {
+            pass,
+            folds: vec![fold; pass.folds],
+        }
+    }
+
+    /// Reads a state back.
+    pub(crate) fn of(pass: SummaryPass, state: &RecordBatch) -> Result<Self> {
+        let mut summary = Self::new(pass);
+        summary.merge(state)?;
+        Ok(summary)
+    }
+
+    /// The training rows outside `held_out`, or all of them.
+    ///
+    /// The deviation is Spark's: unbiased for weights that tell how reliable a row is, i.e. over the sum of the weights
+    /// minus that of their squares divided by it.
+    pub(crate) fn subset(&self, held_out: Option<usize>) -> Subset {
+        let mut counts = vec![0_u64; self.pass.classes];
+        let mut weights = vec![0.0; self.pass.classes];
+        let mut weight_squares = 0.0;
+        let mut sum = vec![0.0; self.pass.features];
+        let mut squares = vec![0.0; self.pass.features];
+        for (_, fold) in self
+            .folds
+            .iter()
+            .enumerate()
+            .filter(|(f, _)| Some(*f) != held_out)
+        {
+            counts.iter_mut().zip(&fold.counts).for_each(|(a, b)| *a += b);
+            weights.iter_mut().zip(&fold.weights).for_each(|(a, b)| *a += b);
+            weight_squares += fold.weight_squares;
+            sum.iter_mut().zip(&fold.sum).for_each(|(a, b)| *a += b);
+            squares.iter_mut().zip(&fold.squares).for_each(|(a, b)| *a += b);
+        }
+        let rows: u64 = counts.iter().sum();
+        let weight: f64 = weights.iter().sum();
+        let freedom = weight - weight_squares / weight;
+        let deviation = sum
+            .iter()
+            .zip(&squares)
+            .map(|(s, q)| {
+                let m2 = q - s * s / weight;
+                // A constant column's rounding noise is not a spread; and one row has none.
+                if m2 > 1e-12 * q && freedom > 0.0 {
+                    (m2 / freedom).sqrt()
+                } else {
+                    0.0
+                }
+            })
+            .collect();
+        Subset {
+            rows,
+            counts,
+            weight,
+            weights,
+            mean: sum.iter().map(|sum| sum / weight).collect(),
+            deviation,
+            members: Vec::new(),
+        }
+    }
+
+    /// Training rows of one fold.
+    pub(crate) fn fold_rows(&self, fold: usize) -> u64 {
+        self.folds[fold].counts.iter().sum()
+    }
+}
+
+/// A set of training rows, summed up.
+#[derive(Debug, Clone)]
+pub(crate) struct Subset {
+    /// Rows.
+    pub(crate) rows: u64,
+    /// Rows of each class.
+    pub(crate) counts: Vec<u64>,
+    /// Sum of the weights.
+    pub(crate) weight: f64,
+    /// The same of each class.
+    pub(crate) weights: Vec<f64>,
+    /// Mean of each feature.
+    pub(crate) mean: Vec<f64>,
+    /// Unbiased standard deviation of each feature; 0 where it is constant.
+    pub(crate) deviation: Vec<f64>,
+    /// How many columns each feature stands for, their mean then the sum of theirs, and their deviation one's times the
+    /// root of that; empty where one each.
+    pub(crate) members: Vec<f64>,
+}
+
+impl Subset {
+    /// What the square of a feature's coefficient (in the units of the data) counts in the penalty.
+    pub(crate) fn penalty_unit(&self, feature: usize, standardization: bool) -> f64 {
+        if standardization {
+            self.deviation[feature] * self.deviation[feature]
+        } else {
+            self.members(feature)
+        }
+    }
+
+    /// What the size of a feature's coefficient (in the units of the data) counts in the penalty.
+    pub(crate) fn l1_unit(&self, feature: usize, standardization: bool) -> f64 {
+        if standardization {
+            self.deviation[feature] * self.members(feature).sqrt()
+        } else {
+            self.members(feature)
+        }
+    }
+
+    fn members(&self, feature: usize) -> f64 {
+        self.members.get(feature).copied().unwrap_or(1.0)
+    }
+}
+
+impl Accumulate for Summary {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let rows = Rows::of(batch)?;
+        for r in (0..rows.len()).filter(|r| rows.split[*r] == TRAIN) {
+            let fold = usize::from(rows.fold[r]) % self.folds.len();
+            let fold = &mut self.folds[fold];
+            let (class, weight) = (rows.labels[r] as usize, rows.weight(r));
+            fold.counts[class] += 1;
+            fold.weights[class] += weight;
+            fold.weight_squares += weight * weight;
+            let (indices, values) = rows.row(r);
+            for (index, value) in indices.iter().zip(values) {
+                let value = f64::from(*value);
+                fold.sum[*index as usize] += weight * value;
+                fold.squares[*index as usize] += weight * value * value;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, state: &RecordBatch) -> Result<()> {
+        let column = |name: &str| {
+            state
+                .column_by_name(name)
+                .and_then(|c| c.as_list_opt::<i32>())
+                .ok_or_else(|| broken(format!("no list `{name}`")))
+        };
+        let weight_squares = state
+            .column_by_name("weight_squares")
+            .and_then(|c| c.as_primitive_opt::<Float64Type>())
+            .ok_or_else(|| broken("no `weight_squares`".to_owned()))?;
+        let counts = column("counts")?;
+        if state.num_rows() != self.folds.len() {
+            return Err(broken(format!(
+                "{} folds, not {}",
+                state.num_rows(),
+                self.folds.len()
+            )));
+        }
+        for (f, fold) in self.folds.iter_mut().enumerate() {
+            let c = counts.value(f);
+            let c = c
+                .as_primitive_opt::<UInt64Type>()
+                .filter(|c| c.len() == fold.counts.len())
+                .ok_or_else(|| broken("counts".to_owned()))?;
+            fold.counts.iter_mut().zip(c.values()).for_each(|(a, b)| *a += b);
+            fold.weight_squares += weight_squares.value(f);
+            let sums = [
+                ("weights", &mut fold.weights),
+                ("sum", &mut fold.sum),
+                ("squares", &mut fold.squares),
+            ];
+            for (name, mine) in sums {
+                let theirs = column(name)?.value(f);
+                let theirs = theirs
+                    .as_primitive_opt::<Float64Type>()
+                    .filter(|theirs| theirs.len() == mine.len())
+                    .ok_or_else(|| broken(format!("another number of classes or features in `{name}`")))?;
+                mine.iter_mut().zip(theirs.values()).for_each(|(a, b)| *a += b);
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<RecordBatch> {
+        let lists = |item: DataType, width: usize, values: ArrayRef| -> Result<ArrayRef> {
+            let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, self.folds.len()));
+            let field = Arc::new(Field::new_list_field(item, false));
+            Ok(Arc::new(ListArray::try_new(field, offsets, values, None)?))
+        };
+        let floats = |of: fn(&Fold) -> &Vec<f64>| -> ArrayRef {
+            Arc::new(Float64Array::from_iter_values(
+                self.folds.iter().flat_map(|f| of(f).iter().copied()),
+            ))
+        };
+        let counts: ArrayRef = Arc::new(UInt64Array::from_iter_values(
+            self.folds.iter().flat_map(|f| f.counts.iter().copied()),
+        ));
+        Ok(RecordBatch::try_from_iter([
+            ("counts", lists(DataType::UInt64, self.pass.classes, counts)?),
+            (
+                "weights",
+                lists(DataType::Float64, self.pass.classes, floats(|f| &f.weights))?,
+            ),
+            (
+                "weight_squares",
+                Arc::new(Float64Array::from_iter_values(
+                    self.folds.iter().map(|f| f.weight_squares),
+                )),
+            ),
+            (
+                "sum",
+                lists(DataType::Float64, self.pass.features, floats(|f| &f.sum))?,
+            ),
+            (
+                "squares",
+                lists(DataType::Float64, self.pass.features, floats(|f| &f.squares))?,
+            ),
+        ])?)
+    }
+
+    fn size(&self) -> usize {
+        self.folds.len() * (self.pass.features * 16 + self.pass.classes * 16 + 8)
+    }
+}
+
+/// Refuses rows that weigh nothing.
+pub(crate) fn weighty(subset: Subset) -> Result<Arc<Subset>> {
+    if subset.weight > 0.0 {
+        return Ok(Arc::new(subset));
+    }
+    Err(Error::weightless())
+}
+
+fn broken(why: String) -> Error {
+    Error::State {
+        pass: "features summary",
+        why,
+    }
+}

@@ -1,0 +1,20 @@
+//! Mergeable statistics of columns: moments, quantiles, vocabularies, confusion, errors.
+
+pub(crate) mod column;
+mod confusion;
+mod errors;
+mod many;
+mod moments;
+mod quantiles;
+mod state;
+mod vocabulary;
+
+pub use confusion::{Confusion, Scores};
+pub use errors::{Errors, RegressionScores};
+pub use many::Many;
+pub use moments::{Moments, MomentsState};
+pub use quantiles::Quantiles;
+pub use vocabulary::{Counts, Vocabulary};
+
+pub(crate) use state::state_column;
+pub(crate) use vocabulary::by_frequency;

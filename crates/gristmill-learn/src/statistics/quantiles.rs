@@ -1,0 +1,158 @@
+//! The median of a numeric column, from counts of its values.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, Float64Array, RecordBatch, UInt64Array};
+use arrow::datatypes::Schema;
+
+use crate::contract::pass::{Accumulate, Pass};
+use crate::error::Result;
+use crate::statistics::column::{Reads, numbers};
+use crate::statistics::state_column;
+
+const NAME: &str = "quantiles";
+
+/// Value → rows, exactly up to a number of distinct values, in buckets beyond it.
+///
+/// A bucket holds the values that agree in sign, exponent and the first 12 bits of the mantissa, and stands for its
+/// middle: within 2⁻¹³ (0.013 %) of each of them. Buckets are used if and only if there are too many distinct values, so
+/// the state depends on which values there are and on nothing else: not on their order, nor on how they were merged.
+/// It is `{value: Float64, count: UInt64, bucketed: Boolean}`, sorted by value.
+#[derive(Debug, Clone)]
+pub struct Quantiles {
+    column: String,
+    exact_up_to: usize,
+}
+
+impl Quantiles {
+    /// Distinct values that are counted exactly.
+    pub const EXACT_UP_TO: usize = 65_536;
+
+    /// The quantiles of `column`, exact up to [`Quantiles::EXACT_UP_TO`] distinct values.
+    pub fn new(column: &str) -> Self {
+        Self::exact_up_to(column, Self::EXACT_UP_TO)
+    }
+
+    /// The quantiles of `column`, exact up to `distinct` distinct values.
+    pub fn exact_up_to(column: &str, distinct: usize) -> Self {
+        Self {
+            column: column.to_owned(),
+            exact_up_to: distinct,
+        }
+    }
+
+    /// The median (the lower one of two) in a state; none when no row had a value.
+    pub fn median(state: &RecordBatch) -> Result<Option<f64>> {
+        let (values, counts, _) = columns(state)?;
+        let total: u64 = counts.values().iter().sum();
+        let mut below = 0;
+        for (value, count) in values.values().iter().zip(counts.values()) {
+            below += count;
+            if 2 * below >= total {
+                return Ok(Some(*value));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Pass for Quantiles {
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        Reads::Number.check(schema, &self.column, "numeric")?;
+        Ok(vec![self.column.clone()])
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        Box::new(Accumulator {
+            pass: self.clone(),
+            counts: HashMap::new(),
+            bucketed: false,
+        })
+    }
+}
+
+struct Accumulator {
+    pass: Quantiles,
+    /// By [`ordered`] bits.
+    counts: HashMap<u64, u64>,
+    bucketed: bool,
+}
+
+impl Accumulator {
+    fn add(&mut self, value: f64, rows: u64) {
+        let key = ordered(value);
+        let key = if self.bucketed { middle(key) } else { key };
+        *self.counts.entry(key).or_default() += rows;
+        if !self.bucketed && self.counts.len() > self.pass.exact_up_to {
+            self.coarsen();
+        }
+    }
+
+    fn coarsen(&mut self) {
+        self.bucketed = true;
+        for (key, rows) in std::mem::take(&mut self.counts) {
+            *self.counts.entry(middle(key)).or_default() += rows;
+        }
+    }
+}
+
+impl Accumulate for Accumulator {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let values = numbers(batch, &self.pass.column, "numeric")?;
+        values.iter().flatten().for_each(|value| self.add(value, 1));
+        Ok(())
+    }
+
+    fn merge(&mut self, state: &RecordBatch) -> Result<()> {
+        let (values, counts, bucketed) = columns(state)?;
+        if bucketed.true_count() > 0 && !self.bucketed {
+            self.coarsen();
+        }
+        for (value, rows) in values.values().iter().zip(counts.values()) {
+            self.add(*value, *rows);
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<RecordBatch> {
+        let mut rows: Vec<(u64, u64)> = self.counts.iter().map(|(key, rows)| (*key, *rows)).collect();
+        rows.sort_unstable();
+        let values = Float64Array::from_iter_values(rows.iter().map(|row| from_ordered(row.0)));
+        let counts = UInt64Array::from_iter_values(rows.iter().map(|row| row.1));
+        let bucketed = BooleanArray::from(vec![self.bucketed; rows.len()]);
+        Ok(RecordBatch::try_from_iter([
+            ("value", Arc::new(values) as _),
+            ("count", Arc::new(counts) as _),
+            ("bucketed", Arc::new(bucketed) as _),
+        ])?)
+    }
+
+    fn size(&self) -> usize {
+        self.counts.capacity() * (size_of::<(u64, u64)>() + 1)
+    }
+}
+
+fn columns(state: &RecordBatch) -> Result<(&Float64Array, &UInt64Array, &BooleanArray)> {
+    Ok((
+        state_column(state, "value", NAME)?,
+        state_column(state, "count", NAME)?,
+        state_column(state, "bucketed", NAME)?,
+    ))
+}
+
+/// The bits of a number, so that they sort as the numbers do.
+fn ordered(value: f64) -> u64 {
+    // Adding zero makes -0 and 0 one value.
+    let bits = (value + 0.0).to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+fn from_ordered(key: u64) -> f64 {
+    f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
+}
+
+/// The middle of the bucket of `key`: its first 24 bits, then the middle of the other 40.
+fn middle(key: u64) -> u64 {
+    key >> 40 << 40 | 1 << 39
+}

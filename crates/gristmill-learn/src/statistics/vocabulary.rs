@@ -1,0 +1,143 @@
+//! Counts the rows of every category of a column, exactly.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use crate::contract::pass::{Accumulate, Pass};
+use crate::error::Result;
+use crate::statistics::column::{Reads, strings};
+use crate::statistics::state_column;
+
+const NAME: &str = "vocabulary";
+
+/// Category → rows. The state is `{value: Utf8, count: UInt64}`, sorted by value, null first.
+#[derive(Debug, Clone)]
+pub struct Vocabulary {
+    column: String,
+    step: &'static str,
+}
+
+/// The final state of a [`Vocabulary`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows without a value.
+    pub nulls: u64,
+    /// Rows of each value, the most frequent first, ties by value: Spark's `frequencyDesc`.
+    pub values: Vec<(String, u64)>,
+}
+
+impl Vocabulary {
+    /// Counts `column` on behalf of `step`, whose name errors carry.
+    pub fn new(column: &str, step: &'static str) -> Self {
+        Self {
+            column: column.to_owned(),
+            step,
+        }
+    }
+}
+
+impl Counts {
+    /// Reads a state.
+    pub fn from_state(state: &RecordBatch) -> Result<Self> {
+        let mut nulls = 0;
+        let mut values = Vec::with_capacity(state.num_rows());
+        for (value, count) in entries(state)? {
+            match value {
+                Some(value) => values.push((value.to_owned(), count)),
+                None => nulls += count,
+            }
+        }
+        by_frequency(&mut values);
+        Ok(Self { nulls, values })
+    }
+}
+
+/// Sorts by frequency descending, then by value.
+pub(crate) fn by_frequency(values: &mut [(String, u64)]) {
+    values.sort_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
+}
+
+impl Pass for Vocabulary {
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        Reads::Category.check(schema, &self.column, self.step)?;
+        Ok(vec![self.column.clone()])
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        Box::new(VocabularyState {
+            pass: self.clone(),
+            nulls: 0,
+            counts: HashMap::new(),
+            text_bytes: 0,
+        })
+    }
+}
+
+struct VocabularyState {
+    pass: Vocabulary,
+    nulls: u64,
+    counts: HashMap<String, u64>,
+    text_bytes: usize,
+}
+
+impl VocabularyState {
+    fn add(&mut self, value: Option<&str>, rows: u64) {
+        let Some(value) = value else {
+            self.nulls += rows;
+            return;
+        };
+        if let Some(count) = self.counts.get_mut(value) {
+            *count += rows;
+        } else {
+            self.text_bytes += value.len();
+            self.counts.insert(value.to_owned(), rows);
+        }
+    }
+}
+
+impl Accumulate for VocabularyState {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let values = strings(batch, &self.pass.column, Reads::Category, self.pass.step)?;
+        values.iter().for_each(|value| self.add(value, 1));
+        Ok(())
+    }
+
+    fn merge(&mut self, state: &RecordBatch) -> Result<()> {
+        entries(state)?.for_each(|(value, count)| self.add(value, count));
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<RecordBatch> {
+        let null = (self.nulls > 0).then_some((None, self.nulls));
+        let values = self
+            .counts
+            .iter()
+            .map(|(value, count)| (Some(value.as_str()), *count));
+        let mut rows: Vec<_> = null.into_iter().chain(values).collect();
+        rows.sort_unstable();
+        let schema = Schema::new(vec![
+            Field::new("value", DataType::Utf8, true),
+            Field::new("count", DataType::UInt64, false),
+        ]);
+        let values = StringArray::from_iter(rows.iter().map(|row| row.0));
+        let counts = UInt64Array::from_iter_values(rows.iter().map(|row| row.1));
+        Ok(RecordBatch::try_new(
+            Arc::new(schema),
+            vec![Arc::new(values), Arc::new(counts)],
+        )?)
+    }
+
+    fn size(&self) -> usize {
+        self.text_bytes + self.counts.capacity() * (size_of::<(String, u64)>() + 1)
+    }
+}
+
+fn entries(state: &RecordBatch) -> Result<impl Iterator<Item = (Option<&str>, u64)>> {
+    let values: &StringArray = state_column(state, "value", NAME)?;
+    let counts: &UInt64Array = state_column(state, "count", NAME)?;
+    Ok(values.iter().zip(counts.values().iter().copied()))
+}

@@ -1,0 +1,438 @@
+//! The pass of mini-batch solvers: one epoch of many models in one scan, and scores beside it.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::datatypes::{Float64Type, Schema, UInt32Type, UInt64Type};
+use rayon::prelude::*;
+
+use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::error::{Error, Result};
+use crate::features::split::TRAIN;
+use crate::model::Thresholds;
+use crate::rows::Shape;
+use crate::rows::features::{self, Rows};
+use crate::rows::kernel::{BLOCK_ROWS, Block};
+use crate::rows::real::Real;
+use crate::rows::state::{one_list, structure};
+use crate::rows::window::{Window, shuffled};
+use crate::statistics::Confusion;
+use crate::train::adagrad::state::{Epoch, MiniBatch, Problem, Seen, State, batch_rows};
+
+/// Rows whose mini-batches are sorted at a time, each by itself.
+const SLAB_ROWS: usize = 8192;
+
+/// The split that early stopping looks at.
+const VALIDATION: u8 = 1;
+
+/// One epoch of a model.
+#[derive(Debug, Clone)]
+pub(crate) struct EpochJob {
+    pub(crate) problem: Arc<Problem>,
+    /// Where it stands before.
+    pub(crate) state: Arc<State>,
+    /// The fold that is not learnt from.
+    pub(crate) held_out: Option<usize>,
+}
+
+/// The score of a model.
+#[derive(Debug, Clone)]
+pub(crate) struct ScoreJob {
+    pub(crate) state: Arc<State>,
+    pub(crate) on: On,
+}
+
+/// The rows of a score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum On {
+    /// This fold of the training rows.
+    Fold(usize),
+    /// The validation split.
+    Validation,
+}
+
+/// The pass.
+#[derive(Debug, Clone)]
+pub(crate) struct EpochPass {
+    pub(crate) shape: Shape,
+    pub(crate) classes: usize,
+    pub(crate) folds: usize,
+    pub(crate) epochs: Vec<EpochJob>,
+    pub(crate) scores: Vec<ScoreJob>,
+    /// How scores predict.
+    pub(crate) thresholds: Thresholds,
+}
+
+/// What an epoch came to.
+#[derive(Debug)]
+pub(crate) struct Trained {
+    pub(crate) state: State,
+    /// Rows learnt from.
+    pub(crate) rows: u64,
+    /// The sum of their losses, each before its row was learnt from.
+    pub(crate) loss: f64,
+}
+
+impl EpochPass {
+    /// Bytes that a job of an epoch holds besides the state it starts from.
+    pub(crate) fn bytes_per_epoch(shape: Shape) -> usize {
+        State::bytes(shape) + Epoch::bytes(shape)
+    }
+}
+
+impl Pass for EpochPass {
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        features::check(schema)
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        let mut groups: Vec<Group> = Vec::new();
+        for (place, job) in self.epochs.iter().enumerate() {
+            let model = Model {
+                place,
+                epoch: Some(Epoch::new(Arc::clone(&job.problem), job.state.copy())),
+                merged: None,
+            };
+            let (held_out, seed) = (job.held_out, job.state.epochs);
+            match groups
+                .iter_mut()
+                .find(|g| (g.held_out, g.seed) == (held_out, seed))
+            {
+                Some(group) => group.models.push(model),
+                None => groups.push(Group {
+                    held_out,
+                    weight_factor: job.problem.weight_factor(),
+                    batch_rows: batch_rows(job.problem.subset.rows),
+                    seed,
+                    window: Window::default(),
+                    windows: 0,
+                    slabs: Default::default(),
+                    features: self.shape.features,
+                    models: vec![model],
+                }),
+            }
+        }
+        let scores = self.scores.iter().map(|job| Score {
+            job: job.clone(),
+            block: Block::new(),
+            confusion: Confusion::new(self.classes),
+        });
+        Box::new(Running {
+            shape: self.shape,
+            folds: self.folds,
+            thresholds: self.thresholds.clone(),
+            groups,
+            scores: scores.collect(),
+        })
+    }
+
+    fn grain(&self) -> Grain {
+        // A mini-batch learns from what those before it left behind.
+        Grain::Whole
+    }
+}
+
+struct Running {
+    shape: Shape,
+    folds: usize,
+    thresholds: Thresholds,
+    groups: Vec<Group>,
+    scores: Vec<Score>,
+}
+
+/// The models that learn from the same rows in the same order.
+struct Group {
+    held_out: Option<usize>,
+    weight_factor: f64,
+    /// Rows of a mini-batch.
+    batch_rows: usize,
+    /// Epochs behind the models: each has an order of its own.
+    seed: u32,
+    window: Window,
+    /// Windows visited.
+    windows: u64,
+    /// The mini-batches that are learnt from, and those that are sorted meanwhile.
+    slabs: [Vec<MiniBatch>; 2],
+    features: usize,
+    models: Vec<Model>,
+}
+
+struct Model {
+    /// Its place among the jobs.
+    place: usize,
+    /// `None` once it is over.
+    epoch: Option<Epoch>,
+    /// What other accumulators came to.
+    merged: Option<Trained>,
+}
+
+struct Score {
+    job: ScoreJob,
+    block: Block<f32>,
+    confusion: Confusion,
+}
+
+impl Group {
+    fn take(&mut self, rows: Rows<'_>, folds: usize) {
+        let on =
+            |r: &usize| rows.split[*r] == TRAIN && Some(usize::from(rows.fold[*r]) % folds) != self.held_out;
+        let chosen: Vec<u32> = (0..rows.len()).filter(on).map(|r| r as u32).collect();
+        let mut rest = chosen.as_slice();
+        while !rest.is_empty() {
+            let taken = self.window.extend(rows, rest, self.weight_factor);
+            rest = &rest[taken..];
+            if self.window.full() {
+                self.visit();
+            }
+        }
+    }
+
+    /// Learns from the rows of the window, in an order of its own. While mini-batches are learnt from, the next are sorted:
+    /// that fills the gaps in which threads wait for each other.
+    fn visit(&mut self) {
+        let (rows, size, features) = (self.window.rows(), self.batch_rows, self.features);
+        let order = shuffled(self.window.len(), (u64::from(self.seed) << 32) + self.windows);
+        let sort = |chosen: &[u32], slab: &mut Vec<MiniBatch>| {
+            slab.resize_with(chosen.len().div_ceil(size), MiniBatch::default);
+            slab.par_iter_mut()
+                .zip(chosen.par_chunks(size))
+                .for_each(|(batch, chosen)| batch.fill(rows, chosen, features));
+        };
+        let (models, [slab, following]) = (&mut self.models, &mut self.slabs);
+        let mut slabs = order.chunks(SLAB_ROWS);
+        sort(slabs.next().unwrap_or_default(), slab);
+        while !slab.is_empty() {
+            let learn = || {
+                models.par_iter_mut().for_each(|model| {
+                    if let Some(epoch) = &mut model.epoch {
+                        slab.iter().for_each(|batch| epoch.step(rows, batch));
+                    }
+                });
+            };
+            rayon::join(learn, || sort(slabs.next().unwrap_or_default(), following));
+            std::mem::swap(slab, following);
+        }
+        self.windows += 1;
+        self.window.clear();
+    }
+}
+
+impl Score {
+    fn take(&mut self, rows: Rows<'_>, shape: Shape, folds: usize, thresholds: &Thresholds) {
+        let on = |r: usize| match self.job.on {
+            On::Fold(fold) => rows.split[r] == TRAIN && usize::from(rows.fold[r]) % folds == fold,
+            On::Validation => rows.split[r] == VALIDATION,
+        };
+        for from in (0..rows.len()).step_by(BLOCK_ROWS) {
+            self.block.select(from..(from + BLOCK_ROWS).min(rows.len()), on);
+            self.block.probabilities(rows, &self.job.state.weights, shape);
+            let probabilities = self.block.values().chunks_exact(shape.stride());
+            for (p, r) in probabilities.zip(self.block.selected()) {
+                let truth = rows.labels[*r as usize] as usize;
+                let (class, at_truth) = thresholds.predicted(p, shape.sets, truth, |p| p.to_f64());
+                self.confusion.add(truth, class, at_truth);
+            }
+        }
+    }
+}
+
+impl Accumulate for Running {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let rows = Rows::of(batch)?;
+        let (shape, folds, thresholds) = (self.shape, self.folds, &self.thresholds);
+        let (groups, scores) = (&mut self.groups, &mut self.scores);
+        rayon::join(
+            || groups.par_iter_mut().for_each(|g| g.take(rows, folds)),
+            || {
+                scores
+                    .par_iter_mut()
+                    .for_each(|s| s.take(rows, shape, folds, thresholds))
+            },
+        );
+        Ok(())
+    }
+
+    /// Averages the models, each weighted by its rows.
+    fn merge(&mut self, state: &RecordBatch) -> Result<()> {
+        let (trained, confusions) = answers(state.clone())?;
+        if trained.len() != self.groups.iter().map(|g| g.models.len()).sum::<usize>()
+            || confusions.len() != self.scores.len()
+        {
+            return Err(broken("another number of jobs".to_owned()));
+        }
+        self.end();
+        let mut models: Vec<&mut Model> = self.groups.iter_mut().flat_map(|g| &mut g.models).collect();
+        models.sort_by_key(|model| model.place);
+        for (model, theirs) in models.into_iter().zip(trained) {
+            if let Some(mine) = &mut model.merged {
+                mine.state
+                    .average(mine.rows as f64, &theirs.state, theirs.rows as f64)?;
+                mine.rows += theirs.rows;
+                mine.loss += theirs.loss;
+            }
+        }
+        for (score, theirs) in self.scores.iter_mut().zip(&confusions) {
+            score.confusion.merge(theirs)?;
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<RecordBatch> {
+        self.end();
+        let mut models: Vec<&mut Model> = self.groups.iter_mut().flat_map(|g| &mut g.models).collect();
+        models.sort_by_key(|model| model.place);
+        let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+        for model in models {
+            if let Some(trained) = model.merged.take() {
+                columns.push((format!("epoch{}", model.place), from_trained(trained)?));
+            }
+        }
+        for (i, score) in self.scores.iter_mut().enumerate() {
+            let confusion = std::mem::take(&mut score.confusion);
+            columns.push((format!("score{i}"), from_confusion(confusion)?));
+        }
+        Ok(RecordBatch::try_from_iter(columns)?)
+    }
+
+    fn size(&self) -> usize {
+        let windows: usize = self.groups.iter().map(|g| g.window.size()).sum();
+        let models: usize = self.groups.iter().map(|g| g.models.len()).sum();
+        let scores: usize = self.scores.iter().map(|s| s.confusion.size()).sum();
+        windows + models * EpochPass::bytes_per_epoch(self.shape) + scores
+    }
+}
+
+impl Running {
+    /// Learns from what is left in the windows, and ends the epoch.
+    fn end(&mut self) {
+        self.groups.par_iter_mut().for_each(|group| {
+            if group.window.len() > 0 {
+                group.visit();
+            }
+            for model in &mut group.models {
+                if let Some(epoch) = model.epoch.take() {
+                    let (state, rows, loss) = epoch.finish();
+                    model.merged = Some(Trained { state, rows, loss });
+                }
+            }
+        });
+    }
+}
+
+const EPOCH: [&str; 7] = [
+    "weights",
+    "squares",
+    "entries_seen",
+    "squares_seen",
+    "epochs",
+    "rows",
+    "loss",
+];
+const SCORE: [&str; 2] = ["confusion", "log_loss"];
+
+fn from_trained(trained: Trained) -> Result<ArrayRef> {
+    let Trained { state, rows, loss } = trained;
+    let entries = state.seen.iter().map(|s| s.entries).collect::<Vec<_>>();
+    let squares = state.seen.iter().map(|s| s.squares).collect::<Vec<_>>();
+    structure(
+        &EPOCH,
+        vec![
+            one_list(f32::into_array(state.weights))?,
+            one_list(f32::into_array(state.squares))?,
+            one_list(f64::into_array(entries))?,
+            one_list(f64::into_array(squares))?,
+            Arc::new(UInt32Array::from(vec![state.epochs])),
+            Arc::new(UInt64Array::from(vec![rows])),
+            Arc::new(Float64Array::from(vec![loss])),
+        ],
+    )
+}
+
+fn from_confusion(confusion: Confusion) -> Result<ArrayRef> {
+    let log_loss = confusion.log_loss_sum();
+    structure(
+        &SCORE,
+        vec![
+            one_list(Arc::new(UInt64Array::from(confusion.into_counts())))?,
+            Arc::new(Float64Array::from(vec![log_loss])),
+        ],
+    )
+}
+
+/// Takes the state of an [`EpochPass`] apart; what is large is moved, not copied, when `state` is its only owner.
+pub(crate) fn answers(state: RecordBatch) -> Result<(Vec<Trained>, Vec<Confusion>)> {
+    let (_, columns, _) = state.into_parts();
+    let (mut trained, mut confusions) = (Vec::new(), Vec::new());
+    for column in columns {
+        let job = column
+            .as_struct_opt()
+            .ok_or_else(|| broken("not a job".to_owned()))?;
+        let parts = job.columns().to_vec();
+        drop(column);
+        match <[ArrayRef; 7]>::try_from(parts) {
+            Ok(parts) => trained.push(into_trained(parts)?),
+            Err(parts) => confusions.push(into_confusion(&parts)?),
+        }
+    }
+    Ok((trained, confusions))
+}
+
+fn into_trained(parts: [ArrayRef; 7]) -> Result<Trained> {
+    let [weights, squares, entries_seen, squares_seen, epochs, rows, loss] = parts;
+    let missing = |what: &str| broken(format!("no {what}"));
+    let entries = inner(entries_seen).and_then(f64::from_array);
+    let seen_squares = inner(squares_seen).and_then(f64::from_array);
+    let entries = entries.ok_or_else(|| missing("entries_seen"))?;
+    let seen_squares = seen_squares.ok_or_else(|| missing("squares_seen"))?;
+    let seen = entries.into_iter().zip(seen_squares);
+    Ok(Trained {
+        state: State {
+            weights: inner(weights)
+                .and_then(f32::from_array)
+                .ok_or_else(|| missing("weights"))?,
+            squares: inner(squares)
+                .and_then(f32::from_array)
+                .ok_or_else(|| missing("squares"))?,
+            seen: seen.map(|(entries, squares)| Seen { entries, squares }).collect(),
+            epochs: epochs
+                .as_primitive_opt::<UInt32Type>()
+                .map(|a| a.value(0))
+                .ok_or_else(|| missing("epochs"))?,
+        },
+        rows: rows
+            .as_primitive_opt::<UInt64Type>()
+            .map(|a| a.value(0))
+            .ok_or_else(|| missing("rows"))?,
+        loss: loss
+            .as_primitive_opt::<Float64Type>()
+            .map(|a| a.value(0))
+            .ok_or_else(|| missing("loss"))?,
+    })
+}
+
+fn into_confusion(parts: &[ArrayRef]) -> Result<Confusion> {
+    let [counts, log_loss] = parts else {
+        return Err(broken("not the columns of a job".to_owned()));
+    };
+    let counts = inner(Arc::clone(counts));
+    let counts = counts.as_ref().and_then(|c| c.as_primitive_opt::<UInt64Type>());
+    let log_loss = log_loss.as_primitive_opt::<Float64Type>();
+    match (counts, log_loss) {
+        (Some(counts), Some(log_loss)) => Confusion::from_parts(counts.values().to_vec(), log_loss.value(0)),
+        _ => Err(broken("no confusion".to_owned())),
+    }
+}
+
+/// The values of a list of one row.
+fn inner(list: ArrayRef) -> Option<ArrayRef> {
+    let values = list.as_list_opt::<i64>().map(|l| Arc::clone(l.values()));
+    drop(list);
+    values
+}
+
+fn broken(why: String) -> Error {
+    Error::State {
+        pass: "adagrad epoch",
+        why,
+    }
+}

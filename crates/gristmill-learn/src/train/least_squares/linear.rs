@@ -1,0 +1,214 @@
+//! Linear regression: one scan that sums the products of all pairs of columns, from which every model follows without rows,
+//! and a second scan that scores them on the folds held out.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use crate::error::{Error, Result};
+use crate::evaluate::{Part, RegressionPass};
+use crate::model::LinearModel;
+use crate::rows::Shape;
+use crate::rows::kernel::Block;
+use crate::search::grid::{ElasticNetParams, SearchPoint, choose, finished, folds, linear_grid};
+use crate::search::trainer::{Next, Status, Trained, Trainer};
+use crate::settings::{LinearSettings, MAX_LINEAR_FEATURES, Metric, SearchSettings};
+use crate::train::least_squares::products::{Products, ProductsPass, Triangle};
+use crate::train::least_squares::quadratic::Quadratic;
+use crate::train::size::TrainingSize;
+
+/// A search over the grid of `settings`, then the best point's model of all training rows.
+///
+/// # Errors
+/// `TooManyFeatures`, or `Budget` when the sums and one model do not fit.
+pub fn linear_search(
+    settings: &LinearSettings,
+    search: &SearchSettings,
+    size: TrainingSize,
+    memory: u64,
+) -> Result<Box<dyn Trainer>> {
+    if size.features > MAX_LINEAR_FEATURES {
+        return Err(Error::TooManyFeatures {
+            given: size.features,
+            allowed: MAX_LINEAR_FEATURES,
+        });
+    }
+    let needed = sums_bytes(settings, search, size) + model_bytes(size);
+    if needed > memory {
+        return Err(Error::Budget {
+            what: format!("a linear regression of {} features", size.features),
+            needed,
+            available: memory,
+        });
+    }
+    let points = linear_grid(settings);
+    Ok(Box::new(LinearSearch {
+        settings: settings.clone(),
+        metric: search.metric,
+        pass: ProductsPass {
+            folds: folds(&points, search),
+            features: size.features,
+        },
+        points,
+        phase: Phase::Sum,
+        jobs: Vec::new(),
+        scans: 0,
+    }))
+}
+
+/// Bytes of the sums by fold, and of the models that are scored.
+pub(crate) fn sums_bytes(settings: &LinearSettings, search: &SearchSettings, size: TrainingSize) -> u64 {
+    let points = linear_grid(settings);
+    let folds = folds(&points, search);
+    // As they are summed, as a state, and those of one model.
+    let sums = (2 * folds + 1) * Triangle::of(size.features).len();
+    let models = points.len() * folds * (size.features + 1);
+    ((sums + models) * size_of::<f64>()) as u64
+}
+
+/// Bytes of the one model that is being solved.
+pub(crate) fn model_bytes(size: TrainingSize) -> u64 {
+    let shape = Shape {
+        features: size.features,
+        sets: 1,
+    };
+    Quadratic::bytes(size.features) + Block::<f64>::bytes(shape) as u64
+}
+
+struct LinearSearch {
+    settings: LinearSettings,
+    metric: Metric,
+    pass: ProductsPass,
+    points: Vec<SearchPoint<ElasticNetParams>>,
+    phase: Phase,
+    /// The models of the folds solved so far, point by point.
+    jobs: Vec<(Arc<LinearModel>, Part)>,
+    scans: u64,
+}
+
+enum Phase {
+    /// The products are being summed.
+    Sum,
+    /// The models of this fold are to be solved.
+    Solve { products: Products, fold: usize },
+    /// The models are being scored.
+    Score {
+        products: Products,
+        scoring: RegressionPass,
+    },
+    /// All is done but the model of this point.
+    Refit { products: Products, best: usize },
+    /// Nothing is left to do.
+    Done,
+}
+
+impl LinearSearch {
+    /// The models of every point on the rows outside a fold.
+    fn solve(&mut self, products: &Products, fold: usize) -> Result<()> {
+        let folds = self.pass.folds;
+        let form = Quadratic::of(&products.without(Some(fold)), self.settings.fit_intercept);
+        // The limits of the iterations are the innermost axis: points on the path of one penalty.
+        for points in self.points.chunks(self.settings.max_iter.len().max(1)) {
+            let limits: Vec<u32> = points.iter().map(|p| p.params.max_iter).collect();
+            let penalty = points[0].params.penalty();
+            for solution in form.solve(penalty, &self.settings, &limits)? {
+                let model = LinearModel::linear(self.pass.features, solution.weights);
+                self.jobs.push((Arc::new(model), Part::Fold { fold, folds }));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_scores(&mut self, scoring: &RegressionPass, state: &RecordBatch) -> Result<usize> {
+        let scores = scoring.scores(state)?;
+        for of_fold in scores.chunks(self.points.len()) {
+            for (point, scores) in self.points.iter_mut().zip(of_fold) {
+                point.scores.push(scores.get(self.metric));
+            }
+        }
+        Ok(choose(&mut self.points, self.metric))
+    }
+
+    fn refit(&self, products: &Products, best: usize) -> Result<Trained> {
+        let params = self.points[best].params;
+        let form = Quadratic::of(&products.without(None), self.settings.fit_intercept);
+        let solved = form.solve(params.penalty(), &self.settings, &[params.max_iter])?;
+        let Some(solution) = solved.into_iter().next() else {
+            return Err(unasked());
+        };
+        Ok(Trained {
+            model: Arc::new(LinearModel::linear(self.pass.features, solution.weights)),
+            search: finished(&self.points),
+            best,
+            iterations: solution.iterations,
+            converged: solution.converged,
+            objective: Some(solution.objective),
+            class_rows: Vec::new(),
+        })
+    }
+}
+
+impl Trainer for LinearSearch {
+    fn next(&mut self, answer: Option<RecordBatch>) -> Result<Next> {
+        let (phase, next) = match (std::mem::replace(&mut self.phase, Phase::Done), answer) {
+            (Phase::Sum, None) => (Phase::Sum, Next::Scan(Box::new(self.pass))),
+            (Phase::Sum, Some(state)) => {
+                let products = Products::of(self.pass, &state)?.checked()?;
+                let phase = match self.pass.folds {
+                    1 => Phase::Refit { products, best: 0 },
+                    _ => Phase::Solve { products, fold: 0 },
+                };
+                (phase, Next::Step)
+            }
+            (Phase::Solve { products, fold }, None) => {
+                self.solve(&products, fold)?;
+                if fold + 1 < self.pass.folds {
+                    let fold = fold + 1;
+                    (Phase::Solve { products, fold }, Next::Step)
+                } else {
+                    let scoring = RegressionPass::on_parts(std::mem::take(&mut self.jobs));
+                    let scan = Next::Scan(Box::new(scoring.clone()));
+                    (Phase::Score { products, scoring }, scan)
+                }
+            }
+            (Phase::Score { products, scoring }, Some(state)) => {
+                let best = self.take_scores(&scoring, &state)?;
+                (Phase::Refit { products, best }, Next::Step)
+            }
+            (Phase::Refit { products, best }, None) => {
+                let trained = self.refit(&products, best)?;
+                (Phase::Done, Next::Done(Box::new(trained)))
+            }
+            _ => return Err(unasked()),
+        };
+        self.phase = phase;
+        self.scans += u64::from(matches!(next, Next::Scan(_)));
+        Ok(next)
+    }
+
+    fn status(&self) -> Status {
+        let folds = self.pass.folds;
+        let (phase, running) = match &self.phase {
+            Phase::Sum => ("products", 0),
+            Phase::Solve { fold, .. } => ("search", (folds - fold) * self.points.len()),
+            Phase::Score { .. } => ("search", folds * self.points.len()),
+            Phase::Refit { .. } => ("refit", 1),
+            Phase::Done => ("refit", 0),
+        };
+        Status {
+            scans: self.scans,
+            phase,
+            running,
+            objective: None,
+            iteration: 0,
+            iterations_left: None,
+        }
+    }
+}
+
+fn unasked() -> Error {
+    Error::State {
+        pass: "linear regression",
+        why: "an answer to no question".to_owned(),
+    }
+}

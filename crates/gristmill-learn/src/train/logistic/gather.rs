@@ -1,0 +1,117 @@
+//! The training rows themselves, where they are few enough to look for symmetries in.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, ListArray, RecordBatch, UInt8Array, new_empty_array};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::error::Result;
+use crate::features::split::TRAIN;
+use crate::rows::features::{self, Rows};
+use crate::settings::{ModelSettings, Solver};
+
+/// Tables with more entries and rows in training are not gathered: 32 MiB, before there is a model. A rule of size and
+/// not of memory, so that the same pipeline gives the same model under any budget.
+const MAX_ENTRIES: usize = 1 << 22;
+
+/// Whether a training of so many rows looks for symmetries, which may make its model smaller.
+pub fn may_be_lifted(settings: &ModelSettings, rows: u64) -> bool {
+    let iterates = matches!(settings, ModelSettings::LogisticRegression(s) if s.solver != Solver::Adagrad);
+    iterates && rows <= MAX_ENTRIES as u64
+}
+
+/// Copies the training rows. Its state is a table like the one scanned, or one without columns where they were too many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GatherPass;
+
+impl Pass for GatherPass {
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        features::check(schema)
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        Box::new(Gather {
+            batches: Some(Vec::new()),
+            entries: 0,
+        })
+    }
+
+    fn grain(&self) -> Grain {
+        Grain::Whole
+    }
+}
+
+struct Gather {
+    /// Nothing once they are too many.
+    batches: Option<Vec<RecordBatch>>,
+    entries: usize,
+}
+
+impl Gather {
+    fn keep(&mut self, batch: &RecordBatch) -> Result<()> {
+        let rows = Rows::of(batch)?;
+        let (first, last) = (rows.offsets[0], rows.offsets[rows.len()]);
+        self.entries += (last - first) as usize + rows.len();
+        if self.entries > MAX_ENTRIES {
+            self.batches = None;
+        }
+        if let Some(batches) = &mut self.batches {
+            batches.push(batch.clone());
+        }
+        Ok(())
+    }
+}
+
+impl Accumulate for Gather {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        if self.batches.is_none() {
+            return Ok(());
+        }
+        let training: BooleanArray = Rows::of(batch)?.split.iter().map(|s| Some(*s == TRAIN)).collect();
+        self.keep(&filter_record_batch(batch, &training)?)
+    }
+
+    fn merge(&mut self, state: &RecordBatch) -> Result<()> {
+        if state.num_columns() == 0 {
+            self.batches = None;
+            return Ok(());
+        }
+        self.keep(state)
+    }
+
+    fn state(&mut self) -> Result<RecordBatch> {
+        let Some(batches) = self.batches.take() else {
+            return Ok(RecordBatch::new_empty(Arc::new(Schema::empty())));
+        };
+        match batches.first() {
+            Some(first) => Ok(concat_batches(&first.schema(), &batches)?),
+            None => no_rows(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.entries * 8
+    }
+}
+
+fn no_rows() -> Result<RecordBatch> {
+    let list = |item: DataType| -> ArrayRef {
+        let field = Arc::new(Field::new_list_field(item.clone(), false));
+        Arc::new(ListArray::new(
+            field,
+            arrow::buffer::OffsetBuffer::new_empty(),
+            new_empty_array(&item),
+            None,
+        ))
+    };
+    let bytes = || -> ArrayRef { Arc::new(UInt8Array::from(Vec::<u8>::new())) };
+    Ok(RecordBatch::try_from_iter([
+        ("label", Arc::new(Int32Array::from(Vec::<i32>::new())) as ArrayRef),
+        ("indices", list(DataType::UInt32)),
+        ("values", list(DataType::Float32)),
+        ("split", bytes()),
+        ("fold", bytes()),
+    ])?)
+}

@@ -1,0 +1,320 @@
+//! One scan for many models: each job takes the gradient or the score of its coefficients on its own rows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, UInt64Array};
+use arrow::datatypes::{Float64Type, Schema, UInt64Type};
+use rayon::prelude::*;
+
+use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::error::{Error, Result};
+use crate::features::split::TRAIN;
+use crate::model::Thresholds;
+use crate::optimise::vector::zeros;
+use crate::rows::Shape;
+use crate::rows::columns::Columns;
+use crate::rows::features::{self, Rows};
+use crate::rows::kernel::{BLOCK_ROWS, Block};
+use crate::rows::real::Real;
+use crate::rows::state::{one_list, structure};
+use crate::statistics::Confusion;
+
+/// What one model wants of a scan.
+#[derive(Debug, Clone)]
+pub(crate) struct Job<F> {
+    /// Coefficients in the units of the data, laid out as [`Shape`] says.
+    pub(crate) weights: Arc<Vec<F>>,
+    /// What to do, and on which rows of the training split.
+    pub(crate) task: Task,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Loss and gradient over the training rows outside this fold, or all of them.
+    Gradient {
+        /// The fold left out.
+        held_out: Option<usize>,
+    },
+    /// Confusion and log loss over this fold of the training rows.
+    Score {
+        /// The fold scored.
+        fold: usize,
+    },
+}
+
+/// The pass of a scan.
+#[derive(Debug, Clone)]
+pub(crate) struct ScanPass<F> {
+    pub(crate) shape: Shape,
+    pub(crate) classes: usize,
+    pub(crate) folds: usize,
+    pub(crate) jobs: Vec<Job<F>>,
+    /// How scores predict.
+    pub(crate) thresholds: Thresholds,
+}
+
+/// What a job found.
+#[derive(Debug)]
+pub(crate) struct Answer<F> {
+    /// Sum of the losses.
+    pub(crate) loss: f64,
+    /// Sum of the gradients; empty for a score.
+    pub(crate) gradient: Vec<F>,
+    /// Empty for a gradient.
+    pub(crate) confusion: Confusion,
+}
+
+impl<F: Real> Pass for ScanPass<F> {
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        features::check(schema)
+    }
+
+    fn start(&self) -> Box<dyn Accumulate> {
+        let running = |job: &Job<F>| Running {
+            job: job.clone(),
+            block: Block::new(),
+            before: Block::new(),
+            loss: 0.0,
+            gradient: match job.task {
+                Task::Gradient { .. } => zeros(self.shape.len()),
+                Task::Score { .. } => Vec::new(),
+            },
+            confusion: Confusion::new(match job.task {
+                Task::Gradient { .. } => 0,
+                Task::Score { .. } => self.classes,
+            }),
+        };
+        Box::new(Scan {
+            shape: self.shape,
+            folds: self.folds,
+            thresholds: self.thresholds.clone(),
+            running: self.jobs.iter().map(running).collect(),
+            parts: Vec::new(),
+        })
+    }
+
+    fn grain(&self) -> Grain {
+        // A gradient is as large as the model: one accumulator, and threads inside.
+        Grain::Whole
+    }
+}
+
+struct Scan<F> {
+    shape: Shape,
+    folds: usize,
+    thresholds: Thresholds,
+    running: Vec<Running<F>>,
+    /// The rows of the last batch, as they were shared out: kept for the room they hold.
+    parts: Vec<Part>,
+}
+
+struct Running<F> {
+    job: Job<F>,
+    block: Block<F>,
+    /// The block before, whose residuals are known.
+    before: Block<F>,
+    loss: f64,
+    gradient: Vec<F>,
+    confusion: Confusion,
+}
+
+/// Some rows of a batch.
+#[derive(Default)]
+struct Part {
+    range: Range<usize>,
+    /// Whether their entries are sorted by feature, which does not always pay.
+    sorted: bool,
+    columns: Columns,
+}
+
+impl Part {
+    fn columns(&self) -> Option<&Columns> {
+        self.sorted.then_some(&self.columns)
+    }
+}
+
+impl<F: Real> Running<F> {
+    fn update(
+        &mut self,
+        rows: Rows<'_>,
+        parts: &[Part],
+        shape: Shape,
+        folds: usize,
+        thresholds: &Thresholds,
+    ) {
+        let fold = |r: usize| usize::from(rows.fold[r]) % folds;
+        match self.job.task {
+            Task::Gradient { held_out } => {
+                let keep = |r: usize| rows.split[r] == TRAIN && Some(fold(r)) != held_out;
+                self.add_gradients(rows, parts, shape, keep);
+            }
+            Task::Score { fold: scored } => {
+                for part in parts {
+                    self.block.select(part.range.clone(), |r| {
+                        rows.split[r] == TRAIN && fold(r) == scored
+                    });
+                    self.block.probabilities(rows, &self.job.weights, shape);
+                    let probabilities = self.block.values().chunks_exact(shape.stride());
+                    for (p, r) in probabilities.zip(self.block.selected()) {
+                        let truth = rows.labels[*r as usize] as usize;
+                        let (class, at_truth) = thresholds.predicted(p, shape.sets, truth, |p| p.to_f64());
+                        self.confusion.add(truth, class, at_truth);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The forward pass of a block and the backward pass of the one before go on together: they share nothing, and threads
+    /// wait for each other half as often.
+    fn add_gradients(
+        &mut self,
+        rows: Rows<'_>,
+        parts: &[Part],
+        shape: Shape,
+        keep: impl Fn(usize) -> bool + Sync + Copy,
+    ) {
+        let (weights, gradient) = (&self.job.weights, &mut self.gradient);
+        for at in 0..=parts.len() {
+            let (block, before) = (&mut self.block, &self.before);
+            let forward = parts.get(at).map(|part| part.range.clone());
+            let backward = at.checked_sub(1).map(|at| parts[at].columns());
+            rayon::join(
+                || {
+                    if let Some(range) = forward {
+                        block.select(range, keep);
+                        block.residuals(rows, weights, shape);
+                    }
+                },
+                || {
+                    if let Some(columns) = backward {
+                        before.add_gradient(rows, columns, gradient, shape);
+                    }
+                },
+            );
+            if at < parts.len() {
+                // Row by row, so that the cut into blocks changes nothing.
+                for loss in self.block.losses() {
+                    self.loss += loss;
+                }
+            }
+            std::mem::swap(&mut self.block, &mut self.before);
+        }
+    }
+}
+
+impl<F: Real> Accumulate for Scan<F> {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let rows = Rows::of(batch)?;
+        let (shape, folds, thresholds) = (self.shape, self.folds, &self.thresholds);
+        let gradients = |job: &Running<F>| matches!(job.job.task, Task::Gradient { .. });
+        let any_gradient = self.running.iter().any(gradients);
+        let parts = &mut self.parts;
+        parts.resize_with(rows.len().div_ceil(BLOCK_ROWS), Part::default);
+        parts.par_iter_mut().enumerate().for_each(|(i, part)| {
+            part.range = i * BLOCK_ROWS..((i + 1) * BLOCK_ROWS).min(rows.len());
+            part.sorted = any_gradient && Columns::pay(rows, part.range.clone(), shape);
+            if part.sorted {
+                part.columns.fill(rows, part.range.clone(), shape.features);
+            }
+        });
+        match self.running.as_mut_slice() {
+            [one] => one.update(rows, parts, shape, folds, thresholds),
+            // Part by part, so that all jobs find it in the cache.
+            many => parts.chunks(1).for_each(|part| {
+                many.par_iter_mut()
+                    .for_each(|job| job.update(rows, part, shape, folds, thresholds));
+            }),
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, state: &RecordBatch) -> Result<()> {
+        let answers = answers::<F>(state.clone())?;
+        if answers.len() != self.running.len() {
+            return Err(broken(format!(
+                "{} jobs, not {}",
+                answers.len(),
+                self.running.len()
+            )));
+        }
+        for (mine, theirs) in self.running.iter_mut().zip(answers) {
+            if mine.gradient.len() != theirs.gradient.len() {
+                return Err(broken("another number of coefficients".to_owned()));
+            }
+            mine.loss += theirs.loss;
+            crate::optimise::vector::axpy(1.0, &theirs.gradient, &mut mine.gradient);
+            mine.confusion.merge(&theirs.confusion)?;
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<RecordBatch> {
+        let columns = self.running.iter_mut().enumerate().map(|(i, job)| {
+            let gradient = one_list(F::into_array(std::mem::take(&mut job.gradient)))?;
+            let counts = std::mem::take(&mut job.confusion);
+            let log_loss = counts.log_loss_sum();
+            let counts = one_list(Arc::new(UInt64Array::from(counts.into_counts())))?;
+            let arrays: Vec<ArrayRef> = vec![
+                Arc::new(Float64Array::from(vec![job.loss])),
+                gradient,
+                counts,
+                Arc::new(Float64Array::from(vec![log_loss])),
+            ];
+            let names = ["loss", "gradient", "confusion", "log_loss"];
+            Ok((format!("job{i}"), structure(&names, arrays)?))
+        });
+        Ok(RecordBatch::try_from_iter(columns.collect::<Result<Vec<_>>>()?)?)
+    }
+
+    fn size(&self) -> usize {
+        self.running
+            .iter()
+            .map(|j| {
+                j.gradient.len() * size_of::<F>() + j.confusion.size() + 2 * Block::<F>::bytes(self.shape)
+            })
+            .sum()
+    }
+}
+
+/// Takes the state of a [`ScanPass`] apart; the gradients are moved, not copied, when `state` is their only owner.
+pub(crate) fn answers<F: Real>(state: RecordBatch) -> Result<Vec<Answer<F>>> {
+    let (_, columns, _) = state.into_parts();
+    columns.into_iter().map(answer).collect()
+}
+
+fn answer<F: Real>(column: ArrayRef) -> Result<Answer<F>> {
+    let number = |a: &ArrayRef| a.as_primitive_opt::<Float64Type>().map(|a| a.value(0));
+    let list = |a: &ArrayRef| a.as_list_opt::<i64>().map(|l| Arc::clone(l.values()));
+    let job = column
+        .as_struct_opt()
+        .ok_or_else(|| broken("not a job".to_owned()))?;
+    let [loss, gradient, confusion, log_loss] = job.columns() else {
+        return Err(broken("not the columns of a job".to_owned()));
+    };
+    let (Some(loss), Some(log_loss)) = (number(loss), number(log_loss)) else {
+        return Err(broken("no loss".to_owned()));
+    };
+    let (Some(gradient), Some(counts)) = (list(gradient), list(confusion)) else {
+        return Err(broken("no gradient".to_owned()));
+    };
+    let counts = counts
+        .as_primitive_opt::<UInt64Type>()
+        .map(|c| c.values().to_vec())
+        .ok_or_else(|| broken("no confusion".to_owned()))?;
+    drop(column);
+    Ok(Answer {
+        loss,
+        gradient: F::from_array(gradient).ok_or_else(|| broken(format!("not of {}", F::NAME)))?,
+        confusion: Confusion::from_parts(counts, log_loss)?,
+    })
+}
+
+fn broken(why: String) -> Error {
+    Error::State {
+        pass: "logistic regression scan",
+        why,
+    }
+}
