@@ -7,14 +7,12 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod memory;
-pub mod metrics;
 pub mod predict;
+pub mod report;
 mod run;
 pub mod settings;
 mod stage;
-mod summary;
 mod warm;
 
 pub use error::{Error, Result};
 pub use run::{Outcome, Session};
-pub use summary::{thousands, write_splits};

@@ -27,11 +27,11 @@ use crate::engine::LocalEngine;
 use crate::error::{Error, Result, io};
 use crate::event::{Event, Observe};
 use crate::memory::{peak_rss, rss};
-use crate::metrics::{Batches, Best, DroppedRows, Metrics, Rows, Stage, VERSION};
+use crate::report::metrics::{Batches, Best, DroppedRows, Metrics, Rows, Stage, VERSION};
+use crate::report::summary;
 use crate::settings::{Pipeline, fingerprint};
 use crate::stage::evaluate::Evaluated;
 use crate::stage::{evaluate, fit, pull, train, transform};
-use crate::summary::summary;
 use crate::warm::EarlierModel;
 
 /// How long a connection may take to say good-bye.

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use gristmill_run::Error;
 
-use crate::diagnose::Diagnostic;
 use crate::interrupt;
-use crate::settings::PipelineFile;
+use gristmill_run::settings::PipelineFile;
+use gristmill_run::settings::diagnose::Diagnostic;
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -91,53 +91,17 @@ fn file_of(error: &Error) -> Option<&str> {
     }
 }
 
-impl PipelineFile {
-    /// The failure of a session: a problem at its line where it is about one.
-    pub fn failure(&self, error: Error) -> Failure {
-        let problem = match &error {
-            Error::Data(e) => self.explain(e),
-            Error::Learn(e) => self.explain_learning(e),
-            Error::Memory { .. } => Some(self.problem("run.memory", error.to_string(), "")),
-            _ => None,
-        };
-        let in_run_dir =
-            file_of(&error).is_some_and(|file| Path::new(file).starts_with(&self.pipeline.run.dir));
-        match (problem, classify(error)) {
-            (Some(problem), Failure::Input(_)) => problem.into(),
-            (_, Failure::Run(error)) if in_run_dir => Failure::Run(error.context(format!(
-                "cannot work in run.dir = {}; see to its permissions and its space, or set another",
-                self.pipeline.run.dir.display()
-            ))),
-            (_, failure) => failure,
-        }
-    }
-
-    fn explain_learning(&self, error: &gristmill_learn::Error) -> Option<Diagnostic> {
-        use gristmill_learn::Error as E;
-        let setting = match error {
-            E::ColumnType { column, .. }
-            | E::UnseenCategory { column, .. }
-            | E::TooManyCategories { column, .. }
-            | E::NotFinite { column, .. }
-            | E::NothingToImpute { column, .. } => {
-                let feature = self.pipeline.features.iter().position(|f| f.column() == column);
-                let weight = self.pipeline.label.weight.as_ref() == Some(column);
-                match feature {
-                    Some(index) => format!("feature[{index}].column"),
-                    None if weight => "label.weight".to_owned(),
-                    None => "label.column".to_owned(),
-                }
-            }
-            E::NegativeFeature { .. } | E::TooManyFeatures { .. } => "model.kind".to_owned(),
-            E::Weight { .. } => "label.weight".to_owned(),
-            E::UnknownClass { setting, .. } => (*setting).to_owned(),
-            E::MissingThreshold { .. } => "model.thresholds".to_owned(),
-            E::LabelAllNull { .. } | E::TooFewClasses { .. } | E::ConstantLabel { .. } => {
-                "label.column".to_owned()
-            }
-            E::Budget { .. } => "run.memory".to_owned(),
-            _ => return None,
-        };
-        Some(self.problem(&setting, error.to_string(), ""))
+/// The failure of a session on a pipeline file: a problem at its line where it is about one.
+pub fn at(file: &PipelineFile, error: Error) -> Failure {
+    let dir = &file.pipeline.run.dir;
+    let problem = file.explain(&error);
+    let in_run_dir = file_of(&error).is_some_and(|path| Path::new(path).starts_with(dir));
+    match (problem, classify(error)) {
+        (Some(problem), Failure::Input(_)) => problem.into(),
+        (_, Failure::Run(error)) if in_run_dir => Failure::Run(error.context(format!(
+            "cannot work in run.dir = {}; see to its permissions and its space, or set another",
+            dir.display()
+        ))),
+        (_, failure) => failure,
     }
 }

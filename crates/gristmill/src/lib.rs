@@ -3,11 +3,9 @@
 pub mod args;
 pub mod command;
 pub mod demo;
-pub mod diagnose;
 pub mod failure;
 pub mod interrupt;
 pub mod printer;
-pub mod settings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

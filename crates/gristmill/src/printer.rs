@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Color, GlobalArgs, LogFormat};
-use crate::diagnose::{WIDTH, wrap};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use gristmill_run::settings::diagnose::{WIDTH, wrap};
 
-pub use gristmill_run::thousands;
+pub use gristmill_run::report::thousands;
 
 /// Without a terminal, a stage says how far it is once in this time.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);

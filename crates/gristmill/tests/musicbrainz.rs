@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use gristmill::settings::PipelineFile;
+use gristmill_run::settings::PipelineFile;
 use gristmill_testkit::TempPostgres;
 use tempfile::TempDir;
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use arrow::array::{Array, AsArray};
 use arrow::csv;
 use arrow::datatypes::{DataType, Float64Type};
-use gristmill::diagnose::WIDTH;
+use gristmill_run::settings::diagnose::WIDTH;
 use insta::assert_snapshot;
 use serde_json::Value;
 

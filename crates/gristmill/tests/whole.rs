@@ -10,7 +10,7 @@ use std::process::{Output, Stdio};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::csv;
 use arrow::datatypes::Float64Type;
-use gristmill::diagnose::WIDTH;
+use gristmill_run::settings::diagnose::WIDTH;
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 

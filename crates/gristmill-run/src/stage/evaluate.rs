@@ -15,7 +15,7 @@ use super::Teller;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::event::Observe;
-use crate::metrics::{Baseline, BaselineScores, Splits};
+use crate::report::metrics::{Baseline, BaselineScores, Splits};
 
 /// Scores of every split, and of the answer without features.
 pub(crate) struct Evaluated {

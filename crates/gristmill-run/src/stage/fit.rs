@@ -15,8 +15,8 @@ use super::Teller;
 use crate::engine::Engine;
 use crate::error::{Result, broken_state, io};
 use crate::event::{Event, Observe};
+use crate::report::thousands;
 use crate::settings::Pipeline;
-use crate::summary::thousands;
 
 /// The fit of a pipeline.
 pub(crate) fn estimator(pipeline: &Pipeline) -> FitPipeline {

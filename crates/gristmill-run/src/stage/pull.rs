@@ -13,8 +13,8 @@ use gristmill_data::table::{BatchRecord, DatasetIdentity, Ledger};
 use super::Teller;
 use crate::error::Result;
 use crate::event::{Event, Observe};
+use crate::report::thousands;
 use crate::settings::Pipeline;
-use crate::summary::thousands;
 
 /// The identity of the dataset that a pipeline makes from columns like these.
 pub(crate) fn identity(pipeline: &Pipeline, schema: &arrow::datatypes::Schema) -> Result<DatasetIdentity> {

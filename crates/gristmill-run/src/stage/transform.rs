@@ -10,7 +10,7 @@ use super::Teller;
 use crate::engine::{Engine, FINGERPRINT, LEFT_OUT};
 use crate::error::Result;
 use crate::event::Observe;
-use crate::summary::thousands;
+use crate::report::thousands;
 
 /// Writes the features; returns them with what was left out and the seconds that took.
 pub(crate) fn run(

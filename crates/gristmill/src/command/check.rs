@@ -9,16 +9,16 @@ use gristmill_run::{Error, Session};
 
 use super::open;
 use crate::args::CheckArgs;
-use crate::diagnose::{WIDTH, wrap};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::printer::{Printer, bytes, duration, thousands};
-use crate::settings::PipelineFile;
+use gristmill_run::settings::PipelineFile;
+use gristmill_run::settings::diagnose::{WIDTH, wrap};
 
 /// Connects and prints what a run would do.
 pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
     let file = PipelineFile::read(&args.file)?;
     let session = open(&file, Session::connect)?;
-    let check = session.check().map_err(|error| file.failure(error))?;
+    let check = session.check().map_err(|error| failure::at(&file, error))?;
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = report(&mut text, &check, file.pipeline.batch_rows);
@@ -27,11 +27,14 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
         printer.event(Event::Warning(warning));
     }
     match check.memory {
-        Some(memory) if !memory.holds() && !memory.may_shrink => Err(file.failure(Error::Memory {
-            budget: memory.budget,
-            needed: memory.base + memory.model,
-            ways: memory.ways,
-        })),
+        Some(memory) if !memory.holds() && !memory.may_shrink => Err(failure::at(
+            &file,
+            Error::Memory {
+                budget: memory.budget,
+                needed: memory.base + memory.model,
+                ways: memory.ways,
+            },
+        )),
         _ => Ok(()),
     }
 }

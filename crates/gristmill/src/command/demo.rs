@@ -10,7 +10,7 @@ use crate::args::DemoArgs;
 use crate::demo;
 use crate::failure::Failure;
 use crate::printer::{Printer, thousands};
-use crate::settings::PipelineFile;
+use gristmill_run::settings::PipelineFile;
 
 /// The seed of the demo's data.
 const SEED: u64 = 42;

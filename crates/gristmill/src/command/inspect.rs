@@ -9,16 +9,16 @@ use gristmill_data::table::TableVersion;
 use gristmill_learn::features::Assembler;
 use gristmill_learn::label::Label;
 use gristmill_learn::model::bundle::{Bundle, Provenance};
-use gristmill_run::metrics::{Best, Rows, Splits};
 use gristmill_run::predict::bundle_file;
-use gristmill_run::write_splits;
+use gristmill_run::report::metrics::{Best, Rows, Splits};
+use gristmill_run::report::write_splits;
 use serde::Deserialize;
 
 use super::on_dataset;
 use crate::args::InspectArgs;
-use crate::diagnose::{WIDTH, wrap};
 use crate::failure::{Failure, classify};
 use crate::printer::{Printer, thousands};
+use gristmill_run::settings::diagnose::{WIDTH, wrap};
 
 /// Prints what is at a path.
 pub(super) fn run(args: &InspectArgs, printer: &Printer) -> Result<(), Failure> {
@@ -56,7 +56,7 @@ fn model(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The parts of a model's provenance that are [`gristmill_run::metrics`].
+/// The parts of a model's provenance that are [`gristmill_run::report::metrics`].
 struct Scored {
     rows: Rows,
     best: Best,

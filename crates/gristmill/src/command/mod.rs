@@ -16,9 +16,9 @@ use gristmill_run::Session;
 use gristmill_run::settings::Pipeline;
 
 use crate::args::Command;
-use crate::failure::{Failure, classify};
+use crate::failure::{self, Failure, classify};
 use crate::printer::Printer;
-use crate::settings::PipelineFile;
+use gristmill_run::settings::PipelineFile;
 
 /// Does what the command line asks for.
 pub fn dispatch(command: &Command, printer: &Printer) -> Result<(), Failure> {
@@ -55,7 +55,7 @@ fn open<'a>(
     file: &'a PipelineFile,
     open: impl FnOnce(&'a Pipeline) -> gristmill_run::Result<Session<'a>>,
 ) -> Result<Session<'a>, Failure> {
-    let session = open(&file.pipeline).map_err(|error| file.failure(error))?;
+    let session = open(&file.pipeline).map_err(|error| failure::at(file, error))?;
     let problems = file.check_columns(session.schema());
     if problems.is_empty() {
         Ok(session)

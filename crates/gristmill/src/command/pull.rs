@@ -4,16 +4,16 @@ use gristmill_run::Session;
 
 use super::open;
 use crate::args::PullArgs;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::printer::Printer;
-use crate::settings::PipelineFile;
+use gristmill_run::settings::PipelineFile;
 
 /// Brings the dataset of a pipeline to completion.
 pub(super) fn run(args: &PullArgs, printer: &Printer) -> Result<(), Failure> {
     let file = PipelineFile::read(&args.file)?;
     printer.stop_on_signals()?;
     let session = open(&file, Session::open)?;
-    session.pull(printer).map_err(|error| file.failure(error))?;
+    session.pull(printer).map_err(|error| failure::at(&file, error))?;
     printer.note(&format!(
         "The dataset is {}",
         file.pipeline.run.dir.join("dataset").display()

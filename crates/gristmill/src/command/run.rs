@@ -6,9 +6,9 @@ use gristmill_run::{Outcome, Session};
 
 use super::open;
 use crate::args::RunArgs;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::printer::Printer;
-use crate::settings::PipelineFile;
+use gristmill_run::settings::PipelineFile;
 
 /// Runs a pipeline and prints its summary.
 pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), Failure> {
@@ -26,5 +26,5 @@ pub(super) fn run_file(
     printer.stop_on_signals()?;
     let session = open(file, Session::open)?;
     let session = session.with_warm_start(warm_start);
-    session.run(printer).map_err(|error| file.failure(error))
+    session.run(printer).map_err(|error| failure::at(file, error))
 }

@@ -8,10 +8,10 @@ use gristmill_run::Session;
 
 use super::{on_dataset, open};
 use crate::args::VerifyArgs;
-use crate::diagnose::{WIDTH, wrap};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::printer::{Printer, thousands};
-use crate::settings::PipelineFile;
+use gristmill_run::settings::PipelineFile;
+use gristmill_run::settings::diagnose::{WIDTH, wrap};
 
 /// Compares the dataset with its records, and with the database where a pipeline is given.
 pub(super) fn run(args: &VerifyArgs, printer: &Printer) -> Result<(), Failure> {
@@ -23,7 +23,7 @@ pub(super) fn run(args: &VerifyArgs, printer: &Printer) -> Result<(), Failure> {
             let file = PipelineFile::read(path)?;
             let session = open(&file, Session::connect)?;
             let verified = session.verify(dataset, printer);
-            (verified.map_err(|error| file.failure(error))?, "database")
+            (verified.map_err(|error| failure::at(&file, error))?, "database")
         }
     };
     let mut text = String::new();

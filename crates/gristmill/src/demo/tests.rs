@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
-use crate::settings::PipelineFile;
+use gristmill_run::settings::PipelineFile;
 
 use super::*;
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use gristmill_learn::features::split::SPLIT_NAMES;
 
-use crate::metrics::{Baseline, Metrics, Splits};
+use crate::report::metrics::{Baseline, Metrics, Splits};
 use crate::settings::Pipeline;
 
 /// What `summary.txt` holds.

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::pipeline::{Pipeline, RunSettings};
 use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
 use gristmill_data::source::open::default_query;
 use gristmill_learn::settings::{
@@ -12,7 +13,6 @@ use gristmill_learn::settings::{
     LogisticSettings, Metric, ModelSettings, NaiveBayesSettings, NgramSettings, Norm, NumericSettings,
     OneHotSettings, Rare, Scale, SearchSettings, Solver, SplitSettings, Unseen,
 };
-use gristmill_run::settings::{Pipeline, RunSettings};
 use toml::de::{DeTable, DeValue};
 
 use super::keys;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::diagnose::{Diagnostic, Source, Span};
 use super::keys;
 use super::value::nearest;
-use crate::diagnose::{Diagnostic, Source, Span};
 
 /// A value and where it is written.
 pub(super) type Value<'t> = &'t Spanned<DeValue<'t>>;

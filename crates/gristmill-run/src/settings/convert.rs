@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 use gristmill_data::settings::Filled;
 use toml::de::DeValue;
 
+use super::diagnose::Span;
 use super::reader::{Reader, Value, given};
 use super::value::{self, Unexpanded, nearest};
-use crate::diagnose::Span;
 
 impl<'t> Reader<'t> {
     /// A text, with the environment's values filled in; not empty.

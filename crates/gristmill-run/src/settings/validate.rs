@@ -2,8 +2,8 @@
 
 use std::mem::discriminant;
 
+use super::pipeline::Pipeline;
 use gristmill_learn::settings::{FeatureSettings, LabelKind, ModelSettings, Scale, Solver};
-use gristmill_run::settings::Pipeline;
 
 use super::reader::Reader;
 

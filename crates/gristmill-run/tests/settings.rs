@@ -5,8 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Field, Schema};
-use gristmill::diagnose::{Diagnostic, WIDTH};
-use gristmill::settings::{ENCODERS, MODELS, PipelineFile, TABLES};
 use gristmill_data::settings::Consistency;
 use gristmill_learn::settings::{
     Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelKind, LabelSettings, LinearSettings,
@@ -14,6 +12,8 @@ use gristmill_learn::settings::{
     Scale, SearchSettings, Solver, SplitSettings, Unseen,
 };
 use gristmill_run::settings::Pipeline;
+use gristmill_run::settings::diagnose::{Diagnostic, WIDTH};
+use gristmill_run::settings::{ENCODERS, MODELS, PipelineFile, TABLES};
 
 const SECRET: &str = "hunter2-from-the-environment";
 
@@ -475,9 +475,12 @@ fn errors_of_the_source_are_shown_at_their_setting() {
             why: "there is no column `contry`".into(),
         },
     ];
-    let explained: Vec<Diagnostic> = errors.iter().map(|error| file.explain(error).unwrap()).collect();
+    let explained: Vec<Diagnostic> = errors
+        .iter()
+        .map(|error| file.explain_source(error).unwrap())
+        .collect();
     insta::assert_snapshot!("errors_of_the_source", render(&explained));
-    assert!(file.explain(&Error::Empty("no rows".into())).is_none());
+    assert!(file.explain_source(&Error::Empty("no rows".into())).is_none());
 }
 
 #[test]

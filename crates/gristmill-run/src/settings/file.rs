@@ -1,11 +1,4 @@
-//! The pipeline file: TOML in, validated settings or every problem at its line out.
-
-mod convert;
-mod keys;
-mod reader;
-mod sections;
-mod validate;
-mod value;
+//! Reads a pipeline file, and knows where each of its settings is written.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use gristmill_run::settings::Pipeline;
 use toml::de::DeTable;
 
-pub use keys::{ENCODERS, MODELS, TABLES};
-
-use crate::diagnose::{Diagnostic, Source, Span};
+use super::diagnose::{Diagnostic, Source, Span};
+use super::pipeline::Pipeline;
+use super::{reader, sections, validate};
 
 /// No pipeline file is longer; a data file given by mistake is.
 const MAX_BYTES: u64 = 1 << 20;
@@ -123,29 +115,8 @@ impl PipelineFile {
             .collect()
     }
 
-    /// The place in the file that an error from the source or the cleaning is about, if it is about one.
-    pub fn explain(&self, error: &gristmill_data::Error) -> Option<Diagnostic> {
-        use gristmill_data::Error;
-        let setting = match error {
-            Error::Url { .. }
-            | Error::Connect { .. }
-            | Error::Unavailable { .. }
-            | Error::SourceFile { .. } => "source.url".to_owned(),
-            Error::Query { .. } => "source.query".to_owned(),
-            Error::KeyMissing { key, available } => {
-                let columns: Vec<&str> = available.iter().map(String::as_str).collect();
-                return Some(self.missing_column(&self.key_setting(key), key, &columns));
-            }
-            Error::KeyType { key, .. } => self.key_setting(key),
-            Error::ColumnType { .. } => "source.query".to_owned(),
-            Error::Clean { setting, .. } => format!("clean.{setting}"),
-            _ => return None,
-        };
-        Some(self.problem(&setting, error.to_string(), ""))
-    }
-
     /// Where a column of the key is written.
-    fn key_setting(&self, column: &str) -> String {
+    pub(super) fn key_setting(&self, column: &str) -> String {
         let place = self.pipeline.source.key.iter().position(|name| name == column);
         let listed = place.map(|index| format!("source.key[{index}]"));
         listed
@@ -153,7 +124,7 @@ impl PipelineFile {
             .unwrap_or_else(|| "source.key".to_owned())
     }
 
-    fn missing_column(&self, setting: &str, column: &str, columns: &[&str]) -> Diagnostic {
+    pub(super) fn missing_column(&self, setting: &str, column: &str, columns: &[&str]) -> Diagnostic {
         const SHOWN: usize = 40;
         let mut help = format!(
             "its columns are: {}",

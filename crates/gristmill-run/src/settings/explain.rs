@@ -1,0 +1,67 @@
+//! The setting that an error is about, with its place in the pipeline file.
+
+use super::diagnose::Diagnostic;
+use super::file::PipelineFile;
+use crate::error::Error;
+
+impl PipelineFile {
+    /// The problem in the file that an error is about; `None` if no setting can mend it.
+    pub fn explain(&self, error: &Error) -> Option<Diagnostic> {
+        match error {
+            Error::Data(error) => self.explain_source(error),
+            Error::Learn(error) => self.explain_learning(error),
+            Error::Memory { .. } => Some(self.problem("run.memory", error.to_string(), "")),
+            _ => None,
+        }
+    }
+
+    /// The problem in the file that an error from the source or the cleaning is about.
+    pub fn explain_source(&self, error: &gristmill_data::Error) -> Option<Diagnostic> {
+        use gristmill_data::Error;
+        let setting = match error {
+            Error::Url { .. }
+            | Error::Connect { .. }
+            | Error::Unavailable { .. }
+            | Error::SourceFile { .. } => "source.url".to_owned(),
+            Error::Query { .. } => "source.query".to_owned(),
+            Error::KeyMissing { key, available } => {
+                let columns: Vec<&str> = available.iter().map(String::as_str).collect();
+                return Some(self.missing_column(&self.key_setting(key), key, &columns));
+            }
+            Error::KeyType { key, .. } => self.key_setting(key),
+            Error::ColumnType { .. } => "source.query".to_owned(),
+            Error::Clean { setting, .. } => format!("clean.{setting}"),
+            _ => return None,
+        };
+        Some(self.problem(&setting, error.to_string(), ""))
+    }
+
+    fn explain_learning(&self, error: &gristmill_learn::Error) -> Option<Diagnostic> {
+        use gristmill_learn::Error as E;
+        let setting = match error {
+            E::ColumnType { column, .. }
+            | E::UnseenCategory { column, .. }
+            | E::TooManyCategories { column, .. }
+            | E::NotFinite { column, .. }
+            | E::NothingToImpute { column, .. } => {
+                let feature = self.pipeline.features.iter().position(|f| f.column() == column);
+                let weight = self.pipeline.label.weight.as_ref() == Some(column);
+                match feature {
+                    Some(index) => format!("feature[{index}].column"),
+                    None if weight => "label.weight".to_owned(),
+                    None => "label.column".to_owned(),
+                }
+            }
+            E::NegativeFeature { .. } | E::TooManyFeatures { .. } => "model.kind".to_owned(),
+            E::Weight { .. } => "label.weight".to_owned(),
+            E::UnknownClass { setting, .. } => (*setting).to_owned(),
+            E::MissingThreshold { .. } => "model.thresholds".to_owned(),
+            E::LabelAllNull { .. } | E::TooFewClasses { .. } | E::ConstantLabel { .. } => {
+                "label.column".to_owned()
+            }
+            E::Budget { .. } => "run.memory".to_owned(),
+            _ => return None,
+        };
+        Some(self.problem(&setting, error.to_string(), ""))
+    }
+}
