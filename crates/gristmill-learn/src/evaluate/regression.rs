@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::features::split::{SPLIT_NAMES, TRAIN};
 use crate::model::{LinearModel, Weights};
 use crate::rows::features::{self, Rows};
-use crate::rows::kernel::{BLOCK_ROWS, Block};
+use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 use crate::statistics::MomentsState;
 use crate::statistics::{Errors, RegressionScores};
@@ -136,8 +136,9 @@ fn add<F: Real>(
 ) {
     let shape = model.shape();
     let mut block = Block::new();
-    for from in (0..rows.len()).step_by(BLOCK_ROWS) {
-        let to = (from + BLOCK_ROWS).min(rows.len());
+    let block_rows = Block::<F>::rows(shape);
+    for from in (0..rows.len()).step_by(block_rows) {
+        let to = (from + block_rows).min(rows.len());
         block.select(from..to, |r| match part {
             Part::Split(split) => rows.split[r] == split,
             Part::Fold { fold, folds } => rows.split[r] == TRAIN && usize::from(rows.fold[r]) % folds == fold,

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::features::split::SPLIT_NAMES;
 use crate::model::{LinearModel, Weights};
 use crate::rows::features::{self, Rows};
-use crate::rows::kernel::{BLOCK_ROWS, Block};
+use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 use crate::statistics::Confusion;
 
@@ -51,7 +51,7 @@ impl ScorePass {
                 let counts = counts
                     .as_primitive_opt::<UInt64Type>()
                     .ok_or_else(|| broken("counts"))?;
-                Confusion::from_parts(counts.values().to_vec(), losses.value(split))
+                Confusion::from_parts(counts.values(), losses.value(split))
             })
             .collect()
     }
@@ -85,7 +85,7 @@ impl Score {
         let mut block = Block::new();
         let mut from = 0;
         while from < rows.len() {
-            let to = (from + BLOCK_ROWS).min(rows.len());
+            let to = (from + Block::<F>::rows(shape)).min(rows.len());
             block.select(from..to, |r| usize::from(rows.split[r]) < SPLIT_NAMES.len());
             block.probabilities(rows, weights, shape);
             for (p, r) in block.values().chunks_exact(shape.stride()).zip(block.selected()) {

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::model::thresholds::Thresholds;
 use crate::rows::Shape;
 use crate::rows::features::Rows;
-use crate::rows::kernel::{BLOCK_ROWS, Block};
+use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 
 /// A binomial or multinomial logistic regression over sparse columns `0..features`, or what predicts as one: the log
@@ -241,7 +241,7 @@ impl LinearModel {
         let mut scratch = Block::new();
         let mut from = 0;
         while from < rows.len() {
-            let to = (from + BLOCK_ROWS).min(rows.len());
+            let to = (from + Block::<F>::rows(self.shape)).min(rows.len());
             scratch.select(from..to, |_| true);
             values(&mut scratch, rows, weights, self.shape);
             for row in scratch.values().chunks_exact(self.shape.stride()) {

@@ -24,6 +24,8 @@ use crate::rows::tile::{add_all_rows, add_rows};
 
 /// Rows whose probabilities are held at a time: at 176 classes of `f32`, 1.4 MB, which a second-level cache may hold.
 pub(crate) const BLOCK_ROWS: usize = 2048;
+/// Probabilities held at a time: where classes are more than 1,024, a block has fewer rows.
+const BLOCK_ELEMENTS: usize = 1 << 21;
 /// Rows a thread takes at a time in the forward pass.
 const FORWARD_ROWS: usize = 16;
 /// Ranges of features that threads share out in the backward pass.
@@ -54,10 +56,19 @@ impl<F: Real> Block<F> {
         }
     }
 
-    /// Bytes held for a shape.
+    /// Rows of a block for a shape. No sum depends on it.
+    pub(crate) fn rows(shape: Shape) -> usize {
+        (BLOCK_ELEMENTS / shape.stride()).clamp(FORWARD_ROWS, BLOCK_ROWS)
+    }
+
+    /// Bytes held for a block of a shape.
     pub(crate) fn bytes(shape: Shape) -> usize {
-        BLOCK_ROWS
-            * (shape.stride() * size_of::<F>() + size_of::<f64>() + size_of::<u32>() + size_of::<u16>())
+        Self::bytes_of(Self::rows(shape), shape)
+    }
+
+    /// Bytes held for so many rows of a shape.
+    pub(crate) fn bytes_of(rows: usize, shape: Shape) -> usize {
+        rows * (shape.stride() * size_of::<F>() + size_of::<f64>() + size_of::<u32>() + size_of::<u16>())
     }
 
     /// Chooses the rows of the next forward pass: those of `range` for which `keep` holds.

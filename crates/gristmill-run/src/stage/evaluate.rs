@@ -63,7 +63,7 @@ fn classifier(
     let mut baseline = BTreeMap::new();
     for (name, confusion) in SPLIT_NAMES.iter().zip(&confusions) {
         let scores = confusion.scores();
-        let right = confusion.class_rows().get(majority).copied().unwrap_or(0);
+        let right = confusion.class_rows().nth(majority).unwrap_or(0);
         let accuracy = if scores.rows == 0 {
             0.0
         } else {

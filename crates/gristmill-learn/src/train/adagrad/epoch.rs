@@ -12,7 +12,7 @@ use crate::features::split::TRAIN;
 use crate::model::Thresholds;
 use crate::rows::Shape;
 use crate::rows::features::{self, Rows};
-use crate::rows::kernel::{BLOCK_ROWS, Block};
+use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 use crate::rows::state::{one_list, structure};
 use crate::rows::window::{Window, shuffled};
@@ -223,8 +223,9 @@ impl Score {
             On::Fold(fold) => rows.split[r] == TRAIN && usize::from(rows.fold[r]) % folds == fold,
             On::Validation => rows.split[r] == VALIDATION,
         };
-        for from in (0..rows.len()).step_by(BLOCK_ROWS) {
-            self.block.select(from..(from + BLOCK_ROWS).min(rows.len()), on);
+        let block_rows = Block::<f32>::rows(shape);
+        for from in (0..rows.len()).step_by(block_rows) {
+            self.block.select(from..(from + block_rows).min(rows.len()), on);
             self.block.probabilities(rows, &self.job.state.weights, shape);
             let probabilities = self.block.values().chunks_exact(shape.stride());
             for (p, r) in probabilities.zip(self.block.selected()) {
@@ -418,7 +419,7 @@ fn into_confusion(parts: &[ArrayRef]) -> Result<Confusion> {
     let counts = counts.as_ref().and_then(|c| c.as_primitive_opt::<UInt64Type>());
     let log_loss = log_loss.as_primitive_opt::<Float64Type>();
     match (counts, log_loss) {
-        (Some(counts), Some(log_loss)) => Confusion::from_parts(counts.values().to_vec(), log_loss.value(0)),
+        (Some(counts), Some(log_loss)) => Confusion::from_parts(counts.values(), log_loss.value(0)),
         _ => Err(broken("no confusion".to_owned())),
     }
 }

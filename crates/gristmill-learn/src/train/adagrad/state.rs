@@ -48,9 +48,12 @@ const PARTS: usize = 32;
 /// coefficients that are in no cache.
 const FEATURE_COST: usize = 24;
 
+/// Rows of a mini-batch at most.
+const MOST_BATCH_ROWS: usize = 512;
+
 /// Rows of a mini-batch, for a training on so many.
 pub(crate) fn batch_rows(rows: u64) -> usize {
-    if rows < MANY_ROWS { 128 } else { 512 }
+    if rows < MANY_ROWS { 128 } else { MOST_BATCH_ROWS }
 }
 
 /// What does not change while one model is trained.
@@ -294,7 +297,7 @@ impl Epoch {
 
     /// Bytes held besides the state.
     pub(crate) fn bytes(shape: Shape) -> usize {
-        Block::<f32>::bytes(shape) + shape.features * size_of::<f64>()
+        Block::<f32>::bytes_of(MOST_BATCH_ROWS, shape) + shape.features * size_of::<f64>()
     }
 
     /// Learns from a mini-batch of `rows`.

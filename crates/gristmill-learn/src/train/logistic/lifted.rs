@@ -142,11 +142,17 @@ impl Lifted {
         };
         let mut block = Block::new();
         let (mut loss, mut gradient) = (0.0, zeros(shape.len()));
+        let block_rows = Block::<F>::rows(shape);
         for from in (0..rows.len()).step_by(BLOCK_ROWS) {
-            block.select(from..(from + BLOCK_ROWS).min(rows.len()), |_| true);
-            block.residuals(rows, weights, shape);
-            loss += block.losses().iter().sum::<f64>();
-            block.add_gradient(rows, None, &mut gradient, shape);
+            let to = (from + BLOCK_ROWS).min(rows.len());
+            let mut of_these = 0.0;
+            for from in (from..to).step_by(block_rows) {
+                block.select(from..(from + block_rows).min(to), |_| true);
+                block.residuals(rows, weights, shape);
+                block.losses().iter().for_each(|of_row| of_these += of_row);
+                block.add_gradient(rows, None, &mut gradient, shape);
+            }
+            loss += of_these;
         }
         (loss, gradient)
     }

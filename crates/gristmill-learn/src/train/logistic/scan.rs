@@ -15,7 +15,7 @@ use crate::optimise::vector::zeros;
 use crate::rows::Shape;
 use crate::rows::columns::Columns;
 use crate::rows::features::{self, Rows};
-use crate::rows::kernel::{BLOCK_ROWS, Block};
+use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 use crate::rows::state::{one_list, structure};
 use crate::statistics::Confusion;
@@ -212,9 +212,10 @@ impl<F: Real> Accumulate for Scan<F> {
         let gradients = |job: &Running<F>| matches!(job.job.task, Task::Gradient { .. });
         let any_gradient = self.running.iter().any(gradients);
         let parts = &mut self.parts;
-        parts.resize_with(rows.len().div_ceil(BLOCK_ROWS), Part::default);
+        let block_rows = Block::<F>::rows(shape);
+        parts.resize_with(rows.len().div_ceil(block_rows), Part::default);
         parts.par_iter_mut().enumerate().for_each(|(i, part)| {
-            part.range = i * BLOCK_ROWS..((i + 1) * BLOCK_ROWS).min(rows.len());
+            part.range = i * block_rows..((i + 1) * block_rows).min(rows.len());
             part.sorted = any_gradient && Columns::pay(rows, part.range.clone(), shape);
             if part.sorted {
                 part.columns.fill(rows, part.range.clone(), shape.features);
@@ -302,13 +303,13 @@ fn answer<F: Real>(column: ArrayRef) -> Result<Answer<F>> {
     };
     let counts = counts
         .as_primitive_opt::<UInt64Type>()
-        .map(|c| c.values().to_vec())
+        .map(|c| c.values().clone())
         .ok_or_else(|| broken("no confusion".to_owned()))?;
     drop(column);
     Ok(Answer {
         loss,
         gradient: F::from_array(gradient).ok_or_else(|| broken(format!("not of {}", F::NAME)))?,
-        confusion: Confusion::from_parts(counts, log_loss)?,
+        confusion: Confusion::from_parts(&counts, log_loss)?,
     })
 }
 
