@@ -25,8 +25,30 @@ pub(crate) struct Cost {
     pub(crate) rss: f64,
 }
 
-/// Runs a command and measures it.
+/// How a command ended, and what it cost.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Observed {
+    pub(crate) cost: Cost,
+    /// Its exit code; `None` where a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// What it wrote, on both streams.
+    pub(crate) said: String,
+}
+
+/// Runs a command that must succeed, and measures it.
 pub(crate) fn measure(command: &[String], dir: &Path) -> Result<Cost> {
+    let observed = observe(command, dir)?;
+    ensure!(
+        observed.code == Some(0),
+        "{} failed:\n{}",
+        command[0],
+        observed.said
+    );
+    Ok(observed.cost)
+}
+
+/// Runs a command and measures it, however it ends.
+pub(crate) fn observe(command: &[String], dir: &Path) -> Result<Observed> {
     let report = dir.join("cost");
     let output = Command::new(std::env::current_exe()?)
         .args(["bench", MEASURE])
@@ -34,20 +56,24 @@ pub(crate) fn measure(command: &[String], dir: &Path) -> Result<Cost> {
         .args(command)
         .stdin(Stdio::null())
         .output()?;
-    ensure!(
-        output.status.success(),
-        "{} failed:\n{}{}",
-        command[0],
+    let said = format!(
+        "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    ensure!(output.status.success(), "{} failed:\n{said}", command[0]);
     let text = std::fs::read_to_string(&report)?;
-    let mut numbers = text.split_whitespace().map(str::parse);
-    let mut next = || numbers.next().context("too few numbers")?.context("not a number");
-    Ok(Cost {
+    let mut words = text.split_whitespace();
+    let mut next = || -> Result<f64> { Ok(words.next().context("too few numbers")?.parse()?) };
+    let cost = Cost {
         wall: next()?,
         cpu: next()?,
         rss: next()?,
+    };
+    Ok(Observed {
+        cost,
+        code: words.next().map(str::parse).transpose()?,
+        said,
     })
 }
 
@@ -59,12 +85,12 @@ pub(crate) fn child(report: &str, program: &str, arguments: &[String]) -> Result
         .status()
         .with_context(|| format!("cannot run {program}"))?;
     let wall = start.elapsed().as_secs_f64();
-    ensure!(status.success(), "{program}: {status}");
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let cpu = (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6;
     // Linux counts in kilobytes.
     let rss = usage.max_rss() as f64 * 1024.0;
-    std::fs::write(report, format!("{wall} {cpu} {rss}"))?;
+    let code = status.code().map(|code| code.to_string()).unwrap_or_default();
+    std::fs::write(report, format!("{wall} {cpu} {rss} {code}"))?;
     Ok(())
 }
 

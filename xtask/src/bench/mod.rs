@@ -1,8 +1,10 @@
-//! Benchmarks: against peers, `cargo xtask bench extract` and `cargo xtask bench train`; of itself, `cargo xtask bench batches`.
+//! Benchmarks: against peers, `cargo xtask bench extract` and `cargo xtask bench train`; of itself,
+//! `cargo xtask bench batches` and `cargo xtask bench memory`.
 
 mod batches;
 mod extract;
 mod measure;
+mod memory;
 mod train;
 
 use anyhow::{Result, bail};
@@ -10,7 +12,7 @@ use anyhow::{Result, bail};
 pub(crate) use measure::MEASURE;
 
 /// How each is called.
-pub(crate) const USAGES: [&str; 3] = [extract::USAGE, batches::USAGE, train::USAGE];
+pub(crate) const USAGES: [&str; 4] = [extract::USAGE, batches::USAGE, train::USAGE, memory::USAGE];
 
 /// Runs the benchmark that the arguments name.
 pub(crate) fn run(arguments: &[String], root: &std::path::Path) -> Result<()> {
@@ -18,6 +20,7 @@ pub(crate) fn run(arguments: &[String], root: &std::path::Path) -> Result<()> {
         [bench, rest @ ..] if bench == "extract" => extract::run(rest, root),
         [bench, rest @ ..] if bench == "batches" => batches::run(rest, root),
         [bench, rest @ ..] if bench == "train" => train::run(rest, root),
+        [bench, rest @ ..] if bench == "memory" => memory::run(rest, root),
         [measured, report, program, rest @ ..] if measured == MEASURE => {
             measure::child(report, program, rest)
         }
