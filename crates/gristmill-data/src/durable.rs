@@ -1,21 +1,242 @@
-//! Files that must survive: waiting for the disk, and what it says when it fails.
+//! Files that must survive a crash and a power failure: written beside their place, synced, renamed into it, and their folder
+//! synced after that. All writes of this kind in the workspace go through here.
 
-use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::path::Path;
+#[cfg(test)]
+pub(crate) mod recorded;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::errors::ParquetError;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result};
 
-/// Waits until a file is on the disk, for what a commit names must survive a power failure. Returns its size.
+#[cfg(test)]
+use recorded::{Operation, record};
+
+/// Longer names of files get a hash in place of the name while they are unfinished: most systems allow 255 bytes.
+const LONGEST_NAME: usize = 200;
+
+/// A file on its way to its place. It is written beside it under a hidden name of its own, and goes unless it is put there.
+#[derive(Debug)]
+pub struct NewFile {
+    path: PathBuf,
+    unfinished: PathBuf,
+    /// Locked, so that a second writer of the same file is refused.
+    file: File,
+    failed: Arc<Mutex<Option<std::io::Error>>>,
+    put: bool,
+}
+
+/// What is written into a [`NewFile`].
+#[derive(Debug)]
+pub struct Output {
+    file: File,
+    failed: Arc<Mutex<Option<std::io::Error>>>,
+}
+
+impl NewFile {
+    /// Begins the file that shall be at `path`. What a kill left of another try is overwritten.
+    pub fn create(path: &Path) -> Result<Self> {
+        let unfinished = unfinished(path);
+        let file = loop {
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create(true).truncate(false).open(&unfinished);
+            let file = file.map_err(io(&unfinished))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::BeingWritten {
+                        path: path.display().to_string(),
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(io(&unfinished)(error)),
+            }
+            // Another writer may have put it in its place, or removed it, before it was locked here.
+            if is_at(&file, &unfinished) {
+                break file;
+            }
+        };
+        file.set_len(0).map_err(io(&unfinished))?;
+        Ok(Self {
+            path: path.to_owned(),
+            unfinished,
+            file,
+            failed: Arc::default(),
+            put: false,
+        })
+    }
+
+    /// What is to be written to.
+    pub fn output(&self) -> Result<Output> {
+        Ok(Output {
+            file: self.file.try_clone().map_err(io(&self.path))?,
+            failed: self.failed.clone(),
+        })
+    }
+
+    /// Why writing failed, where that was not the doing of `error`, which a writer of some format made of it: few keep what the
+    /// disk said.
+    pub fn why<E: From<Error>>(&self, error: E) -> E {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed
+            .take()
+            .map_or(error, |source| io(&self.path)(source).into())
+    }
+
+    /// Puts the file, to which everything was written, in its place; then it is on the disk. Returns its size.
+    pub fn put(mut self) -> Result<u64> {
+        let bytes = synced(&self.file, &self.unfinished)?;
+        rename(&self.unfinished, &self.path)?;
+        self.put = true;
+        sync_folder(folder_of(&self.path))?;
+        Ok(bytes)
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes).map_err(|error| {
+            let told = std::io::Error::from(error.kind());
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            told
+        })
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.put {
+            let _ = remove_file(&self.unfinished);
+        }
+    }
+}
+
+/// Writes a file so that it is there whole, and on the disk, or not at all.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = NewFile::create(path)?;
+    file.output()?.write_all(bytes).map_err(io(path))?;
+    file.put().map(drop)
+}
+
+/// Puts the folder `unfinished`, whose files are on the disk, in the place of `dir`, which is removed. A kill in between leaves
+/// the one or the other or none, but never a mixture.
+pub fn replace_folder(unfinished: &Path, dir: &Path) -> Result<()> {
+    let discarded = discarded(dir);
+    remove(&discarded)?;
+    sync_folder(unfinished)?;
+    match rename(dir, &discarded) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+        renamed => renamed?,
+    }
+    rename(unfinished, dir)?;
+    sync_folder(folder_of(dir))?;
+    remove(&discarded)
+}
+
+/// The hidden name of a file or folder beside its place, while it is written.
+pub fn unfinished(path: &Path) -> PathBuf {
+    hidden(path, "unfinished")
+}
+
+fn discarded(path: &Path) -> PathBuf {
+    hidden(path, "discarded.unfinished")
+}
+
+fn hidden(path: &Path, state: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    let mut hidden = std::ffi::OsString::from(".");
+    if name.len() > LONGEST_NAME {
+        hidden.push(format!("{:016x}", xxh3_64(name.as_encoded_bytes())));
+    } else {
+        hidden.push(name);
+    }
+    hidden.push(".");
+    hidden.push(state);
+    path.with_file_name(hidden)
+}
+
+/// The folder that holds a file or folder.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Creates a folder with all above it, which are on the disk then.
+pub fn create_folder(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(dir);
+    if above != dir && above != Path::new(".") {
+        create_folder(above)?;
+    }
+    match fs::create_dir(dir) {
+        // Another was first.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {}
+        created => created.map_err(io(dir))?,
+    }
+    #[cfg(test)]
+    record(|| Operation::CreateFolder(dir.to_owned()));
+    sync_folder(above)
+}
+
+/// Waits until the names in a folder are on the disk.
+pub fn sync_folder(dir: &Path) -> Result<()> {
+    let synced = match File::open(dir) {
+        // A folder that may be written to but not read cannot be waited for, nor on Windows any.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
+        opened => opened.and_then(|dir| dir.sync_all()),
+    };
+    match synced {
+        // Some systems of files cannot, and have no names that only memory holds.
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
+        synced => synced.map_err(io(dir))?,
+    }
+    #[cfg(test)]
+    record(|| Operation::SyncFolder(dir.to_owned()));
+    Ok(())
+}
+
+/// Gives a file or folder another name. Its folder is not synced.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(io(to))?;
+    #[cfg(test)]
+    record(|| Operation::Rename(from.to_owned(), to.to_owned()));
+    Ok(())
+}
+
+/// Gives a file a second name unless there is a file of that name; says whether it did. The folder is not synced.
+pub(crate) fn link(from: &Path, to: &Path) -> Result<bool> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        linked => linked.map_err(io(to))?,
+    }
+    #[cfg(test)]
+    record(|| Operation::Link(from.to_owned(), to.to_owned()));
+    Ok(true)
+}
+
+/// Waits until what was written to a file is on the disk, for what a commit names must survive a power failure. Returns its
+/// size.
 pub(crate) fn synced(file: &File, path: &Path) -> Result<u64> {
     file.sync_all().map_err(io(path))?;
+    #[cfg(test)]
+    record(|| Operation::SyncFile(path.to_owned(), fs::read(path).unwrap_or_default()));
     Ok(file.metadata().map_err(io(path))?.len())
 }
 
 /// What the system said of a file or folder, as an error of this crate.
-pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.display().to_string();
     move |source| match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DiskFull { path },
@@ -24,7 +245,7 @@ pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
 }
 
 /// What writing Parquet failed with, where that is the file's fault.
-pub(crate) fn write_failed(path: &Path) -> impl FnOnce(ParquetError) -> Error {
+pub fn write_failed(path: &Path) -> impl FnOnce(ParquetError) -> Error {
     move |error| match error {
         ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
             Ok(cause) => io(path)(*cause),
@@ -35,9 +256,145 @@ pub(crate) fn write_failed(path: &Path) -> impl FnOnce(ParquetError) -> Error {
 }
 
 /// Removes a folder with all that is in it; one that is not there is fine.
-pub(crate) fn remove(dir: &Path) -> Result<()> {
+pub fn remove(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(dir)(error)),
-        _ => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        removed => removed.map_err(io(dir))?,
+    }
+    #[cfg(test)]
+    record(|| Operation::Remove(dir.to_owned()));
+    Ok(())
+}
+
+/// Removes a file; one that is not there is fine.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        removed => removed.map_err(io(path))?,
+    }
+    #[cfg(test)]
+    record(|| Operation::Remove(path.to_owned()));
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let (Ok(there), Ok(here)) = (fs::metadata(path), file.metadata()) else {
+        return false;
+    };
+    identity(there) == identity(here)
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::recorded::Recording;
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let names = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_on_the_disk_before_its_name_and_its_name_before_anything_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, recording) = (dir.path().join("run.json"), Recording::of(dir.path()));
+        write_whole(&path, b"{}").unwrap();
+        let hidden = dir.path().join(".run.json.unfinished");
+        assert_eq!(
+            recording.operations(),
+            [
+                Operation::SyncFile(hidden.clone(), b"{}".to_vec()),
+                Operation::Rename(hidden, path),
+                Operation::SyncFolder(dir.path().to_owned()),
+            ]
+        );
+        assert_eq!(names(dir.path()), ["run.json"]);
+    }
+
+    #[test]
+    fn a_folder_takes_the_place_of_another_in_one_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let (new, place) = (dir.path().join("new"), dir.path().join("features"));
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("old"), "").unwrap();
+        fs::create_dir(&new).unwrap();
+        fs::write(new.join("part"), "").unwrap();
+        let recording = Recording::of(dir.path());
+        replace_folder(&new, &place).unwrap();
+        let discarded = dir.path().join(".features.discarded.unfinished");
+        assert_eq!(
+            recording.operations(),
+            [
+                Operation::SyncFolder(new.clone()),
+                Operation::Rename(place.clone(), discarded.clone()),
+                Operation::Rename(new, place.clone()),
+                Operation::SyncFolder(dir.path().to_owned()),
+                Operation::Remove(discarded),
+            ]
+        );
+        assert_eq!(names(&place), ["part"]);
+        assert_eq!(names(dir.path()), ["features"]);
+    }
+
+    #[test]
+    fn files_that_differ_in_their_ending_do_not_meet_on_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = "n".repeat(251);
+        let names_of = ["a.csv", "a.parquet", "a.b.csv", "a", long.as_str()];
+        let files = names_of.map(|name| NewFile::create(&dir.path().join(name)).unwrap());
+        for (file, name) in files.iter().zip(names_of) {
+            file.output().unwrap().write_all(name.as_bytes()).unwrap();
+        }
+        for file in files {
+            file.put().unwrap();
+        }
+        for name in names_of {
+            assert_eq!(fs::read_to_string(dir.path().join(name)).unwrap(), name);
+        }
+        assert_eq!(names(dir.path()).len(), names_of.len());
+    }
+
+    #[test]
+    fn one_file_has_one_writer_at_a_time_and_what_a_kill_left_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        fs::write(unfinished(&path), "what a kill left, which is longer").unwrap();
+        let first = NewFile::create(&path).unwrap();
+        let refused = NewFile::create(&path).unwrap_err().to_string();
+        assert!(
+            refused.contains("another process is writing this file"),
+            "{refused}"
+        );
+        first.output().unwrap().write_all(b"first").unwrap();
+        first.put().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        drop(NewFile::create(&path).unwrap());
+        assert_eq!(names(dir.path()), ["out.csv"]);
+    }
+
+    /// `/dev/full` has no room, as a full disk has none.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_told_whatever_a_writer_makes_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model");
+        let mut file = NewFile::create(&path).unwrap();
+        file.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        file.output().unwrap().write_all(b"bytes").unwrap_err();
+        let made = Error::Empty("not a readable model".to_owned());
+        assert!(matches!(file.why(made), Error::DiskFull { .. }));
     }
 }

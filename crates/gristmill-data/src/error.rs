@@ -144,8 +144,14 @@ pub enum Error {
         why: String,
     },
     /// There is no space left for a file.
-    #[error("{path}: the disk is full; make room and run again, which goes on after what was committed")]
+    #[error("{path}: the disk is full; make room and run again, which goes on after what is finished")]
     DiskFull {
+        /// The file.
+        path: String,
+    },
+    /// Two processes write one file.
+    #[error("{path}: another process is writing this file; wait for its end, or write to another file")]
+    BeingWritten {
         /// The file.
         path: String,
     },

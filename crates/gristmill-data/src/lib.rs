@@ -1,6 +1,6 @@
 //! Databases, key-range batches and the Delta dataset.
 
-mod durable;
+pub mod durable;
 pub mod error;
 pub mod failpoint;
 mod filled;

@@ -215,14 +215,6 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// Reading or writing a file failed.
-    #[error("{file}: {source}")]
-    Io {
-        /// The file.
-        file: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// Arrow refused an operation.
     #[error(transparent)]
     Arrow(#[from] ArrowError),

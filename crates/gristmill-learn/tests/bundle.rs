@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -59,7 +60,7 @@ fn bundle(coefficients: Coefficients) -> Bundle {
 fn written(dir: &Path) -> (std::path::PathBuf, Vec<u8>) {
     let path = dir.join("model.safetensors");
     bundle(Coefficients::F64((0..9).map(f64::from).collect()))
-        .write(&path)
+        .write(&mut File::create(&path).unwrap())
         .unwrap();
     let bytes = std::fs::read(&path).unwrap();
     (path, bytes)
@@ -74,7 +75,7 @@ fn what_is_written_is_read() {
         Coefficients::F32((0..9).map(|i| i as f32 / 3.0).collect()),
     ] {
         let original = bundle(coefficients.clone());
-        original.write(&path).unwrap();
+        original.write(&mut File::create(&path).unwrap()).unwrap();
         let read = Bundle::read(&path).unwrap();
         assert_eq!(read.model, original.model);
         assert_eq!(read.model.coefficients(), coefficients);
@@ -96,7 +97,7 @@ fn a_slice_of_an_array_is_written_as_what_it_shows() {
     for array in bundle.steps[0].arrays.values_mut() {
         *array = array.slice(1, array.len() - 1);
     }
-    bundle.write(&path).unwrap();
+    bundle.write(&mut File::create(&path).unwrap()).unwrap();
     assert_eq!(
         Bundle::read(&path).unwrap().steps[0].arrays,
         bundle.steps[0].arrays
@@ -248,7 +249,7 @@ fn a_regression_is_written_and_read_to_the_bit_and_predicts_numbers() {
         model: LinearModel::from_coefficients(kind, 2, 1, 0, &coefficients).unwrap(),
         ..bundle(Coefficients::F64(vec![0.0; 9]))
     };
-    regression.write(&path).unwrap();
+    regression.write(&mut File::create(&path).unwrap()).unwrap();
     let model = Bundle::read(&path).unwrap().model;
     assert_eq!(model, regression.model);
     assert_eq!((model.kind(), model.classes(), model.sets()), (kind, 0, 1));

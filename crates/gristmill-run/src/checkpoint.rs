@@ -2,11 +2,12 @@
 //!
 //! Layout: a magic number, the length of a JSON header and the header, the trainer's state, the XXH3-128 of all before.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use gristmill_data::durable::{NewFile, Output, remove_file, unfinished};
 use gristmill_data::failpoint;
 use gristmill_learn::search::Trainer;
 use serde::{Deserialize, Serialize};
@@ -73,32 +74,27 @@ impl Checkpoints {
     /// When the file cannot be written. The one before is then still there.
     pub(crate) fn write(&mut self, trainer: &dyn Trainer) -> Result<bool> {
         let begun = Instant::now();
-        let temporary = self.path.with_extension("partial");
-        let written = self.write_to(&temporary, trainer);
-        (self.last, self.cost) = (Instant::now(), begun.elapsed());
-        match written {
-            Ok(true) => {
-                fs::rename(&temporary, &self.path).map_err(failed(&self.path))?;
-                failpoint::hit("training-checkpointed");
-            }
-            Ok(false) => fs::remove_file(&temporary).map_err(failed(&temporary))?,
-            Err(error) => {
-                // What is half written may be what filled the disk.
-                let _ = fs::remove_file(&temporary);
-                return Err(error);
-            }
+        // Where it is not put in its place it is removed: what is half written may be what filled the disk.
+        let file = NewFile::create(&self.path)?;
+        let written = self
+            .write_to(file.output()?, trainer)
+            .map_err(|error| file.why(error))?;
+        if written {
+            file.put()?;
+            failpoint::hit("training-checkpointed");
         }
-        written
+        (self.last, self.cost) = (Instant::now(), begun.elapsed());
+        Ok(written)
     }
 
-    fn write_to(&self, path: &Path, trainer: &dyn Trainer) -> Result<bool> {
+    fn write_to(&self, file: Output, trainer: &dyn Trainer) -> Result<bool> {
+        let path = &self.path;
         let header = Header {
             gristmill: env!("CARGO_PKG_VERSION").to_owned(),
             fingerprint: self.fingerprint.clone(),
             seconds: self.seconds(),
         };
         let header = serde_json::to_vec(&header).map_err(|e| broken_state(path, &e))?;
-        let file = File::create(path).map_err(failed(path))?;
         let mut out = Hashing {
             inner: BufWriter::with_capacity(1 << 20, file),
             hash: Xxh3::new(),
@@ -113,8 +109,7 @@ impl Checkpoints {
         let checksum = out.hash.digest128().to_le_bytes();
         let mut end = || {
             out.inner.write_all(&checksum)?;
-            out.inner.flush()?;
-            out.inner.get_ref().sync_all()
+            out.inner.flush()
         };
         end().map_err(failed(path))?;
         Ok(any)
@@ -147,11 +142,8 @@ impl Checkpoints {
 
 /// Removes a checkpoint that is no longer needed, and what a kill left of another.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    for path in [path, &path.with_extension("partial")] {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(path)(error)),
-            _ => {}
-        }
+    for path in [path, &unfinished(path)] {
+        remove_file(path)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use gristmill_data::durable::{create_folder, write_whole};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, io};
@@ -36,7 +37,7 @@ pub(crate) struct FinishedStage {
 impl Directory {
     /// Opens or creates the folder, and keeps other runs out.
     pub(crate) fn open(root: &Path) -> Result<Self> {
-        fs::create_dir_all(root).map_err(io(root))?;
+        create_folder(root)?;
         let path = root.join(".lock");
         let lock = File::create(&path).map_err(io(&path))?;
         match lock.try_lock() {
@@ -125,21 +126,11 @@ impl Directory {
     }
 }
 
-/// Writes a file so that it is there whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("partial");
-    fs::write(&temporary, bytes).map_err(io(&temporary))?;
-    File::open(&temporary)
-        .and_then(|f| f.sync_all())
-        .map_err(io(&temporary))?;
-    fs::rename(&temporary, path).map_err(io(path))
-}
-
 /// Writes indented JSON whole or not at all.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::State {
         path: path.display().to_string(),
         why: e.to_string(),
     })?;
-    write_whole(path, format!("{text}\n").as_bytes())
+    Ok(write_whole(path, format!("{text}\n").as_bytes())?)
 }

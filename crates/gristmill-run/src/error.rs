@@ -9,20 +9,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Reading the database or writing the dataset failed.
+    /// Reading the database, or reading or writing files failed.
     #[error(transparent)]
     Data(#[from] gristmill_data::Error),
     /// Fitting, training or the model file failed.
     #[error(transparent)]
     Learn(#[from] gristmill_learn::Error),
-    /// Reading or writing a file of the run failed.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// Another run works in the same folder.
     #[error("another run is working in {dir}; wait for it, or give this one its own run.dir")]
     Locked {
@@ -86,10 +78,10 @@ fn megabytes(bytes: u64) -> u64 {
     bytes.div_ceil(1_000_000)
 }
 
-/// Wraps an I/O error with its path.
+/// What the system said of a file or folder, as an error of this crate.
 pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.display().to_string();
-    move |source| Error::Io { path, source }
+    let failed = gristmill_data::durable::io(path);
+    move |source| failed(source).into()
 }
 
 /// The error of a file that is not what a run leaves behind.

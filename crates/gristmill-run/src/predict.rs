@@ -9,6 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, Recor
 use arrow::compute::cast;
 use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use gristmill_data::durable::{NewFile, Output};
 use gristmill_data::prepare::TextRules;
 use gristmill_data::settings::CleanSettings;
 use gristmill_learn::contract::step::{LeftOut, SparseBlock, Transformed, Transformer};
@@ -118,18 +119,16 @@ impl Predictor {
         {
             return Err(bad(output, &"the folder to write it in does not exist"));
         }
-        let temporary = output.with_extension("partial");
-        let writer = output_format.create(&temporary, result)?;
-        let predicted = self.write(&mut batches, writer, &temporary, &pool, progress);
-        match &predicted {
-            Ok(_) => std::fs::rename(&temporary, output).map_err(io(output))?,
-            // The first error is the one to tell.
-            Err(_) => drop(std::fs::remove_file(&temporary)),
-        }
-        predicted.map_err(|error| match error {
+        let file = NewFile::create(output)?;
+        let predicted = output_format
+            .create(file.output()?, output, result)
+            .and_then(|writer| self.write(&mut batches, writer, output, &pool, progress));
+        let predicted = predicted.map_err(|error| match file.why(error) {
             Error::Learn(why) => bad(input, &why),
             other => other,
-        })
+        })?;
+        file.put()?;
+        Ok(predicted)
     }
 
     /// Writes the predictions of every row to `path`.
@@ -318,8 +317,8 @@ enum Format {
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
 
 enum Writer {
-    Csv(Box<csv::Writer<BufWriter<File>>>),
-    Parquet(Box<ArrowWriter<File>>),
+    Csv(Box<csv::Writer<BufWriter<Output>>>),
+    Parquet(Box<ArrowWriter<Output>>),
 }
 
 impl Format {
@@ -373,8 +372,7 @@ impl Format {
         }
     }
 
-    fn create(self, path: &Path, schema: SchemaRef) -> Result<Writer> {
-        let file = File::create(path).map_err(io(path))?;
+    fn create(self, file: Output, path: &Path, schema: SchemaRef) -> Result<Writer> {
         Ok(match self {
             Self::Csv => Writer::Csv(Box::new(csv::WriterBuilder::new().build(BufWriter::new(file)))),
             Self::Parquet => {
@@ -399,14 +397,14 @@ impl Writer {
     }
 
     fn finish(self, path: &Path) -> Result<()> {
-        let file = match self {
-            Self::Csv(writer) => writer
-                .into_inner()
-                .into_inner()
-                .map_err(|e| io(path)(e.into_error()))?,
-            Self::Parquet(writer) => writer.into_inner().map_err(|e| bad(path, &e))?,
-        };
-        file.sync_all().map_err(io(path))
+        match self {
+            Self::Csv(writer) => {
+                let file = writer.into_inner().into_inner();
+                file.map_err(|error| io(path)(error.into_error()))?;
+            }
+            Self::Parquet(writer) => drop(writer.close().map_err(|e| bad(path, &e))?),
+        }
+        Ok(())
     }
 }
 

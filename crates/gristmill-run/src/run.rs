@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use gristmill_data::durable::{NewFile, create_folder, folder_of, write_whole};
 use gristmill_data::pull::Pulled;
 use gristmill_data::source::Source;
 use gristmill_data::source::open::connect;
@@ -22,7 +23,7 @@ use gristmill_learn::train::TrainingSize;
 use serde_json::json;
 
 use crate::checkpoint;
-use crate::directory::{Directory, FinishedStage, write_json, write_whole};
+use crate::directory::{Directory, FinishedStage, write_json};
 use crate::engine::LocalEngine;
 use crate::error::{Error, Result, io};
 use crate::event::{Event, Observe};
@@ -522,10 +523,11 @@ fn write_bundle(
             metrics: json(serde_json::to_value(&evaluated.splits))?,
         },
     };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(io(folder))?;
-    }
-    Ok(bundle.write(&path)?)
+    create_folder(folder_of(&path))?;
+    let file = NewFile::create(&path)?;
+    bundle.write(&mut file.output()?).map_err(io(&path))?;
+    file.put()?;
+    Ok(())
 }
 
 /// Rows are decoded on its threads, one for each connection where there are so many.

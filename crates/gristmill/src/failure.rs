@@ -60,15 +60,13 @@ pub fn classify(error: Error) -> Failure {
                 | Data::SnapshotGone { .. }
                 | Data::Io { .. }
                 | Data::DiskFull { .. }
+                | Data::BeingWritten { .. }
                 | Data::Stopped { .. }
                 | Data::Delta(_)
                 | Data::Parquet(_)
                 | Data::Arrow(_)
         ),
-        Error::Learn(e) => !matches!(
-            e,
-            Learn::Diverged { .. } | Learn::State { .. } | Learn::Io { .. } | Learn::Arrow(_)
-        ),
+        Error::Learn(e) => !matches!(e, Learn::Diverged { .. } | Learn::State { .. } | Learn::Arrow(_)),
         Error::Memory { .. } | Error::File { .. } => true,
         _ => false,
     };
@@ -82,11 +80,9 @@ pub fn classify(error: Error) -> Failure {
 /// The file that could not be read or written.
 fn file_of(error: &Error) -> Option<&str> {
     match error {
-        Error::Io { path, .. }
-        | Error::Data(gristmill_data::Error::Io { path, .. } | gristmill_data::Error::DiskFull { path }) => {
+        Error::Data(gristmill_data::Error::Io { path, .. } | gristmill_data::Error::DiskFull { path }) => {
             Some(path)
         }
-        Error::Learn(gristmill_learn::Error::Io { file, .. }) => Some(file),
         _ => None,
     }
 }

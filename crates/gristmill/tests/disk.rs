@@ -121,9 +121,7 @@ fn a_full_disk_is_told_and_once_there_is_room_the_next_pull_goes_on() {
     for step in &steps[..3] {
         assert!(step.contains("code 1"), "{said}");
         assert!(
-            step.contains(
-                "the disk is full; make room and run again, which goes on after what was committed"
-            ),
+            step.contains("the disk is full; make room and run again, which goes on after what is finished"),
             "{said}"
         );
     }

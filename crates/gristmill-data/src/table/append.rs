@@ -11,7 +11,7 @@ use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::durable::{io, synced, write_failed};
+use crate::durable::{create_folder, io, remove, remove_file, rename, sync_folder, synced, write_failed};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::settings::KeyColumns;
@@ -144,7 +144,7 @@ impl Appender {
         schema: SchemaRef,
     ) -> Result<(Self, Option<Ledger>)> {
         let log = log_path(dir);
-        fs::create_dir_all(&log).map_err(io(&log))?;
+        create_folder(&log)?;
         let lock = Lock::take(dir)?;
         let ledger = Ledger::read(dir).await?;
         if let Some(difference) = ledger
@@ -185,9 +185,12 @@ impl Appender {
     /// Commits the batches of `record`, whose files are `files`, and returns the new version.
     pub async fn commit(&mut self, record: &Record, files: &[WrittenFile]) -> Result<u64> {
         for file in files {
-            let path = self.dir.join(&file.name);
-            fs::rename(&file.unfinished, &path).map_err(io(&path))?;
+            rename(&file.unfinished, &self.dir.join(&file.name))?;
             failpoint::hit("parquet-renamed");
+        }
+        if !files.is_empty() {
+            // The commit must not reach the disk before the names of the files do.
+            sync_folder(&self.dir)?;
         }
         let actions = self.actions(record, files)?;
         self.log.commit(&actions, record.complete).await
@@ -197,8 +200,8 @@ impl Appender {
     pub(crate) fn start_anew(&mut self) -> Result<()> {
         let (log, discarded) = (log_path(&self.dir), self.dir.join(DISCARDED_LOG));
         // One step after which there is no dataset; a kill before the next leaves files that no log names.
-        fs::rename(&log, &discarded).map_err(io(&log))?;
-        fs::create_dir(&log).map_err(io(&log))?;
+        rename(&log, &discarded)?;
+        create_folder(&log)?;
         self.log.restart();
         self.sweep(0)
     }
@@ -259,19 +262,13 @@ impl Appender {
                 let path = entry.map_err(io(dir))?.path();
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let unfinished = name.starts_with('.') && name.ends_with(".unfinished");
-                let removed = if unfinished && path.is_dir() {
-                    fs::remove_dir_all(&path)
+                if unfinished && path.is_dir() {
+                    remove(&path)?;
                 } else if unfinished
                     || batches_of(&name).is_some_and(|batches| *batches.start() >= next_batch)
                 {
-                    fs::remove_file(&path)
-                } else {
-                    Ok(())
-                };
-                match removed {
-                    // What wrote it has removed it first.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    removed => removed.map_err(io(&path))?,
+                    // What wrote it may have removed it first.
+                    remove_file(&path)?;
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::durable::io;
+use crate::durable::{io, rename, sync_folder};
 use crate::error::Result;
 use crate::failpoint;
 use crate::table::append::{ENGINE, add};
@@ -120,7 +120,8 @@ fn merge(table: &TableVersion, key: &[String], files: &[Small], target: u64) -> 
     };
     let name = batches_file(&batches);
     let path = table.dir.join(&name);
-    fs::rename(&unfinished, &path).map_err(io(&path))?;
+    rename(&unfinished, &path)?;
+    sync_folder(&table.dir)?;
     Ok((Merged { name, rows, bytes }, merged))
 }
 

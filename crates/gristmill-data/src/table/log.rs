@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use deltalake_core::checkpoints::create_checkpoint_from_table_url_and_cleanup;
 use serde_json::Value;
 
-use crate::durable::io;
+use crate::durable::{io, link, remove_file, sync_folder, synced};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::table::ledger::record_of;
@@ -111,23 +111,17 @@ impl Log {
         let path = commit_path(&self.dir, version);
         let unfinished = log.join(format!(".{version:020}.json.unfinished"));
         let mut file = File::create(&unfinished).map_err(io(&unfinished))?;
-        file.write_all(actions.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(io(&unfinished))?;
+        file.write_all(actions.as_bytes()).map_err(io(&unfinished))?;
+        synced(&file, &unfinished)?;
         failpoint::hit("commit-written");
         // A rename would replace the commit of another tool; a link does not.
-        let linked = fs::hard_link(&unfinished, &path);
-        fs::remove_file(&unfinished).map_err(io(&unfinished))?;
-        match linked {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(io(&path)(error)),
-            Ok(()) => {
-                for dir in [&log, &self.dir] {
-                    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
-                }
-                Ok(true)
-            }
+        let linked = link(&unfinished, &path);
+        remove_file(&unfinished)?;
+        let linked = linked?;
+        if linked {
+            sync_folder(&log)?;
         }
+        Ok(linked)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writing Parquet: the settings of every file written here, and plain folders of parts with a fixed number of rows.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -12,7 +12,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::durable::{io, remove, synced, write_failed};
+use crate::durable::{create_folder, io, remove, replace_folder, synced, unfinished, write_failed};
 use crate::error::Result;
 use crate::table::version::{DataFile, TableVersion, without_metadata};
 
@@ -48,10 +48,9 @@ pub struct PartWriter {
 impl PartWriter {
     /// Starts a folder.
     pub fn create(dir: &Path, schema: SchemaRef, rows_per_part: usize) -> Result<Self> {
-        let name = dir.file_name().unwrap_or_default().to_string_lossy();
-        let hidden = dir.with_file_name(format!(".{name}.unfinished"));
+        let hidden = unfinished(dir);
         remove(&hidden)?;
-        fs::create_dir_all(&hidden).map_err(io(&hidden))?;
+        create_folder(&hidden)?;
         let mut writer = Self {
             dir: dir.to_owned(),
             hidden,
@@ -96,8 +95,7 @@ impl PartWriter {
             }
         }
         self.close_part()?;
-        remove(&self.dir)?;
-        fs::rename(&self.hidden, &self.dir).map_err(io(&self.dir))?;
+        replace_folder(&self.hidden, &self.dir)?;
         for file in &mut self.files {
             if let Some(name) = file.path.file_name() {
                 file.path = self.dir.join(name);

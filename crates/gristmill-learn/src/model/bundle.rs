@@ -7,8 +7,8 @@
 //! machine), so that the same data gives the same bytes. Any safetensors reader opens it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::array::{Float32Array, Float64Array, PrimitiveArray, UInt32Array, UInt64Array};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type, UInt32Type, UInt64Type};
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -102,12 +102,12 @@ struct Tensor {
 }
 
 impl Bundle {
-    /// Writes the bundle beside its final place, then renames it there.
+    /// Writes the bundle.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        let tensors = self.tensors()?;
+    /// What `out` says.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let tensors = self.tensors().map_err(io::Error::other)?;
         let header = Header {
             format: FORMAT,
             model: ModelHeader {
@@ -127,24 +127,11 @@ impl Bundle {
             provenance: self.provenance.clone(),
             checksum: checksum(tensors.iter().map(|(n, t)| (n.as_str(), t.bytes.as_slice()))),
         };
-        let header = serde_json::to_string(&header).map_err(|e| bad(path, e))?;
-        let views = tensors.iter().map(|(name, t)| {
-            let view = TensorView::new(t.dtype, t.shape.clone(), t.bytes.as_slice());
-            view.map(|view| (name.as_str(), view)).map_err(|e| bad(path, e))
-        });
-        let views: Vec<_> = views.collect::<Result<_>>()?;
-        let temporary = path.with_extension("partial");
-        let metadata = HashMap::from([(KEY.to_owned(), header)]);
-        // The library's file is for its owner's eyes only; a model is as readable as any other new file.
-        let readable = File::create(&temporary)
-            .and_then(|f| f.metadata())
-            .map_err(|e| io(&temporary, e))?;
-        safetensors::serialize_to_file(views, Some(metadata), &temporary).map_err(|e| bad(&temporary, e))?;
-        fs::set_permissions(&temporary, readable.permissions()).map_err(|e| io(&temporary, e))?;
-        File::open(&temporary)
-            .and_then(|f| f.sync_all())
-            .map_err(|e| io(&temporary, e))?;
-        fs::rename(&temporary, path).map_err(|e| io(path, e))
+        write_tensors(
+            tensors,
+            HashMap::from([(KEY.to_owned(), serde_json::to_string(&header)?)]),
+            out,
+        )
     }
 
     /// Reads a bundle.
@@ -153,7 +140,7 @@ impl Bundle {
     /// `Bundle` when the file cannot be read, is no bundle, cut short, damaged, or of another format version.
     pub fn read(path: &Path) -> Result<Self> {
         let mut file = File::open(path).map_err(|e| bad(path, e))?;
-        let length = file.metadata().map_err(|e| io(path, e))?.len();
+        let length = file.metadata().map_err(|e| bad(path, e))?.len();
         if length > MAX_BYTES {
             return Err(bad(
                 path,
@@ -393,6 +380,38 @@ fn numbers<T: ArrowPrimitiveType>(bytes: &[u8]) -> Vec<T::Native> {
     ScalarBuffer::<T::Native>::new(aligned, 0, count).to_vec()
 }
 
+/// Writes the layout of safetensors, whose own writer wants either all bytes in memory once more or a path. Tensors come in the
+/// order of their types, the widest first, and then of their names.
+fn write_tensors(
+    tensors: impl IntoIterator<Item = (String, Tensor)>,
+    metadata: HashMap<String, String>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut tensors: Vec<(String, Tensor)> = tensors.into_iter().collect();
+    tensors.sort_by(|(name, tensor), (other_name, other)| {
+        other.dtype.cmp(&tensor.dtype).then_with(|| name.cmp(other_name))
+    });
+    let mut end = 0;
+    let infos = tensors.iter().map(|(name, tensor)| {
+        let begin = end;
+        end += tensor.bytes.len();
+        let info = TensorInfo {
+            dtype: tensor.dtype,
+            shape: tensor.shape.clone(),
+            data_offsets: (begin, end),
+        };
+        (name.clone(), info)
+    });
+    let metadata = Metadata::new(Some(metadata), infos.collect()).map_err(io::Error::other)?;
+    let mut header = serde_json::to_vec(&metadata)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    tensors
+        .iter()
+        .try_for_each(|(_, tensor)| out.write_all(&tensor.bytes))
+}
+
 fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     let mut hash = Xxh3::new();
     for (name, bytes) in tensors {
@@ -408,12 +427,5 @@ fn bad(path: &Path, why: impl ToString) -> Error {
     Error::Bundle {
         file: path.display().to_string(),
         why: why.to_string(),
-    }
-}
-
-fn io(path: &Path, source: std::io::Error) -> Error {
-    Error::Io {
-        file: path.display().to_string(),
-        source,
     }
 }

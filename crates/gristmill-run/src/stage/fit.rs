@@ -5,6 +5,7 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use gristmill_data::durable::NewFile;
 use gristmill_data::table::TableVersion;
 use gristmill_learn::features::{FitPipeline, Fitted};
 use gristmill_learn::label::Label;
@@ -69,17 +70,15 @@ pub(crate) fn reload(pipeline: &Pipeline, state_file: &Path) -> Result<Fitted> {
 }
 
 fn write_state(path: &Path, state: &RecordBatch) -> Result<()> {
-    let temporary = path.with_extension("partial");
-    let broken = |e: parquet::errors::ParquetError| broken_state(path, &e);
-    let file = File::create(&temporary).map_err(io(&temporary))?;
-    let mut writer = ArrowWriter::try_new(file, state.schema(), None).map_err(broken)?;
-    writer.write(state).map_err(broken)?;
-    writer
-        .into_inner()
-        .map_err(broken)?
-        .sync_all()
-        .map_err(io(&temporary))?;
-    std::fs::rename(&temporary, path).map_err(io(path))
+    let file = NewFile::create(path)?;
+    let output = file.output()?;
+    let written = ArrowWriter::try_new(output, state.schema(), None).and_then(|mut writer| {
+        writer.write(state)?;
+        writer.close()
+    });
+    written.map_err(|error| file.why(broken_state(path, &error)))?;
+    file.put()?;
+    Ok(())
 }
 
 fn read_state(path: &Path) -> Result<RecordBatch> {
