@@ -177,10 +177,12 @@ pub fn create_folder(dir: &Path) -> Result<()> {
         return Ok(());
     }
     let above = folder_of(dir);
-    if above != dir && above != Path::new(".") {
+    let mut created = fs::create_dir(dir);
+    if matches!(&created, Err(error) if error.kind() == ErrorKind::NotFound) && above != dir {
         create_folder(above)?;
+        created = fs::create_dir(dir);
     }
-    match fs::create_dir(dir) {
+    match created {
         // Another was first.
         Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {}
         created => created.map_err(io(dir))?,
