@@ -7,6 +7,7 @@ mod filled;
 pub mod key;
 pub mod prepare;
 pub mod pull;
+pub mod scratch;
 pub mod settings;
 pub mod source;
 pub mod table;

@@ -10,7 +10,6 @@ mod keys;
 mod location;
 mod parquet;
 mod query;
-mod scratch;
 mod sorted;
 mod types;
 
@@ -30,6 +29,7 @@ use tokio::task::spawn_blocking;
 use crate::durable::{io, write_failed};
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyRange};
+use crate::scratch::{self, Scratch};
 use crate::settings::SourceSettings;
 use crate::source::names::find_key;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
@@ -37,7 +37,6 @@ use crate::table::list_files;
 use input::Input;
 use location::{Format, Location};
 use query::Query;
-use scratch::Scratch;
 use sorted::Sorted;
 
 pub(super) use query::TABLE;
@@ -70,8 +69,6 @@ struct Shared {
 /// The rows in the order of the key.
 struct Prepared {
     sorted: Sorted,
-    /// Holds the sorted copy, if there is one.
-    _scratch: Option<Scratch>,
 }
 
 impl Files {
@@ -153,10 +150,7 @@ impl Shared {
                 Ok(sorted)
             };
             if let Some(sorted) = blocking("reading the keys", index).await? {
-                return Ok(Arc::new(Prepared {
-                    sorted,
-                    _scratch: None,
-                }));
+                return Ok(Arc::new(Prepared { sorted }));
             }
         }
         let prepared = self.copy().await;
@@ -165,13 +159,13 @@ impl Shared {
         prepared.map(Arc::new)
     }
 
-    /// Writes the rows, sorted, into a file of our own.
+    /// Writes the rows, sorted, into a file of our own, which nobody else can open.
     async fn copy(&self) -> Result<Prepared> {
-        let scratch = Scratch::new()?;
-        let path = scratch.path().join("sorted.parquet");
-        let mut rows = self.query.sorted(&self.input, self.key, scratch.path()).await?;
+        // What the sort spills over the disk is no longer needed once its last row is written.
+        let spilled = Scratch::new()?;
+        let mut rows = self.query.sorted(&self.input, self.key, spilled.path()).await?;
         let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
-        let (schema, key, to) = (self.schema.clone(), self.key, path.clone());
+        let (schema, key) = (self.schema.clone(), self.key);
         let writing = blocking("writing the sorted copy", move || {
             let properties = WriterProperties::builder()
                 .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
@@ -179,7 +173,10 @@ impl Shared {
                 .set_statistics_enabled(EnabledStatistics::None)
                 .set_offset_index_disabled(true)
                 .build();
-            let file = std::fs::File::create(&to).map_err(io(&to))?;
+            // Where errors say that it is.
+            let to = scratch::base();
+            let file = scratch::unnamed()?;
+            let read = file.try_clone().map_err(io(&to))?;
             let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
             while let Some(batch) = receiver.blocking_recv() {
                 let batch =
@@ -190,7 +187,7 @@ impl Shared {
                 }
             }
             writer.close().map_err(write_failed(&to))?;
-            let copy = Input::parquet("", vec![parquet::ParquetFile::open(&to)?], None)?;
+            let copy = Input::parquet("", vec![parquet::ParquetFile::unnamed(read, &to)?], None)?;
             let columns = (0..schema.fields().len()).collect();
             Sorted::index(Arc::new(copy), columns, schema, key)
         });
@@ -212,10 +209,7 @@ impl Shared {
             what: "sorting by the key".to_owned(),
             why: "the rows are not in its order".to_owned(),
         })?;
-        Ok(Prepared {
-            sorted,
-            _scratch: Some(scratch),
-        })
+        Ok(Prepared { sorted })
     }
 }
 

@@ -164,7 +164,7 @@ pub(super) fn failed(error: DataFusionError) -> Error {
             },
         },
         DataFusionError::Shared(inner) => query_error(inner.strip_backtrace()),
-        DataFusionError::IoError(error) => crate::durable::io(&crate::source::files::scratch::base())(error),
+        DataFusionError::IoError(error) => crate::durable::io(&crate::scratch::base())(error),
         DataFusionError::ResourcesExhausted(why) => query_error(format!(
             "it needs more than the {} MB that sorting and grouping may take ({why}); prepare the rows with another tool",
             MEMORY >> 20
