@@ -2,6 +2,7 @@
 
 mod lock;
 mod manifest;
+mod rooms;
 mod text;
 
 use std::fmt;
@@ -52,7 +53,7 @@ impl fmt::Display for Finding {
 
 /// Checks every file under `root` that is committed or would be: all that git does not ignore.
 pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
+    let (mut findings, mut sources) = (Vec::new(), Vec::new());
     for path in files(root)? {
         let file = root.join(&path);
         // Deleted but not yet committed as deleted.
@@ -61,7 +62,11 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
         }
         let content = fs::read(&file).with_context(|| format!("cannot read {path}"))?;
         findings.extend(check_file(&path, &content));
+        if path.ends_with(".rs") {
+            sources.push((path, String::from_utf8_lossy(&content).into_owned()));
+        }
     }
+    findings.extend(rooms::check(&sources));
     findings.sort();
     Ok(findings)
 }

@@ -5,5 +5,3 @@ pub mod score;
 
 pub use regression::RegressionPass;
 pub use score::ScorePass;
-
-pub(crate) use regression::Part;

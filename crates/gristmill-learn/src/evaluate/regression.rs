@@ -7,52 +7,38 @@ use arrow::datatypes::{Float64Type, Schema, UInt64Type};
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
-use crate::features::split::{SPLIT_NAMES, TRAIN};
 use crate::model::{LinearModel, Weights};
 use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
+use crate::rows::{RowSet, Split};
 use crate::statistics::MomentsState;
 use crate::statistics::{Errors, RegressionScores};
 
 const NAME: &str = "regression scores";
 
-/// Rows of the features table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// Those of a split.
-    Split(u8),
-    /// Training rows of one of so many folds.
-    Fold {
-        /// Which.
-        fold: usize,
-        /// Of how many.
-        folds: usize,
-    },
-}
-
-/// The errors of models on their parts.
+/// The errors of models on their rows.
 #[derive(Debug, Clone)]
 pub struct RegressionPass {
-    jobs: Vec<(Arc<LinearModel>, Part)>,
+    jobs: Vec<(Arc<LinearModel>, RowSet)>,
 }
 
 impl RegressionPass {
-    /// Scores each model on its part.
-    pub(crate) fn on_parts(jobs: Vec<(Arc<LinearModel>, Part)>) -> Self {
+    /// Scores each model on its rows.
+    pub(crate) fn on_sets(jobs: Vec<(Arc<LinearModel>, RowSet)>) -> Self {
         Self { jobs }
     }
 
-    /// Scores every model on every split: model by model, the splits in the order of [`SPLIT_NAMES`].
+    /// Scores every model on every split: model by model, the splits in the order of [`Split::ALL`].
     pub fn on_splits(models: &[Arc<LinearModel>]) -> Self {
-        let splits = || (0..SPLIT_NAMES.len()).map(|split| Part::Split(split as u8));
+        let splits = || Split::ALL.into_iter().map(RowSet::Split);
         let jobs = models
             .iter()
             .flat_map(|model| splits().map(|split| (Arc::clone(model), split)));
-        Self::on_parts(jobs.collect())
+        Self::on_sets(jobs.collect())
     }
 
-    /// Reads the final state: the scores of each model on each part.
+    /// Reads the final state: the scores of each model on each set of rows.
     ///
     /// # Errors
     /// When the state is not of this pass.
@@ -81,17 +67,17 @@ impl Pass for RegressionPass {
 }
 
 struct Scoring {
-    jobs: Vec<(Arc<LinearModel>, Part)>,
+    jobs: Vec<(Arc<LinearModel>, RowSet)>,
     errors: Vec<Errors>,
 }
 
 impl Accumulate for Scoring {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let (rows, labels) = Rows::with_numbers(batch)?;
-        for ((model, part), errors) in self.jobs.iter().zip(&mut self.errors) {
+        for ((model, set), errors) in self.jobs.iter().zip(&mut self.errors) {
             match model.weights() {
-                Weights::F32(weights) => add(errors, rows, labels, *part, model, weights),
-                Weights::F64(weights) => add(errors, rows, labels, *part, model, weights),
+                Weights::F32(weights) => add(errors, rows, labels, *set, model, weights),
+                Weights::F64(weights) => add(errors, rows, labels, *set, model, weights),
             }
         }
         Ok(())
@@ -130,7 +116,7 @@ fn add<F: Real>(
     errors: &mut Errors,
     rows: Rows<'_>,
     labels: &[f64],
-    part: Part,
+    set: RowSet,
     model: &LinearModel,
     weights: &[F],
 ) {
@@ -139,10 +125,7 @@ fn add<F: Real>(
     let block_rows = Block::<F>::rows(shape);
     for from in (0..rows.len()).step_by(block_rows) {
         let to = (from + block_rows).min(rows.len());
-        block.select(from..to, |r| match part {
-            Part::Split(split) => rows.split[r] == split,
-            Part::Fold { fold, folds } => rows.split[r] == TRAIN && usize::from(rows.fold[r]) % folds == fold,
-        });
+        block.select(from..to, |r| set.contains(rows, r));
         block.margins(rows, weights, shape);
         for (margin, r) in block.values().chunks_exact(shape.stride()).zip(block.selected()) {
             errors.add(labels[*r as usize], margin[0].to_f64());

@@ -8,8 +8,8 @@ use arrow::datatypes::{Field, Float64Type, Schema, UInt64Type};
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
-use crate::features::split::SPLIT_NAMES;
 use crate::model::{LinearModel, Weights};
+use crate::rows::SPLIT_NAMES;
 use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;

@@ -10,8 +10,9 @@ use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::encode::estimator;
 use crate::error::{Error, Result};
 use crate::features::Assembler;
-use crate::features::split::{SPLIT_NAMES, Splitter, TRAIN};
+use crate::features::split::Splitter;
 use crate::label::{Label, Weigher};
+use crate::rows::{SPLIT_NAMES, Split};
 use crate::settings::MAX_LINEAR_FEATURES;
 use crate::settings::{FeatureSettings, LabelKind, LabelSettings, SplitSettings};
 use crate::statistics::column::find;
@@ -114,7 +115,7 @@ impl FitPipeline {
     }
 
     fn check_training(&self, rows: [u64; 3], null_label: [u64; 3]) -> Result<()> {
-        let train = usize::from(TRAIN);
+        let train = Split::Train as usize;
         if rows[train] == 0 {
             return Err(Error::EmptySplit {
                 what: format!("the {} split", SPLIT_NAMES[train]),
@@ -212,7 +213,7 @@ impl Accumulate for Accumulator {
         }
         let training = splits.iter().zip(labelled.values());
         let training: BooleanArray = training
-            .map(|(split, labelled)| Some(*split == TRAIN && labelled))
+            .map(|(split, labelled)| Some(Split::Train.is(*split) && labelled))
             .collect();
         self.inner.update(&filter_record_batch(batch, &training)?)
     }

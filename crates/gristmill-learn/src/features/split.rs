@@ -11,11 +11,7 @@ use crate::error::{Error, Result};
 use crate::settings::SplitSettings;
 use crate::statistics::column::{as_text, is_category};
 
-/// The names of splits 0, 1 and 2.
-pub const SPLIT_NAMES: [&str; 3] = ["train", "validation", "test"];
-
-/// The split whose rows everything is fitted on.
-pub const TRAIN: u8 = 0;
+pub use crate::rows::{SPLIT_NAMES, Split};
 
 /// Assigns entities to splits and folds.
 #[derive(Debug, Clone)]
@@ -69,7 +65,7 @@ impl Splitter {
         let mut splits = Vec::with_capacity(column.len());
         let mut folds = Vec::with_capacity(column.len());
         for_each_entity(column, |bytes| {
-            splits.push(self.split(xxh3_64_with_seed(bytes, self.settings.seed)));
+            splits.push(self.split(xxh3_64_with_seed(bytes, self.settings.seed)) as u8);
             let fold = u128::from(xxh3_64_with_seed(bytes, fold_seed)) * u128::from(self.folds);
             folds.push((fold >> 64) as u8);
         })?;
@@ -105,16 +101,16 @@ impl Splitter {
         Ok(Self::new(&settings, folds))
     }
 
-    fn split(&self, hash: u64) -> u8 {
+    fn split(&self, hash: u64) -> Split {
         let s = &self.settings;
         let point = (hash >> 11) as f64 / (1u64 << 53) as f64;
         if point < s.train {
-            TRAIN
+            Split::Train
         } else if point < s.train + s.validation || s.test == 0.0 {
             // Without a test share, no rounding of the other two may leave a gap for it.
-            1
+            Split::Validation
         } else {
-            2
+            Split::Test
         }
     }
 }

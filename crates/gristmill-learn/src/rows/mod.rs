@@ -4,6 +4,7 @@ pub(crate) mod columns;
 pub(crate) mod features;
 pub(crate) mod kernel;
 pub(crate) mod real;
+mod select;
 mod shape;
 pub(crate) mod simd;
 pub(crate) mod state;
@@ -12,4 +13,7 @@ pub(crate) mod tile;
 pub(crate) mod window;
 
 pub(crate) use features::WEIGHT;
+pub(crate) use select::RowSet;
 pub(crate) use shape::Shape;
+
+pub use select::{SPLIT_NAMES, Split};

@@ -8,8 +8,8 @@ use arrow::datatypes::{DataType, Field, Float64Type, Schema, UInt64Type};
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
-use crate::features::split::TRAIN;
 use crate::rows::features::{self, Rows};
+use crate::rows::select::RowSet;
 
 /// Gathers, for each fold of the training split: class counts and weights, and each feature's weighted sum and sum of
 /// squares.
@@ -181,7 +181,7 @@ impl Subset {
 impl Accumulate for Summary {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::of(batch)?;
-        for r in (0..rows.len()).filter(|r| rows.split[*r] == TRAIN) {
+        for r in RowSet::TRAINING.of(rows) {
             let fold = usize::from(rows.fold[r]) % self.folds.len();
             let fold = &mut self.folds[fold];
             let (class, weight) = (rows.labels[r] as usize, rows.weight(r));

@@ -7,7 +7,7 @@ use gristmill_run::check::{Check, Load};
 use gristmill_run::event::{Event, Observe};
 use gristmill_run::{Error, Session};
 
-use super::open;
+use super::open::open;
 use crate::args::CheckArgs;
 use crate::failure::{self, Failure};
 use crate::printer::{Printer, bytes, duration, thousands};

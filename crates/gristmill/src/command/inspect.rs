@@ -14,7 +14,7 @@ use gristmill_run::report::metrics::{Best, Rows, Splits};
 use gristmill_run::report::write_splits;
 use serde::Deserialize;
 
-use super::on_dataset;
+use super::open::on_dataset;
 use crate::args::InspectArgs;
 use crate::failure::{Failure, classify};
 use crate::printer::{Printer, thousands};

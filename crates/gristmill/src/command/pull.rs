@@ -2,7 +2,7 @@
 
 use gristmill_run::Session;
 
-use super::open;
+use super::open::open;
 use crate::args::PullArgs;
 use crate::failure::{self, Failure};
 use crate::printer::Printer;

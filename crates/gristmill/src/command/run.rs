@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gristmill_run::{Outcome, Session};
 
-use super::open;
+use super::open::open;
 use crate::args::RunArgs;
 use crate::failure::{self, Failure};
 use crate::printer::Printer;

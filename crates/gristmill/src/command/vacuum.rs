@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gristmill_data::table::vacuum;
 
-use super::on_dataset;
+use super::open::on_dataset;
 use crate::args::VacuumArgs;
 use crate::failure::Failure;
 use crate::printer::{Printer, bytes, thousands};

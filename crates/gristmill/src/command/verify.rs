@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use gristmill_data::verify::{Difference, Found, Verified, verify_files};
 use gristmill_run::Session;
 
-use super::{on_dataset, open};
+use super::open::{on_dataset, open};
 use crate::args::VerifyArgs;
 use crate::failure::{self, Failure};
 use crate::printer::{Printer, thousands};

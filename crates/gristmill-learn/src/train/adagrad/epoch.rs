@@ -8,22 +8,18 @@ use rayon::prelude::*;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
-use crate::features::split::TRAIN;
 use crate::model::Thresholds;
-use crate::rows::Shape;
 use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 use crate::rows::state::{one_list, structure};
 use crate::rows::window::{Window, shuffled};
+use crate::rows::{RowSet, Shape};
 use crate::statistics::Confusion;
 use crate::train::adagrad::state::{Epoch, MiniBatch, Problem, Seen, State, batch_rows};
 
 /// Rows whose mini-batches are sorted at a time, each by itself.
 const SLAB_ROWS: usize = 8192;
-
-/// The split that early stopping looks at.
-const VALIDATION: u8 = 1;
 
 /// One epoch of a model.
 #[derive(Debug, Clone)]
@@ -31,24 +27,15 @@ pub(crate) struct EpochJob {
     pub(crate) problem: Arc<Problem>,
     /// Where it stands before.
     pub(crate) state: Arc<State>,
-    /// The fold that is not learnt from.
-    pub(crate) held_out: Option<usize>,
+    /// The rows it learns from.
+    pub(crate) rows: RowSet,
 }
 
 /// The score of a model.
 #[derive(Debug, Clone)]
 pub(crate) struct ScoreJob {
     pub(crate) state: Arc<State>,
-    pub(crate) on: On,
-}
-
-/// The rows of a score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum On {
-    /// This fold of the training rows.
-    Fold(usize),
-    /// The validation split.
-    Validation,
+    pub(crate) rows: RowSet,
 }
 
 /// The pass.
@@ -56,7 +43,6 @@ pub(crate) enum On {
 pub(crate) struct EpochPass {
     pub(crate) shape: Shape,
     pub(crate) classes: usize,
-    pub(crate) folds: usize,
     pub(crate) epochs: Vec<EpochJob>,
     pub(crate) scores: Vec<ScoreJob>,
     /// How scores predict.
@@ -93,14 +79,11 @@ impl Pass for EpochPass {
                 epoch: Some(Epoch::new(Arc::clone(&job.problem), job.state.copy())),
                 merged: None,
             };
-            let (held_out, seed) = (job.held_out, job.state.epochs);
-            match groups
-                .iter_mut()
-                .find(|g| (g.held_out, g.seed) == (held_out, seed))
-            {
+            let (set, seed) = (job.rows, job.state.epochs);
+            match groups.iter_mut().find(|g| (g.set, g.seed) == (set, seed)) {
                 Some(group) => group.models.push(model),
                 None => groups.push(Group {
-                    held_out,
+                    set,
                     weight_factor: job.problem.weight_factor(),
                     batch_rows: batch_rows(job.problem.subset.rows),
                     seed,
@@ -119,7 +102,6 @@ impl Pass for EpochPass {
         });
         Box::new(Running {
             shape: self.shape,
-            folds: self.folds,
             thresholds: self.thresholds.clone(),
             groups,
             scores: scores.collect(),
@@ -134,7 +116,6 @@ impl Pass for EpochPass {
 
 struct Running {
     shape: Shape,
-    folds: usize,
     thresholds: Thresholds,
     groups: Vec<Group>,
     scores: Vec<Score>,
@@ -142,7 +123,7 @@ struct Running {
 
 /// The models that learn from the same rows in the same order.
 struct Group {
-    held_out: Option<usize>,
+    set: RowSet,
     weight_factor: f64,
     /// Rows of a mini-batch.
     batch_rows: usize,
@@ -173,10 +154,8 @@ struct Score {
 }
 
 impl Group {
-    fn take(&mut self, rows: Rows<'_>, folds: usize) {
-        let on =
-            |r: &usize| rows.split[*r] == TRAIN && Some(usize::from(rows.fold[*r]) % folds) != self.held_out;
-        let chosen: Vec<u32> = (0..rows.len()).filter(on).map(|r| r as u32).collect();
+    fn take(&mut self, rows: Rows<'_>) {
+        let chosen: Vec<u32> = self.set.of(rows).map(|r| r as u32).collect();
         let mut rest = chosen.as_slice();
         while !rest.is_empty() {
             let taken = self.window.extend(rows, rest, self.weight_factor);
@@ -218,11 +197,8 @@ impl Group {
 }
 
 impl Score {
-    fn take(&mut self, rows: Rows<'_>, shape: Shape, folds: usize, thresholds: &Thresholds) {
-        let on = |r: usize| match self.job.on {
-            On::Fold(fold) => rows.split[r] == TRAIN && usize::from(rows.fold[r]) % folds == fold,
-            On::Validation => rows.split[r] == VALIDATION,
-        };
+    fn take(&mut self, rows: Rows<'_>, shape: Shape, thresholds: &Thresholds) {
+        let on = |r: usize| self.job.rows.contains(rows, r);
         let block_rows = Block::<f32>::rows(shape);
         for from in (0..rows.len()).step_by(block_rows) {
             self.block.select(from..(from + block_rows).min(rows.len()), on);
@@ -240,14 +216,14 @@ impl Score {
 impl Accumulate for Running {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::of(batch)?;
-        let (shape, folds, thresholds) = (self.shape, self.folds, &self.thresholds);
+        let (shape, thresholds) = (self.shape, &self.thresholds);
         let (groups, scores) = (&mut self.groups, &mut self.scores);
         rayon::join(
-            || groups.par_iter_mut().for_each(|g| g.take(rows, folds)),
+            || groups.par_iter_mut().for_each(|g| g.take(rows)),
             || {
                 scores
                     .par_iter_mut()
-                    .for_each(|s| s.take(rows, shape, folds, thresholds))
+                    .for_each(|s| s.take(rows, shape, thresholds))
             },
         );
         Ok(())

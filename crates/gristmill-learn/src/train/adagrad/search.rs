@@ -14,9 +14,9 @@ use crate::error::broken;
 use crate::error::{Error, Result};
 use crate::model::Thresholds;
 use crate::model::{LinearModel, Weights};
-use crate::rows::Shape;
 use crate::rows::summary::weighty;
 use crate::rows::summary::{Summary, SummaryPass};
+use crate::rows::{RowSet, Shape, Split};
 use crate::search::checkpoint::{self, Checkpoint};
 use crate::search::grid::{ElasticNetParams, SearchPoint, Wanted, choose, finished, folds};
 use crate::search::halving::Rounds;
@@ -25,7 +25,7 @@ use crate::search::trainer::{Next, Status, Trained, Trainer};
 use crate::search::warm::WarmStart;
 use crate::settings::{LogisticSettings, Metric, SearchSettings};
 use crate::statistics::Confusion;
-use crate::train::adagrad::epoch::{EpochJob, EpochPass, On, ScoreJob, Trained as EpochEnd, answers};
+use crate::train::adagrad::epoch::{EpochJob, EpochPass, ScoreJob, Trained as EpochEnd, answers};
 use crate::train::adagrad::state::{Problem, State};
 use crate::train::size::TrainingSize;
 
@@ -409,33 +409,33 @@ impl EpochSearch {
     fn ask(&mut self) -> Option<EpochPass> {
         self.start_waiting();
         self.asked.clear();
+        let folds = self.summary_pass.folds;
         let (mut epochs, mut scores) = (Vec::new(), Vec::new());
         // In the order of the answers: epochs, then scores.
         for (i, running) in self.running.iter().enumerate().filter(|(_, r)| r.stop.is_none()) {
             epochs.push(EpochJob {
                 problem: Arc::clone(&running.problem),
                 state: Arc::clone(&running.state),
-                held_out: running.held_out,
+                rows: RowSet::outside(running.held_out, folds),
             });
             self.asked.push((i, Question::Epoch));
         }
         for (i, running) in self.running.iter().enumerate() {
-            let mut score = |on, question| {
+            let mut score = |rows, question| {
                 let state = Arc::clone(&running.state);
-                scores.push(ScoreJob { state, on });
+                scores.push(ScoreJob { state, rows });
                 self.asked.push((i, question));
             };
             if running.stop.is_none() && running.state.epochs > 0 {
-                score(On::Validation, Question::Validation);
+                score(RowSet::Split(Split::Validation), Question::Validation);
             }
             if let (true, Some(fold)) = (running.wants_score(), running.held_out) {
-                score(On::Fold(fold), Question::Fold);
+                score(RowSet::Fold { fold, folds }, Question::Fold);
             }
         }
         (!self.asked.is_empty()).then_some(EpochPass {
             shape: self.shape,
             classes: self.summary_pass.classes,
-            folds: self.summary_pass.folds,
             epochs,
             scores,
             thresholds: self.thresholds.clone(),

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 
 use crate::error::{Error, Result};
-use crate::evaluate::{Part, RegressionPass};
+use crate::evaluate::RegressionPass;
 use crate::model::LinearModel;
-use crate::rows::Shape;
 use crate::rows::kernel::Block;
+use crate::rows::{RowSet, Shape};
 use crate::search::grid::{ElasticNetParams, SearchPoint, choose, finished, folds, linear_grid};
 use crate::search::trainer::{Next, Status, Trained, Trainer};
 use crate::settings::{LinearSettings, MAX_LINEAR_FEATURES, Metric, SearchSettings};
@@ -82,7 +82,7 @@ struct LinearSearch {
     points: Vec<SearchPoint<ElasticNetParams>>,
     phase: Phase,
     /// The models of the folds solved so far, point by point.
-    jobs: Vec<(Arc<LinearModel>, Part)>,
+    jobs: Vec<(Arc<LinearModel>, RowSet)>,
     scans: u64,
 }
 
@@ -113,7 +113,7 @@ impl LinearSearch {
             let penalty = points[0].params.penalty();
             for solution in form.solve(penalty, &self.settings, &limits)? {
                 let model = LinearModel::linear(self.pass.features, solution.weights);
-                self.jobs.push((Arc::new(model), Part::Fold { fold, folds }));
+                self.jobs.push((Arc::new(model), RowSet::Fold { fold, folds }));
             }
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Trainer for LinearSearch {
                     let fold = fold + 1;
                     (Phase::Solve { products, fold }, Next::Step)
                 } else {
-                    let scoring = RegressionPass::on_parts(std::mem::take(&mut self.jobs));
+                    let scoring = RegressionPass::on_sets(std::mem::take(&mut self.jobs));
                     let scan = Next::Scan(Box::new(scoring.clone()));
                     (Phase::Score { products, scoring }, scan)
                 }

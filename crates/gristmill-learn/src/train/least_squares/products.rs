@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
-use crate::features::split::TRAIN;
+use crate::rows::RowSet;
 use crate::rows::features::{self, Rows};
 
 /// Ranges of the matrix's rows that threads share out.
@@ -185,7 +185,7 @@ impl Task<'_> {
         let (one, label) = (triangle.side - 2, triangle.side - 1);
         let first = triangle.start(self.range.start);
         let folds = self.folds.len();
-        for r in (0..rows.len()).filter(|r| rows.split[*r] == TRAIN) {
+        for r in RowSet::TRAINING.of(rows) {
             let sums = &mut *self.folds[usize::from(rows.fold[r]) % folds];
             let (weight, y) = (rows.weight(r), labels[r] - origin);
             let (indices, values) = rows.row(r);
@@ -244,12 +244,12 @@ fn ranges(triangle: Triangle) -> Vec<Range<usize>> {
 impl Accumulate for Products {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let (rows, labels) = Rows::with_numbers(batch)?;
-        let Some(first) = (0..rows.len()).find(|r| rows.split[*r] == TRAIN) else {
+        let Some(first) = RowSet::TRAINING.of(rows).next() else {
             return Ok(());
         };
         let origin = *self.origin.get_or_insert(labels[first]);
         let folds = self.pass.folds;
-        for r in (first..rows.len()).filter(|r| rows.split[*r] == TRAIN) {
+        for r in RowSet::TRAINING.of(rows) {
             self.rows[usize::from(rows.fold[r]) % folds] += 1;
         }
         let triangle = self.triangle;

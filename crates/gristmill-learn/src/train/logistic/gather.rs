@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::Result;
-use crate::features::split::TRAIN;
+use crate::rows::Split;
 use crate::rows::features::{self, Rows};
 use crate::settings::{ModelSettings, Solver};
 
@@ -69,7 +69,11 @@ impl Accumulate for Gather {
         if self.batches.is_none() {
             return Ok(());
         }
-        let training: BooleanArray = Rows::of(batch)?.split.iter().map(|s| Some(*s == TRAIN)).collect();
+        let training: BooleanArray = Rows::of(batch)?
+            .split
+            .iter()
+            .map(|s| Some(Split::Train.is(*s)))
+            .collect();
         self.keep(&filter_record_batch(batch, &training)?)
     }
 

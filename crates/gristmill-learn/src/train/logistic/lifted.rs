@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::optimise::vector::zeros;
-use crate::rows::Shape;
 use crate::rows::features::Rows;
 use crate::rows::kernel::{BLOCK_ROWS, Block};
 use crate::rows::real::Real;
 use crate::rows::summary::Subset;
+use crate::rows::{RowSet, Shape};
 use crate::train::logistic::refine::{Colours, refine};
 
 /// The class of a column whose coefficient is always 0.
@@ -38,8 +38,8 @@ pub(crate) struct Lifted {
 impl Lifted {
     /// Lifts the training on the rows outside `held_out`, if rows and columns together become half as many or fewer.
     pub(crate) fn of(rows: Rows<'_>, folds: usize, held_out: Option<usize>, subset: &Subset) -> Option<Self> {
-        let chosen: Vec<u32> = (0..rows.len())
-            .filter(|r| Some(usize::from(rows.fold[*r]) % folds) != held_out)
+        let chosen: Vec<u32> = RowSet::outside(held_out, folds)
+            .of(rows)
             .map(|r| r as u32)
             .collect();
         // A constant feature has coefficient 0, and so has one that does not occur.

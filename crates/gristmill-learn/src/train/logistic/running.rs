@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::optimise::Optimiser;
 use crate::optimise::convergence::Stop;
-use crate::rows::Shape;
 use crate::rows::real::Real;
 use crate::rows::summary::Subset;
+use crate::rows::{RowSet, Shape};
 use crate::search::Penalty;
 use crate::search::grid::{ElasticNetParams, SearchPoint, Wanted};
 use crate::settings::LogisticSettings;
@@ -151,12 +151,13 @@ impl<F: Real> Running<F> {
         }
     }
 
-    /// The score it wants of a scan.
-    pub(crate) fn score(&self) -> Option<Job<F>> {
+    /// The score it wants of a scan over so many folds.
+    pub(crate) fn score(&self, folds: usize) -> Option<Job<F>> {
         let fold = self.candidate.filter(|_| self.wants_score())?.fold;
         Some(Job {
             weights: self.training.whole(Arc::clone(self.fit.accepted())),
-            task: Task::Score { fold },
+            rows: RowSet::Fold { fold, folds },
+            task: Task::Score,
         })
     }
 
@@ -172,13 +173,12 @@ impl<F: Real> Running<F> {
         ended
     }
 
-    /// The gradient it wants of a scan.
-    pub(crate) fn gradient(&self) -> Option<Job<F>> {
+    /// The gradient it wants of a scan over so many folds.
+    pub(crate) fn gradient(&self, folds: usize) -> Option<Job<F>> {
         (self.training.lifted.is_none() && self.fit.stopped().is_none()).then(|| Job {
             weights: Arc::clone(self.fit.weights()),
-            task: Task::Gradient {
-                held_out: self.candidate.map(|c| c.fold),
-            },
+            rows: RowSet::outside(self.candidate.map(|c| c.fold), folds),
+            task: Task::Gradient,
         })
     }
 

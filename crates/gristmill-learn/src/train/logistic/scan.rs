@@ -9,15 +9,14 @@ use rayon::prelude::*;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
-use crate::features::split::TRAIN;
 use crate::model::Thresholds;
 use crate::optimise::vector::zeros;
-use crate::rows::Shape;
 use crate::rows::columns::Columns;
 use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 use crate::rows::state::{one_list, structure};
+use crate::rows::{RowSet, Shape};
 use crate::statistics::Confusion;
 
 /// What one model wants of a scan.
@@ -25,23 +24,19 @@ use crate::statistics::Confusion;
 pub(crate) struct Job<F> {
     /// Coefficients in the units of the data, laid out as [`Shape`] says.
     pub(crate) weights: Arc<Vec<F>>,
-    /// What to do, and on which rows of the training split.
+    /// The rows to do it on.
+    pub(crate) rows: RowSet,
+    /// What to do.
     pub(crate) task: Task,
 }
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Task {
-    /// Loss and gradient over the training rows outside this fold, or all of them.
-    Gradient {
-        /// The fold left out.
-        held_out: Option<usize>,
-    },
-    /// Confusion and log loss over this fold of the training rows.
-    Score {
-        /// The fold scored.
-        fold: usize,
-    },
+    /// Sums the loss and the gradient.
+    Gradient,
+    /// Counts the confusion and sums the log loss.
+    Score,
 }
 
 /// The pass of a scan.
@@ -49,7 +44,6 @@ pub(crate) enum Task {
 pub(crate) struct ScanPass<F> {
     pub(crate) shape: Shape,
     pub(crate) classes: usize,
-    pub(crate) folds: usize,
     pub(crate) jobs: Vec<Job<F>>,
     /// How scores predict.
     pub(crate) thresholds: Thresholds,
@@ -78,17 +72,16 @@ impl<F: Real> Pass for ScanPass<F> {
             before: Block::new(),
             loss: 0.0,
             gradient: match job.task {
-                Task::Gradient { .. } => zeros(self.shape.len()),
-                Task::Score { .. } => Vec::new(),
+                Task::Gradient => zeros(self.shape.len()),
+                Task::Score => Vec::new(),
             },
             confusion: Confusion::new(match job.task {
-                Task::Gradient { .. } => 0,
-                Task::Score { .. } => self.classes,
+                Task::Gradient => 0,
+                Task::Score => self.classes,
             }),
         };
         Box::new(Scan {
             shape: self.shape,
-            folds: self.folds,
             thresholds: self.thresholds.clone(),
             running: self.jobs.iter().map(running).collect(),
             parts: Vec::new(),
@@ -103,7 +96,6 @@ impl<F: Real> Pass for ScanPass<F> {
 
 struct Scan<F> {
     shape: Shape,
-    folds: usize,
     thresholds: Thresholds,
     running: Vec<Running<F>>,
     /// The rows of the last batch, as they were shared out: kept for the room they hold.
@@ -136,25 +128,13 @@ impl Part {
 }
 
 impl<F: Real> Running<F> {
-    fn update(
-        &mut self,
-        rows: Rows<'_>,
-        parts: &[Part],
-        shape: Shape,
-        folds: usize,
-        thresholds: &Thresholds,
-    ) {
-        let fold = |r: usize| usize::from(rows.fold[r]) % folds;
+    fn update(&mut self, rows: Rows<'_>, parts: &[Part], shape: Shape, thresholds: &Thresholds) {
+        let set = self.job.rows;
         match self.job.task {
-            Task::Gradient { held_out } => {
-                let keep = |r: usize| rows.split[r] == TRAIN && Some(fold(r)) != held_out;
-                self.add_gradients(rows, parts, shape, keep);
-            }
-            Task::Score { fold: scored } => {
+            Task::Gradient => self.add_gradients(rows, parts, shape, |r| set.contains(rows, r)),
+            Task::Score => {
                 for part in parts {
-                    self.block.select(part.range.clone(), |r| {
-                        rows.split[r] == TRAIN && fold(r) == scored
-                    });
+                    self.block.select(part.range.clone(), |r| set.contains(rows, r));
                     self.block.probabilities(rows, &self.job.weights, shape);
                     let probabilities = self.block.values().chunks_exact(shape.stride());
                     for (p, r) in probabilities.zip(self.block.selected()) {
@@ -208,8 +188,8 @@ impl<F: Real> Running<F> {
 impl<F: Real> Accumulate for Scan<F> {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::of(batch)?;
-        let (shape, folds, thresholds) = (self.shape, self.folds, &self.thresholds);
-        let gradients = |job: &Running<F>| matches!(job.job.task, Task::Gradient { .. });
+        let (shape, thresholds) = (self.shape, &self.thresholds);
+        let gradients = |job: &Running<F>| matches!(job.job.task, Task::Gradient);
         let any_gradient = self.running.iter().any(gradients);
         let parts = &mut self.parts;
         let block_rows = Block::<F>::rows(shape);
@@ -222,11 +202,11 @@ impl<F: Real> Accumulate for Scan<F> {
             }
         });
         match self.running.as_mut_slice() {
-            [one] => one.update(rows, parts, shape, folds, thresholds),
+            [one] => one.update(rows, parts, shape, thresholds),
             // Part by part, so that all jobs find it in the cache.
             many => parts.chunks(1).for_each(|part| {
                 many.par_iter_mut()
-                    .for_each(|job| job.update(rows, part, shape, folds, thresholds));
+                    .for_each(|job| job.update(rows, part, shape, thresholds));
             }),
         }
         Ok(())

@@ -276,13 +276,14 @@ impl<F: Real> LogisticSearch<F> {
     fn ask(&mut self) -> Option<Next> {
         self.start_waiting();
         self.asked.clear();
+        let folds = self.summary_pass.folds;
         let mut jobs = Vec::new();
         for (i, running) in self.running.iter().enumerate() {
-            if let Some(job) = running.score() {
+            if let Some(job) = running.score(folds) {
                 jobs.push(job);
                 self.asked.push((i, Question::Score));
             }
-            if let Some(job) = running.gradient() {
+            if let Some(job) = running.gradient(folds) {
                 jobs.push(job);
                 self.asked.push((i, Question::Gradient));
             }
@@ -294,7 +295,6 @@ impl<F: Real> LogisticSearch<F> {
         Some(Next::Scan(Box::new(ScanPass {
             shape: self.shape,
             classes: self.summary_pass.classes,
-            folds: self.summary_pass.folds,
             jobs,
             thresholds: self.thresholds.clone(),
         })))

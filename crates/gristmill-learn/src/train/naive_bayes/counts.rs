@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
-use crate::features::split::TRAIN;
+use crate::rows::RowSet;
 use crate::rows::Shape;
 use crate::rows::features::{self, Rows};
 use crate::rows::real::Real;
@@ -150,7 +150,7 @@ impl Accumulate for Counts {
         let rows = Rows::of(batch)?;
         let shape = self.pass.shape;
         let stride = shape.stride();
-        for r in (0..rows.len()).filter(|r| rows.split[*r] == TRAIN) {
+        for r in RowSet::TRAINING.of(rows) {
             let fold = usize::from(rows.fold[r]) % self.folds.len();
             let fold = &mut self.folds[fold];
             let (class, weight) = (rows.labels[r] as usize, rows.weight(r));

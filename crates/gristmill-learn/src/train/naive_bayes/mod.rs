@@ -14,9 +14,9 @@ use arrow::array::RecordBatch;
 use crate::error::{Error, Result};
 use crate::model::Thresholds;
 use crate::model::{LinearModel, ModelKind, Weights};
-use crate::rows::Shape;
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
+use crate::rows::{RowSet, Shape};
 use crate::search::grid::{Params, SearchPoint, choose};
 use crate::search::trainer::{Next, Status, Trained, Trainer};
 use crate::settings::{Metric, NaiveBayesSettings, SearchSettings};
@@ -157,7 +157,8 @@ impl<F: Real> NaiveBayesSearch<F> {
                 let sums = counts.without(Some(fold));
                 Job {
                     weights: Arc::new(sums.weights(search.smoothing[model / folds], shape)),
-                    task: Task::Score { fold },
+                    rows: RowSet::Fold { fold, folds },
+                    task: Task::Score,
                 }
             })
             .collect();
@@ -165,7 +166,6 @@ impl<F: Real> NaiveBayesSearch<F> {
         (!jobs.is_empty()).then(|| ScanPass {
             shape,
             classes: shape.sets,
-            folds,
             jobs,
             thresholds: search.thresholds.clone(),
         })
