@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::error::{Result, broken_state, io as failed};
 
 /// With the version of the layout, of the header and the state, at its end.
-const MAGIC: &[u8; 8] = b"GRCKPT\x00\x01";
+const MAGIC: &[u8; 8] = b"GRCKPT\x00\x02";
 const CHECKSUM_BYTES: u64 = 16;
 const MAX_HEADER_BYTES: u64 = 1 << 16;
 /// Writing takes at most one in so many parts of the time.

@@ -192,6 +192,10 @@ impl Penalty {
 }
 
 /// The largest of the iterations' limits.
-pub(crate) fn longest(settings: &LogisticSettings) -> u32 {
-    settings.max_iter.iter().copied().max().unwrap_or(0)
+pub(crate) fn longest(points: &[SearchPoint<ElasticNetParams>]) -> u32 {
+    points
+        .iter()
+        .map(|point| point.params.max_iter)
+        .max()
+        .unwrap_or(0)
 }

@@ -1,5 +1,5 @@
 //! AdaGrad on mini-batches.
 
 pub(crate) mod epoch;
-pub(crate) mod search;
+pub(crate) mod family;
 pub(crate) mod state;

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::settings::{LogisticSettings, Solver};
-use crate::train::adagrad::search as epochs;
+use crate::train::adagrad::family as adagrad;
 use crate::train::logistic::objective::Fit;
 use crate::train::logistic::refine;
 use crate::train::size::{F64_ELEMENTS, TrainingSize};
@@ -31,7 +31,7 @@ pub(crate) fn affordable(
 pub(crate) fn model_bytes(settings: &LogisticSettings, size: TrainingSize) -> u64 {
     let shape = size.shape(settings.family);
     if settings.solver == Solver::Adagrad {
-        return epochs::bytes_per_model(shape);
+        return adagrad::bytes_per_model(shape);
     }
     if shape.len() <= F64_ELEMENTS {
         Fit::<f64>::bytes(shape, settings)

@@ -1,22 +1,22 @@
 //! Logistic regression: the search that the solver asks for, and the memory it takes.
 
+mod family;
 pub(crate) mod gather;
 pub(crate) mod lifted;
 mod memory;
 pub(crate) mod objective;
 pub(crate) mod refine;
-pub(crate) mod running;
 pub(crate) mod scan;
-pub(crate) mod search;
 
 use crate::error::Result;
 use crate::model::{Thresholds, Weights};
+use crate::search::Search;
 use crate::search::grid::grid;
 use crate::search::trainer::Trainer;
 use crate::settings::{LogisticSettings, SearchSettings, Solver};
-use crate::train::adagrad::search::EpochSearch;
+use crate::train::adagrad::family::AdaGrad;
+use crate::train::logistic::family::Logistic;
 use crate::train::logistic::memory::affordable;
-use crate::train::logistic::search::LogisticSearch;
 use crate::train::size::{F64_ELEMENTS, TrainingSize};
 
 pub(crate) use memory::{model_bytes, sums_bytes};
@@ -37,31 +37,23 @@ pub fn logistic_search(
 ) -> Result<Box<dyn Trainer>> {
     let available = memory.saturating_sub(sums_bytes(size, search.folds));
     let shape = size.shape(settings.family);
+    let points = grid(settings);
     if settings.solver == Solver::Adagrad {
         affordable(settings, size, model_bytes(settings, size), available)?;
-        let points = grid(settings);
-        let search = EpochSearch::new(settings, search, size, shape, points, thresholds, available);
-        return Ok(Box::new(search));
+        let family = AdaGrad::new(settings, size.classes, shape, thresholds, available);
+        return Ok(Box::new(Search::new(
+            family,
+            search,
+            points,
+            size.classes,
+            size.features,
+        )));
     }
     Ok(if shape.len() <= F64_ELEMENTS {
-        Box::new(LogisticSearch::<f64>::new(
-            settings,
-            search,
-            size,
-            shape,
-            thresholds,
-            available,
-            Weights::F64,
-        ))
+        let family = Logistic::new(settings, size, shape, thresholds, available, Weights::F64);
+        Box::new(Search::new(family, search, points, size.classes, size.features))
     } else {
-        Box::new(LogisticSearch::<f32>::new(
-            settings,
-            search,
-            size,
-            shape,
-            thresholds,
-            available,
-            Weights::F32,
-        ))
+        let family = Logistic::new(settings, size, shape, thresholds, available, Weights::F32);
+        Box::new(Search::new(family, search, points, size.classes, size.features))
     })
 }

@@ -1,0 +1,324 @@
+//! Logistic regression by L-BFGS or OWL-QN, as a family of models that a search trains.
+//!
+//! Where the training rows are few enough to be gathered and their symmetries halve them, a model is fitted to the
+//! lifted problem, which needs no scan.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use rayon::prelude::*;
+
+use crate::contract::pass::Pass;
+use crate::error::{Error, Result, broken};
+use crate::model::{LinearModel, Thresholds, Weights};
+use crate::optimise::Optimiser;
+use crate::optimise::convergence::Stop;
+use crate::rows::features::Rows;
+use crate::rows::real::Real;
+use crate::rows::summary::Subset;
+use crate::rows::{RowSet, Shape};
+use crate::search::Penalty;
+use crate::search::family::{Family, Member, Running};
+use crate::search::trainer::Next;
+use crate::settings::LogisticSettings;
+use crate::statistics::Confusion;
+use crate::train::logistic::gather::GatherPass;
+use crate::train::logistic::lifted::Lifted;
+use crate::train::logistic::memory::affordable;
+use crate::train::logistic::objective::Fit;
+use crate::train::logistic::scan::{Job, ScanPass, Task, answers};
+use crate::train::size::TrainingSize;
+
+/// The family; its models compute in `F`.
+pub(crate) struct Logistic<F> {
+    pub(crate) settings: LogisticSettings,
+    pub(crate) size: TrainingSize,
+    pub(crate) shape: Shape,
+    pub(crate) thresholds: Thresholds,
+    /// Bytes for all models that advance together.
+    pub(crate) memory: u64,
+    pub(crate) wrap: fn(Arc<Vec<F>>) -> Weights,
+    /// What is trained on with each fold held out, then with none.
+    trainings: Vec<Training>,
+    /// What the scan under way was asked, in order: by the places of the models.
+    asked: Vec<(usize, Task)>,
+    /// The losses and gradients that the scan found, by the places of the models.
+    scanned: Vec<Option<(f64, Vec<F>)>>,
+}
+
+/// The rows that a model is fitted to.
+#[derive(Clone)]
+pub(crate) struct Training {
+    /// The rows' sums.
+    pub(crate) subset: Arc<Subset>,
+    /// The lifted problem, where there is one.
+    pub(crate) lifted: Option<Arc<Lifted>>,
+    /// The shape of the whole model.
+    pub(crate) shape: Shape,
+}
+
+impl Training {
+    /// Bytes that the fit of one model takes.
+    pub(crate) fn model_bytes<F: Real>(&self, settings: &LogisticSettings) -> u64 {
+        match &self.lifted {
+            // The whole coefficients besides, to be scored.
+            Some(lifted) => {
+                Fit::<F>::bytes(lifted.shape(self.shape), settings)
+                    + (self.shape.len() * size_of::<F>()) as u64
+            }
+            None => Fit::<F>::bytes(self.shape, settings),
+        }
+    }
+
+    /// The rows' sums and the shape that the optimisation runs on.
+    fn problem(&self) -> (&Arc<Subset>, Shape) {
+        match &self.lifted {
+            Some(lifted) => (&lifted.subset, lifted.shape(self.shape)),
+            None => (&self.subset, self.shape),
+        }
+    }
+
+    /// The coefficients of the whole model.
+    fn whole<F: Real>(&self, weights: Arc<Vec<F>>) -> Arc<Vec<F>> {
+        match &self.lifted {
+            Some(lifted) => Arc::new(lifted.expand(&weights, self.shape)),
+            None => weights,
+        }
+    }
+}
+
+/// A model under way.
+pub(crate) struct Fitting<F> {
+    fit: Fit<F>,
+    training: Training,
+}
+
+impl<F: Real> Member for Fitting<F> {
+    fn iteration(&self) -> u32 {
+        self.fit.iteration()
+    }
+
+    fn objective(&self) -> f64 {
+        self.fit.objective()
+    }
+
+    fn stopped(&self) -> bool {
+        self.fit.stopped().is_some()
+    }
+
+    fn converged(&self) -> bool {
+        self.fit.stopped().is_some_and(|stop| stop != Stop::MaxIterations)
+    }
+}
+
+impl<F: Real> Fitting<F> {
+    /// Goes on with the loss and gradient of the scan, or with those of the lifted problem.
+    fn advance(&mut self, scanned: Option<(f64, Vec<F>)>) -> Result<()> {
+        if self.fit.stopped().is_some() {
+            return Ok(());
+        }
+        let (loss, gradient) = match (&self.training.lifted, scanned) {
+            (_, Some(scanned)) => scanned,
+            (Some(lifted), None) => lifted.gradient(self.fit.weights(), self.training.shape),
+            (None, None) => return Ok(()),
+        };
+        if !loss.is_finite() {
+            return Err(Error::Diverged {
+                model: "logistic_regression".to_owned(),
+                value: loss,
+                iteration: self.fit.iteration(),
+            });
+        }
+        self.fit.tell(loss, gradient);
+        Ok(())
+    }
+}
+
+impl<F: Real> Logistic<F> {
+    /// `memory` bounds how many models advance together, in bytes; it changes nothing but the number of scans.
+    pub(crate) fn new(
+        settings: &LogisticSettings,
+        size: TrainingSize,
+        shape: Shape,
+        thresholds: Thresholds,
+        memory: u64,
+        wrap: fn(Arc<Vec<F>>) -> Weights,
+    ) -> Self {
+        Self {
+            settings: settings.clone(),
+            size,
+            shape,
+            thresholds,
+            memory,
+            wrap,
+            trainings: Vec::new(),
+            asked: Vec::new(),
+            scanned: Vec::new(),
+        }
+    }
+
+    /// The training with a fold held out. That on all rows is the last of a search, after which none is needed.
+    fn training(&mut self, held_out: Option<usize>) -> Option<Training> {
+        match held_out {
+            Some(fold) => self.trainings.get(fold).cloned(),
+            None => {
+                let last = self.trainings.pop();
+                self.trainings.clear();
+                last
+            }
+        }
+    }
+}
+
+impl<F: Real> Family for Logistic<F> {
+    type Member = Fitting<F>;
+    type Saved = (Optimiser<F>, Option<Stop>);
+    type Written<'m> = (&'m Optimiser<F>, Option<Stop>);
+
+    fn hold(&mut self, subset: Arc<Subset>) {
+        self.trainings.push(Training {
+            subset,
+            lifted: None,
+            shape: self.shape,
+        });
+    }
+
+    fn gather(&self) -> Option<Box<dyn Pass>> {
+        Some(Box::new(GatherPass))
+    }
+
+    /// Looks for symmetries in the rows gathered.
+    fn take_rows(&mut self, rows: &RecordBatch, folds: usize, warm: bool) -> Result<()> {
+        // Without columns there were too many.
+        let rows = (rows.num_columns() > 0).then(|| Rows::of(rows)).transpose()?;
+        let last = self.trainings.len() - 1;
+        for (place, training) in self.trainings.iter_mut().enumerate() {
+            let held_out = Some(place).filter(|place| *place < last);
+            // A fit that starts from an earlier model has no symmetries.
+            let rows = rows.filter(|_| held_out.is_some() || !warm);
+            let lifted = rows.and_then(|rows| Lifted::of(rows, folds, held_out, &training.subset));
+            training.lifted = lifted.map(Arc::new);
+        }
+        Ok(())
+    }
+
+    fn together(&self) -> Result<usize> {
+        let lifted = self.trainings.iter().filter_map(|t| t.lifted.as_ref());
+        let held: u64 = lifted.map(|lifted| lifted.bytes()).sum();
+        let each = self.trainings.iter().map(|t| t.model_bytes::<F>(&self.settings));
+        let (each, available) = (each.max().unwrap_or(1), self.memory.saturating_sub(held));
+        affordable(&self.settings, self.size, each, available)?;
+        Ok((available / each) as usize)
+    }
+
+    fn start(
+        &mut self,
+        held_out: Option<usize>,
+        penalty: Penalty,
+        max_iter: u32,
+        warm: Option<&[f32]>,
+    ) -> Result<Fitting<F>> {
+        let training = self
+            .training(held_out)
+            .ok_or_else(|| broken("there is no such fold"))?;
+        let (subset, shape) = training.problem();
+        let fit = Fit::new(Arc::clone(subset), shape, penalty, max_iter, &self.settings, warm);
+        Ok(Fitting { fit, training })
+    }
+
+    fn resume(
+        &mut self,
+        (optimiser, stopped): Self::Saved,
+        held_out: Option<usize>,
+        penalty: Penalty,
+        _max_iter: u32,
+    ) -> Result<Fitting<F>> {
+        let training = self
+            .training(held_out)
+            .ok_or_else(|| broken("there is no such fold"))?;
+        let (subset, shape) = training.problem();
+        let fit = Fit::resume(
+            Arc::clone(subset),
+            shape,
+            penalty,
+            &self.settings,
+            optimiser,
+            stopped,
+        )?;
+        Ok(Fitting { fit, training })
+    }
+
+    fn written(member: &Fitting<F>) -> Self::Written<'_> {
+        member.fit.stands()
+    }
+
+    fn ask(&mut self, running: &[Running<Fitting<F>>], folds: usize) -> Option<Next> {
+        self.asked.clear();
+        let mut jobs = Vec::new();
+        for (place, running) in running.iter().enumerate() {
+            let Fitting { fit, training } = &running.member;
+            if let Some(fold) = running.scored_fold() {
+                jobs.push(Job {
+                    weights: training.whole(Arc::clone(fit.accepted())),
+                    rows: RowSet::Fold { fold, folds },
+                    task: Task::Score,
+                });
+                self.asked.push((place, Task::Score));
+            }
+            if training.lifted.is_none() && fit.stopped().is_none() {
+                jobs.push(Job {
+                    weights: Arc::clone(fit.weights()),
+                    rows: RowSet::outside(running.held_out(), folds),
+                    task: Task::Gradient,
+                });
+                self.asked.push((place, Task::Gradient));
+            }
+        }
+        if jobs.is_empty() {
+            let any = running.iter().any(|running| !running.member.stopped());
+            return any.then_some(Next::Step);
+        }
+        Some(Next::Scan(Box::new(ScanPass {
+            shape: self.shape,
+            classes: self.size.classes,
+            jobs,
+            thresholds: self.thresholds.clone(),
+        })))
+    }
+
+    fn take(&mut self, answer: Option<RecordBatch>) -> Result<Vec<(usize, Confusion)>> {
+        let answers = answer.map(answers::<F>).transpose()?.unwrap_or_default();
+        if answers.len() != self.asked.len() {
+            return Err(Error::State {
+                pass: "logistic regression scan",
+                why: format!("{} answers to {} questions", answers.len(), self.asked.len()),
+            });
+        }
+        let mut scores = Vec::new();
+        self.scanned.clear();
+        for ((place, task), answer) in self.asked.iter().zip(answers) {
+            match task {
+                Task::Score => scores.push((*place, answer.confusion)),
+                Task::Gradient => {
+                    self.scanned.resize_with(place + 1, || None);
+                    self.scanned[*place] = Some((answer.loss, answer.gradient));
+                }
+            }
+        }
+        Ok(scores)
+    }
+
+    fn advance(&mut self, running: &mut [Running<Fitting<F>>]) -> Result<()> {
+        self.scanned.resize_with(running.len(), || None);
+        running
+            .par_iter_mut()
+            .zip(self.scanned.par_drain(..))
+            .try_for_each(|(running, scanned)| running.member.advance(scanned))
+    }
+
+    fn model(&self, member: Fitting<F>) -> LinearModel {
+        let weights = member.training.whole(member.fit.into_weights());
+        LinearModel::new(self.shape, self.size.classes, (self.wrap)(weights))
+            .with_thresholds(self.thresholds.clone())
+    }
+}
