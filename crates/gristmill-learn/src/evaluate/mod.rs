@@ -1,5 +1,6 @@
 //! Scores of models, as passes over the features table.
 
+pub(crate) mod predictions;
 pub mod regression;
 pub mod score;
 

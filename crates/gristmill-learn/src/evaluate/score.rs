@@ -8,6 +8,7 @@ use arrow::datatypes::{Field, Float64Type, Schema, UInt64Type};
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
+use crate::evaluate::predictions::Classifier;
 use crate::model::{LinearModel, Weights};
 use crate::rows::SPLIT_NAMES;
 use crate::rows::features::{self, Rows};
@@ -81,24 +82,16 @@ struct Score {
 
 impl Score {
     fn add<F: Real>(&mut self, rows: Rows<'_>, weights: &[F]) {
-        let shape = self.model.shape();
-        let mut block = Block::new();
-        let mut from = 0;
-        while from < rows.len() {
-            let to = (from + Block::<F>::rows(shape)).min(rows.len());
-            block.select(from..to, |r| usize::from(rows.split[r]) < SPLIT_NAMES.len());
-            block.probabilities(rows, weights, shape);
-            for (p, r) in block.values().chunks_exact(shape.stride()).zip(block.selected()) {
-                let r = *r as usize;
-                let truth = rows.labels[r] as usize;
-                let (class, at_truth) = self
-                    .model
-                    .thresholds()
-                    .predicted(p, shape.sets, truth, |p| p.to_f64());
-                self.splits[usize::from(rows.split[r])].add(truth, class, at_truth);
-            }
-            from = to;
-        }
+        let classifier = Classifier {
+            weights,
+            shape: self.model.shape(),
+            thresholds: self.model.thresholds(),
+        };
+        let is_split = |r: usize| usize::from(rows.split[r]) < SPLIT_NAMES.len();
+        let splits = &mut self.splits;
+        classifier.predict(&mut Block::new(), rows, 0..rows.len(), is_split, |row| {
+            splits[usize::from(rows.split[row.row])].add(row.truth, row.predicted, row.at_truth);
+        });
     }
 }
 

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
+use crate::evaluate::predictions::Classifier;
 use crate::model::Thresholds;
 use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
@@ -198,18 +199,17 @@ impl Group {
 
 impl Score {
     fn take(&mut self, rows: Rows<'_>, shape: Shape, thresholds: &Thresholds) {
-        let on = |r: usize| self.job.rows.contains(rows, r);
-        let block_rows = Block::<f32>::rows(shape);
-        for from in (0..rows.len()).step_by(block_rows) {
-            self.block.select(from..(from + block_rows).min(rows.len()), on);
-            self.block.probabilities(rows, &self.job.state.weights, shape);
-            let probabilities = self.block.values().chunks_exact(shape.stride());
-            for (p, r) in probabilities.zip(self.block.selected()) {
-                let truth = rows.labels[*r as usize] as usize;
-                let (class, at_truth) = thresholds.predicted(p, shape.sets, truth, |p| p.to_f64());
-                self.confusion.add(truth, class, at_truth);
-            }
-        }
+        let classifier = Classifier {
+            weights: &self.job.state.weights,
+            shape,
+            thresholds,
+        };
+        let set = self.job.rows;
+        let (block, confusion) = (&mut self.block, &mut self.confusion);
+        let keep = |r: usize| set.contains(rows, r);
+        classifier.predict(block, rows, 0..rows.len(), keep, |row| {
+            confusion.add(row.truth, row.predicted, row.at_truth);
+        });
     }
 }
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
+use crate::evaluate::predictions::Classifier;
 use crate::model::Thresholds;
 use crate::optimise::vector::zeros;
 use crate::rows::columns::Columns;
@@ -133,15 +134,17 @@ impl<F: Real> Running<F> {
         match self.job.task {
             Task::Gradient => self.add_gradients(rows, parts, shape, |r| set.contains(rows, r)),
             Task::Score => {
+                let classifier = Classifier {
+                    weights: &self.job.weights,
+                    shape,
+                    thresholds,
+                };
+                let (block, confusion) = (&mut self.block, &mut self.confusion);
                 for part in parts {
-                    self.block.select(part.range.clone(), |r| set.contains(rows, r));
-                    self.block.probabilities(rows, &self.job.weights, shape);
-                    let probabilities = self.block.values().chunks_exact(shape.stride());
-                    for (p, r) in probabilities.zip(self.block.selected()) {
-                        let truth = rows.labels[*r as usize] as usize;
-                        let (class, at_truth) = thresholds.predicted(p, shape.sets, truth, |p| p.to_f64());
-                        self.confusion.add(truth, class, at_truth);
-                    }
+                    let keep = |r: usize| set.contains(rows, r);
+                    classifier.predict(block, rows, part.range.clone(), keep, |row| {
+                        confusion.add(row.truth, row.predicted, row.at_truth);
+                    });
                 }
             }
         }
