@@ -205,3 +205,64 @@ async fn mariadb_rows_come_from_one_snapshot_by_the_index() {
         a.snapshot()
     );
 }
+
+/// The place in the binary log comes back, and what was read is another: what brings it there, and what then changes a row.
+const SAME_PLACE: [(&str, &[&str], &str, &str); 5] = [
+    ("a log begun anew", &[], "RESET MASTER", "UPDATE t SET v = v + 1"),
+    (
+        "a session without a log",
+        &[],
+        "",
+        "SET sql_log_bin = 0; UPDATE t SET v = v + 1",
+    ),
+    (
+        "a database left out",
+        &["--binlog-ignore-db=test"],
+        "",
+        "UPDATE t SET v = v + 1",
+    ),
+    (
+        "another database alone",
+        &["--binlog-do-db=other"],
+        "",
+        "UPDATE t SET v = v + 1",
+    ),
+    ("no log", &["--skip-log-bin"], "", "UPDATE t SET v = v + 1"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_place_in_the_log_is_not_one_snapshot_where_more_than_the_log_changes() {
+    for (case, options, anew, change) in SAME_PLACE {
+        let server = TempMariaDb::start_with(options);
+        server.execute("CREATE TABLE t (id int, v int, KEY (id)) SELECT 1 AS id, 1 AS v");
+        let at = || server.execute("SHOW STATUS LIKE 'Binlog_snapshot_position'");
+        let read = async || source(&server.url(), "SELECT id, v FROM t", "id").await;
+        server.execute(&format!("{anew}; UPDATE t SET v = v + 1"));
+        let (first, place) = (read().await, at());
+        server.execute(&format!("{anew}; {change}"));
+        assert_eq!(at(), place, "{case}");
+        let second = read().await;
+        assert_ne!(first.snapshot(), second.snapshot(), "{case}");
+        assert!(
+            rows_of(first.as_ref(), 5).await != rows_of(second.as_ref(), 5).await,
+            "{case}"
+        );
+        let shared = first.fork().await.unwrap();
+        assert!(
+            shared.is_none(),
+            "{case}: another reader joined what it does not see"
+        );
+        // Where all is logged, a second reader sees the same. Otherwise that is not known.
+        let known = second.fork().await.unwrap().is_some();
+        assert_eq!(known, options.is_empty(), "{case}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_may_not_see_what_is_logged_names_its_own_transaction() {
+    let server = TempMariaDb::start();
+    server.execute("CREATE USER plain IDENTIFIED BY 'x'; GRANT SELECT ON test.* TO plain");
+    let url = format!("mysql://plain:x@127.0.0.1:{}/test", server.port());
+    let name = source(&url, "SELECT 1 AS id", "id").await.snapshot();
+    assert!(name.starts_with("connection "), "{name}");
+}

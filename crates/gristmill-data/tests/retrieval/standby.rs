@@ -1,5 +1,6 @@
 //! Reading from a hot standby: one snapshot for all as anywhere, and conflicts with what the primary does.
 
+use gristmill_data::settings::SourceSettings;
 use gristmill_data::source::KeyAccess;
 use gristmill_testkit::TempPostgres;
 
@@ -68,4 +69,32 @@ async fn a_conflict_with_the_primary_is_gone_on_after() {
             case.assert_same(&name, pulled, undisturbed.as_ref().unwrap());
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_was_promoted_and_a_server_that_was_restarted_have_names_of_their_own() {
+    let (case, standby) = case(&[]);
+    let on = async |url: String| {
+        let settings = SourceSettings {
+            url,
+            query: "SELECT 1 AS id".into(),
+            key: "id".into(),
+        };
+        gristmill_data::source::open::connect(&settings)
+            .await
+            .unwrap()
+            .snapshot()
+    };
+    let primary = on(case.server.url()).await;
+    assert_eq!(on(case.server.url()).await, primary);
+    standby.execute("SELECT pg_promote()");
+    let promoted = on(standby.url()).await;
+    // Both count the same transactions, each those of its own clients from here on.
+    let transactions = |name: &str| name.split(" of ").next().map(str::to_owned);
+    assert_eq!(transactions(&promoted), transactions(&primary));
+    assert_ne!(promoted, primary);
+    assert!(promoted.contains("timeline 00000002"), "{promoted}");
+    // As after an older copy of the data was put in its place, or its log was reset.
+    standby.restart();
+    assert_ne!(on(standby.url()).await, promoted);
 }

@@ -50,6 +50,16 @@ struct FileState {
     path: PathBuf,
     size: u64,
     modified: SystemTime,
+    replaced: Option<Replaced>,
+}
+
+/// What is new of a file that has the path, size and time of another.
+#[derive(Debug, PartialEq)]
+struct Replaced {
+    device: u64,
+    inode: u64,
+    /// The time of the last change, which no program can set.
+    changed: (i64, i64),
 }
 
 impl Input {
@@ -90,7 +100,8 @@ impl Input {
             }
         };
         input.snapshot = match listing {
-            Some(Listing { version, id, .. }) => format!("version {version} of {id}"),
+            // A table that was deleted and written again may come to the same version, under its old id too.
+            Some(Listing { version, id, .. }) => format!("version {version} of {id}, {}", name_of(&files)),
             None => name_of(&files),
         };
         input.url.clone_from(&location.url);
@@ -187,15 +198,31 @@ impl FileState {
     fn of(path: &Path) -> Result<Self> {
         let state = |path: &Path| {
             let metadata = fs::metadata(path)?;
-            Ok((metadata.len(), metadata.modified()?))
+            Ok((metadata.len(), metadata.modified()?, replaced(&metadata)))
         };
-        let (size, modified) = state(path).map_err(crate::durable::io(path))?;
+        let (size, modified, replaced) = state(path).map_err(crate::durable::io(path))?;
         Ok(Self {
             path: path.to_owned(),
             size,
             modified,
+            replaced,
         })
     }
+}
+
+#[cfg(unix)]
+fn replaced(metadata: &fs::Metadata) -> Option<Replaced> {
+    use std::os::unix::fs::MetadataExt;
+    Some(Replaced {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+#[cfg(not(unix))]
+fn replaced(_: &fs::Metadata) -> Option<Replaced> {
+    None
 }
 
 /// Rows that a record batch may have, by their mean size.
@@ -231,17 +258,18 @@ pub(super) fn arranged(
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
 }
 
-/// Equal for equal paths, sizes and times of change.
+/// Equal for the same files in the same state.
 fn name_of(files: &[FileState]) -> String {
     let mut text = String::new();
     for file in files {
         let path = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
         let modified = file.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
         text.push_str(&format!(
-            "{}\0{}\0{}\n",
+            "{}\0{}\0{}\0{:?}\n",
             path.display(),
             file.size,
-            modified.as_nanos()
+            modified.as_nanos(),
+            file.replaced
         ));
     }
     format!("files {:032x}", xxh3_128(text.as_bytes()))

@@ -6,6 +6,7 @@
 mod connect;
 mod dialect;
 mod plan;
+mod snapshot;
 mod types;
 mod values;
 
@@ -27,17 +28,11 @@ use crate::source::names::find_key;
 use crate::source::url::redact;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
 use dialect::{Side, compared, without_semicolon};
+use snapshot::Snapshot;
 use types::{MyColumn, MyKind};
 use values::Batches;
 
 type Columns = Arc<[MyColumn]>;
-
-/// The snapshot of a transaction.
-struct Snapshot {
-    name: String,
-    /// Whether it is named by its place in the binary log, so that another of this name is the same.
-    is_place: bool,
-}
 
 /// Record batches that may wait to be taken.
 const BATCHES_AHEAD: usize = 2;
@@ -78,11 +73,10 @@ impl MySql {
                  /*M!100300 , max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0 */"
             ),
             "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-            "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
         ] {
             connection.query_drop(sql).await.map_err(failed)?;
         }
-        let snapshot = snapshot_name(&mut connection).await.map_err(failed)?;
+        let snapshot = snapshot::begin(&mut connection).await.map_err(failed)?;
         let sql_mode: Option<String> = connection
             .query_first("SELECT @@sql_mode")
             .await
@@ -330,41 +324,6 @@ fn columns(statement: &Statement, key: &[String]) -> Result<(Columns, Arc<[usize
         })
         .collect::<Result<Arc<[_]>>>()?;
     Ok((columns, key))
-}
-
-/// MariaDB tells the place in its binary log that belongs to the snapshot, which names what was committed before. It
-/// does so only where everything that changes is logged; elsewhere the transaction itself is named.
-async fn snapshot_name(connection: &mut Conn) -> mysql_async::Result<Snapshot> {
-    let server: Option<(String, u16, u64, String, String)> = connection
-        .query_first("SELECT @@hostname, @@port, CONNECTION_ID(), CAST(NOW(6) AS CHAR), VERSION()")
-        .await?;
-    let (host, port, id, now, version) = server.unwrap_or_default();
-    if version.contains("MariaDB") {
-        let log: Vec<(String, String)> = connection.query("SHOW STATUS LIKE 'Binlog_snapshot_%'").await?;
-        let value = |name: &str| {
-            let found = log.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
-            found
-                .map(|(_, value)| value.as_str())
-                .filter(|value| !value.is_empty())
-        };
-        let all_logged: Option<bool> = connection
-            .query_first("SELECT @@log_bin AND (@@log_slave_updates OR @@gtid_slave_pos = '')")
-            .await?;
-        if let (Some(file), Some(position), Some(true)) = (
-            value("Binlog_snapshot_file"),
-            value("Binlog_snapshot_position"),
-            all_logged,
-        ) {
-            return Ok(Snapshot {
-                name: format!("{file}:{position} of {host}:{port}"),
-                is_place: true,
-            });
-        }
-    }
-    Ok(Snapshot {
-        name: format!("connection {id} of {host}:{port} at {now}"),
-        is_place: false,
-    })
 }
 
 fn parameters_refused() -> Error {

@@ -18,6 +18,12 @@ const NO_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHE
 /// How far a standby has come; null elsewhere.
 const REPLAYED: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text";
 
+/// Which server this is, in which of its histories, and since when it runs: a copy that was restored or promoted, and a log
+/// that was reset, count transactions that have the numbers of others.
+const SERVER: &str = "SELECT (SELECT system_identifier FROM pg_control_system()) || ', timeline ' || CASE \
+    WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())::text \
+    ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END || ', started ' || extract(epoch FROM pg_postmaster_start_time())";
+
 /// The snapshot of a transaction.
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
@@ -30,6 +36,11 @@ pub(super) struct Snapshot {
 /// Begins the transaction, on a snapshot of its own or on that of `join`.
 pub(super) async fn begin(client: &Client, url: &str, join: Option<&Snapshot>) -> Result<Snapshot> {
     let failed = |error| query_error(url, &error);
+    // Not every account may ask.
+    let server = values(client, SERVER)
+        .await
+        .ok()
+        .and_then(|found| found.into_iter().next()?);
     let before = values(client, REPLAYED).await.map_err(failed)?;
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     client.batch_execute(begin).await.map_err(failed)?;
@@ -62,12 +73,14 @@ pub(super) async fn begin(client: &Client, url: &str, join: Option<&Snapshot>) -
             why: "the server did not name its snapshot".to_owned(),
         });
     };
-    let name = match (join, before.first(), after.first()) {
-        (Some(joined), _, _) => joined.name.clone(),
+    let name = match (join, server, before.first(), after.first()) {
+        (Some(joined), ..) => joined.name.clone(),
         // The snapshot of a standby does not list the transactions that were under way: that it names is not enough.
-        (None, Some(Some(before)), Some(Some(after))) if before == after => format!("{name} at {after}"),
-        (None, Some(Some(_)), _) => format!("{name} of {unique}"),
-        _ => name.clone(),
+        (None, Some(server), Some(Some(before)), Some(Some(after))) if before == after => {
+            format!("{name} at {after} of {server}")
+        }
+        (None, Some(server), Some(None), Some(None)) => format!("{name} of {server}"),
+        _ => format!("{name} of {unique}"),
     };
     let exported = exported.clone();
     Ok(Snapshot { name, exported })

@@ -24,16 +24,22 @@ use crate::source::names::find_key;
 use crate::source::sql::{line_and_column, quoted, without_semicolon};
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
 use columns::SqliteColumn;
+use snapshot::State;
 
 /// Record batches that may wait to be taken.
 const BATCHES_AHEAD: usize = 2;
+
+/// Times that the transaction is begun anew because somebody wrote to the file in just that moment.
+const TRIES: usize = 20;
 
 /// A query on a SQLite file.
 pub(super) struct Sqlite {
     connection: Arc<Mutex<Connection>>,
     path: PathBuf,
     settings: SourceSettings,
+    /// The name of the state that it reads.
     snapshot: String,
+    state: State,
     columns: Arc<[SqliteColumn]>,
     /// Which columns are the key.
     key: Arc<[usize]>,
@@ -61,12 +67,7 @@ impl Sqlite {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|e| failed(e.to_string()))?;
-        // The transaction begins with its first read.
-        connection
-            .execute_batch("BEGIN")
-            .and_then(|()| connection.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(())))
-            .map_err(|e| failed(e.to_string()))?;
-        let snapshot = snapshot::name(path).map_err(|e| failed(e.to_string()))?;
+        let state = begin(&connection, path).map_err(failed)?;
 
         // Prepared as it is written, so that positions in messages are right and a second statement is refused.
         let statement = connection
@@ -96,7 +97,8 @@ impl Sqlite {
             connection: Arc::new(Mutex::new(connection)),
             path: path.to_owned(),
             settings,
-            snapshot,
+            snapshot: state.name(),
+            state,
             columns,
             key,
             query,
@@ -190,17 +192,15 @@ impl Source for Sqlite {
     }
 
     /// While this connection reads, nobody can write to a file without a log. With a log they can, and a second connection
-    /// would see what they wrote.
+    /// sees what they wrote.
     fn fork(&self) -> BoxFuture<'_, Result<Option<Box<dyn Source>>>> {
         async {
-            if self.snapshot.contains(snapshot::LOG) {
-                return Ok(None);
-            }
             let (path, settings) = (self.path.clone(), self.settings.clone());
             let other = spawn_blocking(move || Self::open(&path, settings))
                 .await
                 .unwrap_or_else(|e| Err(stopped(&e)))?;
-            Ok((other.snapshot == self.snapshot).then(|| Box::new(other) as Box<dyn Source>))
+            let same = other.state.is_known() && other.state == self.state;
+            Ok(same.then(|| Box::new(other) as Box<dyn Source>))
         }
         .boxed()
     }
@@ -300,6 +300,28 @@ impl Source for Sqlite {
         }
         .boxed()
     }
+}
+
+/// Begins a read transaction, and tells which state of the file it reads.
+fn begin(connection: &Connection, path: &Path) -> Result<State, String> {
+    let mut before: Option<State> = None;
+    for _ in 0..TRIES {
+        if before.is_some() {
+            connection.execute_batch("COMMIT").map_err(|e| e.to_string())?;
+        }
+        // The transaction begins with its first read.
+        connection
+            .execute_batch("BEGIN")
+            .and_then(|()| connection.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(())))
+            .map_err(|e| e.to_string())?;
+        let state = State::of(path).map_err(|e| e.to_string())?;
+        if state.is_held() || (state.is_known() && before.as_ref() == Some(&state)) {
+            return Ok(state);
+        }
+        before = Some(state);
+    }
+    let state = State::of(path).map_err(|e| e.to_string())?;
+    Ok(state.unknown())
 }
 
 fn to_value(key: &Key) -> Result<Value> {
