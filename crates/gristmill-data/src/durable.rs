@@ -13,6 +13,7 @@ use parquet::errors::ParquetError;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result};
+use crate::failpoint;
 
 #[cfg(test)]
 use recorded::{Operation, record};
@@ -136,9 +137,24 @@ pub fn replace_folder(unfinished: &Path, dir: &Path) -> Result<()> {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
         renamed => renamed?,
     }
+    failpoint::hit("folder-set-aside");
     rename(unfinished, dir)?;
+    failpoint::hit("folder-replaced");
     sync_folder(folder_of(dir))?;
     remove(&discarded)
+}
+
+/// Removes what a kill left of writing the file or folder at `path`.
+pub fn remove_leftovers(path: &Path) -> Result<()> {
+    for left in [unfinished(path), discarded(path)] {
+        match fs::symlink_metadata(&left) {
+            Ok(found) if found.is_dir() => remove(&left)?,
+            Ok(_) => remove_file(&left)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(io(&left)(error)),
+        }
+    }
+    Ok(())
 }
 
 /// The hidden name of a file or folder beside its place, while it is written.

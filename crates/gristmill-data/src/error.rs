@@ -127,6 +127,14 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A folder of Parquet files is not as it was written.
+    #[error("{dir} is not as it was written: {why}")]
+    Folder {
+        /// The folder.
+        dir: String,
+        /// What differs.
+        why: String,
+    },
     /// Reading or writing a file failed.
     #[error("{path}: {source}")]
     Io {

@@ -14,6 +14,9 @@ pub const PULL: [&str; 10] = [
     "compaction-committed",
 ];
 
+/// Every point at which a folder of features is put in the place of another.
+pub const FOLDER: [&str; 3] = ["folder-written", "folder-set-aside", "folder-replaced"];
+
 /// Every point of a training.
 pub const TRAINING: [&str; 2] = ["training-checkpointed", "training-scanned"];
 
@@ -24,7 +27,9 @@ pub fn hit(name: &str) {
     static HITS: AtomicU64 = AtomicU64::new(0);
 
     debug_assert!(
-        PULL.contains(&name) || TRAINING.contains(&name),
+        [&PULL[..], &FOLDER, &TRAINING]
+            .iter()
+            .any(|points| points.contains(&name)),
         "{name} is in no list of points"
     );
     let Ok(wanted) = std::env::var("GRISTMILL_KILL_AT") else {

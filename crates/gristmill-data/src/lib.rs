@@ -1,5 +1,6 @@
 //! Databases, key-range batches and the Delta dataset.
 
+pub mod content;
 pub mod durable;
 pub mod error;
 pub mod failpoint;

@@ -6,6 +6,7 @@ mod hash;
 mod ledger;
 mod listing;
 mod log;
+mod manifest;
 mod merge;
 mod paths;
 mod scan;

@@ -1,7 +1,7 @@
 //! One version of a table: the files of a dataset or of a plain folder, in canonical order.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::durable::io;
 use crate::error::{Error, Result};
 use crate::table::ledger;
+use crate::table::manifest::Manifest;
 use crate::table::paths::{batches_of, table_url};
 
 /// One version of a table: fixed files with fixed rows in a fixed order.
@@ -102,52 +103,36 @@ impl TableVersion {
         }
     }
 
-    /// Opens a folder that a [`PartWriter`] wrote. Its files are in the order of their names.
+    /// Opens a folder that a [`PartWriter`](crate::table::PartWriter) wrote. It is read to its last byte: one in which any
+    /// part was cut, edited, exchanged, added or deleted since is refused.
     pub fn open_parquet(dir: &Path) -> Result<Self> {
-        let broken = |why: String| Error::Dataset {
+        let manifest = Manifest::read(dir)?;
+        let broken = |why: String| Error::Folder {
             dir: dir.display().to_string(),
             why,
         };
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(dir).map_err(io(dir))? {
-            let path = entry.map_err(io(dir))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with("part-") && name.ends_with(".parquet") {
-                paths.push(path);
-            }
-        }
-        paths.sort_unstable();
-        let mut files = Vec::new();
-        let mut last = None;
-        for path in paths {
-            let file = File::open(&path).map_err(io(&path))?;
-            let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-                .map_err(|error| broken(format!("{}: {error}", path.display())))?;
-            let rows = reader.metadata().file_metadata().num_rows() as u64;
-            files.push(DataFile { path, rows });
-            last = Some(reader);
-        }
-        let last = last.ok_or_else(|| broken("there is no part-*.parquet in it".to_owned()))?;
-        let metadata = last
-            .metadata()
-            .file_metadata()
-            .key_value_metadata()
-            .into_iter()
-            .flatten();
-        Ok(Self {
+        let files = manifest.files(dir);
+        let first = files.first().ok_or_else(|| broken("it has no part".to_owned()))?;
+        let opened = File::open(&first.path).map_err(io(&first.path))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
+            .map_err(|error| broken(format!("{}: {error}", first.path.display())))?;
+        let schema = reader.schema().clone();
+        Ok(Self::of_folder(dir, manifest, &schema))
+    }
+
+    /// The table of a folder with this manifest.
+    pub(crate) fn of_folder(dir: &Path, manifest: Manifest, schema: &Schema) -> Self {
+        Self {
             dir: dir.to_owned(),
             version: 0,
-            schema: without_metadata(last.schema()),
-            rows: files.iter().map(|file| file.rows).sum(),
-            files,
-            metadata: metadata
-                .filter(|entry| entry.key != parquet::arrow::ARROW_SCHEMA_META_KEY)
-                .filter_map(|entry| Some((entry.key.clone(), entry.value.clone()?)))
-                .collect(),
-        })
+            schema: without_metadata(schema),
+            files: manifest.files(dir),
+            rows: manifest.rows,
+            metadata: manifest.metadata,
+        }
     }
 }
 
-pub(crate) fn without_metadata(schema: &Schema) -> SchemaRef {
+fn without_metadata(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().clone()))
 }

@@ -1,6 +1,5 @@
 //! Writing Parquet: the settings of every file written here, and plain folders of parts with a fixed number of rows.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -8,13 +7,15 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use crate::content::FileContent;
 use crate::durable::{create_folder, io, remove, replace_folder, synced, unfinished, write_failed};
 use crate::error::Result;
-use crate::table::version::{DataFile, TableVersion, without_metadata};
+use crate::failpoint;
+use crate::table::manifest::{Manifest, Part, part_name};
+use crate::table::version::TableVersion;
 
 /// At most so many rows are in one row group of a dataset.
 pub(crate) const ROW_GROUP_ROWS: usize = 131_072;
@@ -34,15 +35,17 @@ const PAGE_BYTES: usize = 1 << 17;
 /// values that are all different never reached it, and cost a fifth of the time of a pull for nothing.
 const DICTIONARY_BYTES: usize = 1 << 17;
 
-/// Writes a folder of Parquet files, each with the same number of rows (the last may have fewer). The folder appears, in
-/// place of one that is there, when it is finished; before, the files are in a hidden folder beside it.
+/// Writes a folder of Parquet files, each with the same number of rows (the last may have fewer), and a manifest of them. The
+/// folder appears, in place of one that is there, when it is finished; before, the files are in a hidden folder beside it.
 pub struct PartWriter {
     dir: PathBuf,
     hidden: PathBuf,
     schema: SchemaRef,
     rows_per_part: usize,
-    part: Option<ArrowWriter<File>>,
-    files: Vec<DataFile>,
+    part: Option<(ArrowWriter<File>, PathBuf)>,
+    parts: Vec<Part>,
+    /// Rows of the part that is written.
+    rows: usize,
 }
 
 impl PartWriter {
@@ -57,7 +60,8 @@ impl PartWriter {
             schema,
             rows_per_part: rows_per_part.max(1),
             part: None,
-            files: Vec::new(),
+            parts: Vec::new(),
+            rows: 0,
         };
         // A folder without rows has one part too: it tells the columns.
         writer.next_part()?;
@@ -68,20 +72,15 @@ impl PartWriter {
     pub fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         let mut start = 0;
         while start < rows.num_rows() {
-            if self
-                .files
-                .last()
-                .is_some_and(|file| file.rows == self.rows_per_part as u64)
-            {
+            if self.rows == self.rows_per_part {
                 self.next_part()?;
             }
-            let (Some(part), Some(file)) = (&mut self.part, self.files.last_mut()) else {
-                return Ok(());
-            };
-            let length = (rows.num_rows() - start).min(self.rows_per_part - file.rows as usize);
-            part.write(&rows.slice(start, length))
-                .map_err(write_failed(&file.path))?;
-            file.rows += length as u64;
+            let length = (rows.num_rows() - start).min(self.rows_per_part - self.rows);
+            if let Some((part, path)) = &mut self.part {
+                part.write(&rows.slice(start, length))
+                    .map_err(write_failed(path))?;
+            }
+            self.rows += length;
             start += length;
         }
         Ok(())
@@ -89,40 +88,32 @@ impl PartWriter {
 
     /// Ends the folder and puts it in its place, with `metadata` to read back as [`TableVersion::metadata`].
     pub fn finish(mut self, metadata: Vec<(String, String)>) -> Result<TableVersion> {
-        if let Some(part) = &mut self.part {
-            for (key, value) in &metadata {
-                part.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
-            }
-        }
         self.close_part()?;
+        let manifest = Manifest::new(std::mem::take(&mut self.parts), metadata.into_iter().collect());
+        manifest.write(&self.hidden)?;
+        failpoint::hit("folder-written");
         replace_folder(&self.hidden, &self.dir)?;
-        for file in &mut self.files {
-            if let Some(name) = file.path.file_name() {
-                file.path = self.dir.join(name);
-            }
-        }
-        Ok(TableVersion {
-            rows: self.files.iter().map(|file| file.rows).sum(),
-            dir: self.dir,
-            version: 0,
-            schema: without_metadata(&self.schema),
-            files: self.files,
-            metadata: BTreeMap::from_iter(metadata),
-        })
+        Ok(TableVersion::of_folder(&self.dir, manifest, &self.schema))
     }
 
     fn next_part(&mut self) -> Result<()> {
         self.close_part()?;
-        let path = self.hidden.join(format!("part-{:06}.parquet", self.files.len()));
-        self.part = Some(writer(&path, self.schema.clone(), &[], PART_GROUP_ROWS)?);
-        self.files.push(DataFile { path, rows: 0 });
+        let path = self.hidden.join(part_name(self.parts.len()));
+        let part = writer(&path, self.schema.clone(), &[], PART_GROUP_ROWS)?;
+        self.part = Some((part, path));
         Ok(())
     }
 
     fn close_part(&mut self) -> Result<()> {
-        if let (Some(part), Some(file)) = (self.part.take(), self.files.last()) {
-            close(part, &file.path)?;
-        }
+        let Some((part, path)) = self.part.take() else {
+            return Ok(());
+        };
+        close(part, &path)?;
+        self.parts.push(Part {
+            name: part_name(self.parts.len()),
+            rows: std::mem::take(&mut self.rows) as u64,
+            content: FileContent::of(&path).map_err(io(&path))?,
+        });
         Ok(())
     }
 }
