@@ -14,6 +14,18 @@ pub const PULL: [&str; 10] = [
     "compaction-committed",
 ];
 
+/// Every point of a stage that is done anew.
+pub const STAGE: [&str; 3] = ["stage-withdrawn", "stage-made", "stage-recorded"];
+
+/// Every point at which the outcome of a run is put in the place of an earlier one.
+pub const OUTCOME: [&str; 5] = [
+    "outcome-written",
+    "outcome-removed",
+    "model-put",
+    "summary-put",
+    "metrics-put",
+];
+
 /// Every point at which a folder of features is put in the place of another.
 pub const FOLDER: [&str; 3] = ["folder-written", "folder-set-aside", "folder-replaced"];
 
@@ -27,7 +39,7 @@ pub fn hit(name: &str) {
     static HITS: AtomicU64 = AtomicU64::new(0);
 
     debug_assert!(
-        [&PULL[..], &FOLDER, &TRAINING]
+        [&PULL[..], &STAGE, &OUTCOME, &FOLDER, &TRAINING]
             .iter()
             .any(|points| points.contains(&name)),
         "{name} is in no list of points"

@@ -8,14 +8,14 @@ use gristmill_data::pull::{Sample, sample};
 use gristmill_data::source::{ColumnType, Estimate, KeyAccess, Source};
 use gristmill_data::table::Ledger;
 use gristmill_learn::train::{TrainingSize, WayOut, may_be_lifted, model_bytes, sums_bytes};
-use serde_json::json;
 
 use crate::directory::Directory;
 use crate::error::Result;
 use crate::memory::rss;
 use crate::run::Session;
-use crate::settings::{Pipeline, fingerprint};
-use crate::stage::{fit, pull, train};
+use crate::settings::Pipeline;
+use crate::stage::fit::Fit;
+use crate::stage::{Found, find, pull, train};
 
 /// Ranges of the plan that are worked out.
 const SHOWN_RANGES: usize = 3;
@@ -147,18 +147,16 @@ impl Session<'_> {
         let Some(ledger) = self.block_on(Ledger::read(&dataset))?? else {
             return Ok(None);
         };
-        let shaped = fingerprint(json!([ledger.record.totals.hash, pipeline.shaping_of_features()]));
+        let fit = Fit::new(pipeline, ledger.record.totals.hash.to_string());
         let dir = Directory::read(&pipeline.run.dir)?;
-        Ok(match dir.finished("fit", &shaped) {
-            Some(_) => fit::reload(pipeline, &dir.fit()).ok().map(|fitted| {
-                let size = TrainingSize {
-                    features: fitted.assembler.width() as usize,
-                    classes: fitted.assembler.classes().len(),
-                };
-                (size, ledger.record.totals.rows_kept)
-            }),
-            None => None,
-        })
+        let Found::Finished(fitted, _) = find(&fit, &dir) else {
+            return Ok(None);
+        };
+        let size = TrainingSize {
+            features: fitted.assembler.width() as usize,
+            classes: fitted.assembler.classes().len(),
+        };
+        Ok(Some((size, ledger.record.totals.rows_kept)))
     }
 }
 

@@ -115,26 +115,36 @@ impl Checkpoints {
         Ok(any)
     }
 
-    /// Lets a new trainer go on where an earlier run of this training was stopped; says whether there was one. A
-    /// checkpoint of another training, or one that is damaged, is none.
-    pub(crate) fn restore(&mut self, trainer: &mut dyn Trainer) -> Result<bool> {
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
+    /// Lets a new trainer go on where an earlier run of this training was stopped; says whether there was one. A checkpoint of
+    /// another training is of no use, and none is left of one that ended.
+    ///
+    /// # Errors
+    /// The reason why what an earlier run left cannot be used, as a sentence.
+    pub(crate) fn restore(&mut self, trainer: &mut dyn Trainer) -> Result<bool, String> {
+        let unusable = |why: &dyn std::fmt::Display| format!("{}: {why}", self.path.display());
+        let open = || File::open(&self.path);
+        let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(failed(&self.path)(error)),
+            opened => opened.map_err(|e| unusable(&e))?,
         };
-        let Some(length) = whole(&file).map_err(failed(&self.path))? else {
-            return Ok(false);
+        let Some(length) = whole(&file).map_err(|e| unusable(&e))? else {
+            return Err(unusable(&"it is cut short or damaged"));
         };
-        let file = File::open(&self.path).map_err(failed(&self.path))?;
+        let file = open().map_err(|e| unusable(&e))?;
         let mut input = BufReader::with_capacity(1 << 20, file).take(length);
-        let header = read_header(&mut input).map_err(failed(&self.path))?;
-        let Some(header) = header.filter(|header| {
-            header.fingerprint == self.fingerprint && header.gristmill == env!("CARGO_PKG_VERSION")
-        }) else {
-            return Ok(false);
+        let header = read_header(&mut input).map_err(|e| unusable(&e))?;
+        let Some(header) = header else {
+            return Err(unusable(&"it is not a checkpoint of this version of gristmill"));
         };
-        trainer.restore(&mut input)?;
+        let version = env!("CARGO_PKG_VERSION");
+        if header.gristmill != version {
+            let why = format!("gristmill {} wrote it, and this is {version}", header.gristmill);
+            return Err(unusable(&why));
+        }
+        if header.fingerprint != self.fingerprint {
+            return Ok(false);
+        }
+        trainer.restore(&mut input).map_err(|e| unusable(&e))?;
         self.before = header.seconds;
         Ok(true)
     }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use gristmill_data::durable::{create_folder, write_whole};
+use gristmill_data::content::{FileContent, read_bounded};
+use gristmill_data::durable::{create_folder, remove_leftovers, write_whole};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::error::{Error, Result, io};
+use crate::error::{Error, Result, broken_state, io};
 
 /// A run's folder, locked for this process unless it is only read.
 pub(crate) struct Directory {
@@ -16,8 +19,15 @@ pub(crate) struct Directory {
     _lock: Option<File>,
 }
 
+/// The version of the layout of `run.json`. Raise it when the layout changes. A folder of an earlier version is gone on with;
+/// one of a later version is left as it is.
+const VERSION: u32 = 2;
+
+/// A run has five stages, each recorded in less than a kilobyte.
+const MAX_BYTES: u64 = 1 << 20;
+
 /// `run.json`: the stages that are finished, and what for.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Finished {
     version: u32,
     stages: BTreeMap<String, FinishedStage>,
@@ -26,17 +36,42 @@ struct Finished {
 /// A finished stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FinishedStage {
+    /// The version of gristmill that did it; none was recorded at first.
+    #[serde(default)]
+    pub(crate) gristmill: String,
+    /// The version of the format of what it made.
+    #[serde(default)]
+    pub(crate) format: u32,
     /// A hash of everything that shapes what the stage makes.
     pub(crate) fingerprint: String,
     /// How long it took.
     pub(crate) seconds: f64,
     /// Rows it went over.
     pub(crate) rows: u64,
+    /// What it made: files by their paths in the folder.
+    #[serde(default)]
+    pub(crate) files: BTreeMap<String, FileContent>,
+}
+
+impl FinishedStage {
+    /// A stage that this version of gristmill finished; its files are named by whoever made them.
+    pub(crate) fn new(fingerprint: String, seconds: f64, rows: u64) -> Self {
+        Self {
+            gristmill: env!("CARGO_PKG_VERSION").to_owned(),
+            format: 0,
+            fingerprint,
+            seconds,
+            rows,
+            files: BTreeMap::new(),
+        }
+    }
 }
 
 impl Directory {
     /// Opens or creates the folder, and keeps other runs out.
     pub(crate) fn open(root: &Path) -> Result<Self> {
+        // What is not to be touched is found before anything is.
+        Self::read(root)?;
         create_folder(root)?;
         let path = root.join(".lock");
         let lock = File::create(&path).map_err(io(&path))?;
@@ -49,31 +84,67 @@ impl Directory {
             }
             Err(TryLockError::Error(e)) => return Err(io(&path)(e)),
         }
-        Ok(Self {
+        let directory = Self {
             _lock: Some(lock),
             ..Self::read(root)?
-        })
+        };
+        for path in [
+            directory.record(),
+            directory.fit(),
+            directory.features(),
+            directory.checkpoint(),
+            directory.model(),
+            directory.metrics(),
+            directory.summary(),
+        ] {
+            remove_leftovers(&path)?;
+        }
+        Ok(directory)
     }
 
     /// Reads what is finished in the folder, where a run may be working.
     pub(crate) fn read(root: &Path) -> Result<Self> {
-        let path = root.join("run.json");
-        let finished = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| Error::State {
-                path: path.display().to_string(),
-                why: e.to_string(),
-            })?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Finished {
-                version: 1,
+        if fs::symlink_metadata(root).is_ok() && !root.is_dir() {
+            return Err(Error::NoFolder {
+                dir: root.display().to_string(),
+            });
+        }
+        let mut directory = Self {
+            root: root.to_owned(),
+            finished: Finished {
+                version: VERSION,
                 stages: BTreeMap::new(),
             },
-            Err(e) => return Err(io(&path)(e)),
-        };
-        Ok(Self {
-            root: root.to_owned(),
-            finished,
             _lock: None,
-        })
+        };
+        let path = directory.record();
+        let bytes = match read_bounded(&path, MAX_BYTES) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(directory),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                return Err(unreadable(&path, &error));
+            }
+            Err(error) => return Err(io(&path)(error)),
+        };
+        let found: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, &e))?;
+        let version = found["version"].as_u64();
+        match version {
+            Some(version) if version > u64::from(VERSION) => Err(Error::NewerRun {
+                path: path.display().to_string(),
+                version,
+                known: VERSION,
+            }),
+            Some(_) => {
+                directory.finished = serde_json::from_value(found).map_err(|e| unreadable(&path, &e))?;
+                Ok(directory)
+            }
+            None => Err(unreadable(&path, &"it states no version")),
+        }
+    }
+
+    /// The records of the finished stages.
+    fn record(&self) -> PathBuf {
+        self.root.join("run.json")
     }
 
     /// The Delta table.
@@ -113,24 +184,50 @@ impl Directory {
 
     /// The record of a stage, if it was finished for just this.
     pub(crate) fn finished(&self, stage: &str, fingerprint: &str) -> Option<&FinishedStage> {
-        self.finished
-            .stages
-            .get(stage)
-            .filter(|f| f.fingerprint == fingerprint)
+        self.recorded(stage).filter(|f| f.fingerprint == fingerprint)
     }
 
-    /// Records that a stage is finished.
+    /// The record of a stage, whatever it was finished for.
+    pub(crate) fn recorded(&self, stage: &str) -> Option<&FinishedStage> {
+        self.finished.stages.get(stage)
+    }
+
+    /// How a file in the folder is called in a record.
+    pub(crate) fn name_of(&self, path: &Path) -> String {
+        let name = path.strip_prefix(&self.root).unwrap_or(path);
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Takes the record of a stage back, before what it vouches for is touched.
+    pub(crate) fn withdraw(&mut self, stage: &str) -> Result<()> {
+        match self.finished.stages.remove(stage) {
+            Some(_) => self.write_record(),
+            None => Ok(()),
+        }
+    }
+
+    /// Records that a stage is finished, with all that it made on the disk.
     pub(crate) fn finish(&mut self, stage: &str, finished: FinishedStage) -> Result<()> {
         self.finished.stages.insert(stage.to_owned(), finished);
-        write_json(&self.root.join("run.json"), &self.finished)
+        self.write_record()
+    }
+
+    fn write_record(&mut self) -> Result<()> {
+        self.finished.version = VERSION;
+        let path = self.record();
+        Ok(write_whole(&path, &to_json(&path, &self.finished)?)?)
     }
 }
 
-/// Writes indented JSON whole or not at all.
-pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::State {
+/// Indented JSON, for the file at `path`.
+pub(crate) fn to_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| broken_state(path, &e))?;
+    Ok(format!("{text}\n").into_bytes())
+}
+
+fn unreadable(path: &Path, why: &impl ToString) -> Error {
+    Error::Records {
         path: path.display().to_string(),
-        why: e.to_string(),
-    })?;
-    Ok(write_whole(path, format!("{text}\n").as_bytes())?)
+        why: why.to_string(),
+    }
 }

@@ -21,6 +21,39 @@ pub enum Error {
         /// The run's folder.
         dir: String,
     },
+    /// `run.dir` is taken by something that is not a folder.
+    #[error("run.dir = {dir} is not a folder; set another, or move away what is there")]
+    NoFolder {
+        /// The path.
+        dir: String,
+    },
+    /// A later version of gristmill worked in the folder.
+    #[error(
+        "{path} was written by a later version of gristmill: its layout has version {version}, and this build knows \
+         {known}; use that version of gristmill, or set another run.dir"
+    )]
+    NewerRun {
+        /// The records.
+        path: String,
+        /// Their version.
+        version: u64,
+        /// The latest version known here.
+        known: u32,
+    },
+    /// The records of a run cannot be read.
+    #[error(
+        "{path}, which records the finished stages, cannot be read: {why}; delete it and run again, which keeps the \
+         dataset and does the other stages again"
+    )]
+    Records {
+        /// The records.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A session was opened without its database, as it had no work for one.
+    #[error("the session is not connected to the database; open it with `Session::connect`")]
+    NotConnected,
     /// A file that a run left does not read as what it should be.
     #[error("{path} is not what a run leaves behind: {why}; delete it and run again")]
     State {

@@ -44,6 +44,13 @@ pub enum Event {
         /// Why there was nothing to do.
         message: String,
     },
+    /// A stage that an earlier run finished is done again, as what it made can no longer be relied on.
+    StageRedone {
+        /// The stage.
+        stage: &'static str,
+        /// What was found.
+        why: String,
+    },
     /// Something the user should know, and can go on without.
     Warning(String),
     /// A detail, for `-v`.

@@ -15,4 +15,5 @@ mod stage;
 mod warm;
 
 pub use error::{Error, Result};
-pub use run::{Outcome, Session};
+pub use run::Session;
+pub use stage::model::Outcome;

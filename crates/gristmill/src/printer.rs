@@ -337,6 +337,12 @@ impl Observe for Printer {
                     fields,
                 );
             }
+            Event::StageRedone { stage, why } => {
+                let message = format!("{stage} is done again: {why}");
+                let text = self.labelled(YELLOW, "warning", &message);
+                let fields = json!({ "event": "stage_redone", "stage": stage });
+                self.say("WARN", &text, &message, fields);
+            }
             Event::Warning(message) => {
                 let text = self.labelled(YELLOW, "warning", &message);
                 self.say("WARN", &text, &message, json!({}));

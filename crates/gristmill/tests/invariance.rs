@@ -105,8 +105,11 @@ fn other_model_settings_train_again_on_the_same_features() {
 /// Split and fold of every row, by its key.
 fn sides(place: &Place) -> BTreeMap<i64, (u8, u8)> {
     let mut sides = BTreeMap::new();
-    for entry in std::fs::read_dir(place.path("run/features")).unwrap() {
-        for batch in parquet(&entry.unwrap().path()) {
+    for path in files(&place.path("run/features")).into_keys() {
+        if path.extension().is_none_or(|extension| extension != "parquet") {
+            continue;
+        }
+        for batch in parquet(&path) {
             let side = |name: &str| batch[name].as_primitive::<UInt8Type>().values().to_vec();
             let keys = batch["entity"].as_primitive::<Int64Type>().values().to_vec();
             sides.extend(keys.into_iter().zip(side("split").into_iter().zip(side("fold"))));

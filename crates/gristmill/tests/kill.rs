@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use gristmill_data::failpoint::{PULL, TRAINING};
+use gristmill_data::failpoint::{FOLDER, OUTCOME, PULL, STAGE, TRAINING};
 use gristmill_data::table::Totals;
 use gristmill_testkit::TempPostgres;
 use rand::{RngExt, SeedableRng};
@@ -160,6 +160,82 @@ fn kills_at_any_time() {
         }
     }
     assert!(killed > 0);
+}
+
+/// Kills a run of `place` at every point after the pull, and brings it to its end: with the pipelines given, each of which has
+/// a place where nothing disturbed it.
+fn kill_after_the_pull(place: &Place, ends: &[(&str, &Place)]) {
+    let stages = STAGE
+        .into_iter()
+        .flat_map(|point| (1..=3).map(move |count| (point, count)));
+    let others = [&FOLDER[..], &OUTCOME, &TRAINING].concat().into_iter();
+    for (point, count) in stages.chain(others.map(|point| (point, 1))) {
+        let case = format!("{point}:{count}");
+        let killed = place.copy();
+        let output = killed
+            .command("run pipeline.toml")
+            .env("GRISTMILL_KILL_AT", &case)
+            .output()
+            .unwrap();
+        let said = support::stderr(&output);
+        assert_eq!(output.status.signal(), Some(SIGKILL), "{case}: {said}");
+        // Nothing vouches for what the stage was at.
+        let stage = match point {
+            "stage-recorded" => None,
+            _ if STAGE.contains(&point) => Some(["fit", "transform", "train"][count - 1]),
+            _ if FOLDER.contains(&point) => Some("transform"),
+            _ => Some("train"),
+        };
+        let record: serde_json::Value = serde_json::from_slice(&killed.read("run/run.json")).unwrap();
+        assert!(
+            stage.is_none_or(|stage| record["stages"].get(stage).is_none()),
+            "{case}"
+        );
+        for (pipeline, expected) in ends {
+            let place = killed.copy();
+            place.write("pipeline.toml", pipeline);
+            let said = place.run();
+            assert!(!said.contains("is done again"), "{case}: {said}");
+            assert!(
+                place.model("run") == expected.model("run"),
+                "{case}: another model"
+            );
+            let (found, wanted) = (place.metrics("run"), expected.metrics("run"));
+            for of in ["rows", "splits", "search", "best"] {
+                assert_eq!(found[of], wanted[of], "{case}");
+            }
+            let names = |place: &Place| -> Vec<PathBuf> {
+                let dir = place.path("");
+                let files = support::files(&dir).into_keys();
+                let files = files.map(|path| path.strip_prefix(&dir).unwrap().to_owned());
+                files.filter(|path| !path.starts_with("run/dataset")).collect()
+            };
+            assert_eq!(names(&place), names(expected), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_first_run_that_is_killed_after_the_pull() {
+    let place = small_batches();
+    let pipeline = place.read("pipeline.toml");
+    kill_after_the_pull(&place, &[(std::str::from_utf8(&pipeline).unwrap(), &UNDISTURBED)]);
+}
+
+/// What is there then is of both pipelines, and the next run may be of either.
+#[test]
+fn a_run_with_other_features_that_is_killed_over_a_finished_one() {
+    let old = String::from_utf8(UNDISTURBED.read("pipeline.toml")).unwrap();
+    // Other features, of other rows in the splits, and so another model.
+    let new = old.replacen("bits = 8", "bits = 9", 1);
+    let new = new.replacen("[label]", "[split]\nseed = 7\n\n[label]", 1);
+    assert_ne!(new, old);
+    let expected = Place::with(&table(ROWS), &new);
+    expected.run();
+    assert!(expected.model("run") != UNDISTURBED.model("run"));
+    let place = UNDISTURBED.copy();
+    place.write("pipeline.toml", &new);
+    kill_after_the_pull(&place, &[(&new, &expected), (&old, &UNDISTURBED)]);
 }
 
 /// Runs of four readers on PostgreSQL, with one that nothing disturbed.

@@ -33,6 +33,7 @@ const ORDER: [(&str, &[&str]); 4] = [
             "filled",
             "settings",
             "key",
+            "content",
             "durable",
             "prepare",
             "table",

@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::content::{FileContent, read_bounded};
 use crate::durable::{io, write_whole};
 use crate::error::{Error, Result};
-use crate::table::version::DataFile;
 
 /// Its name in the folder.
-pub(crate) const MANIFEST: &str = "manifest.json";
+pub const MANIFEST: &str = "manifest.json";
 
 /// The version of its layout and of that of the folder. Raise it when either changes.
 const FORMAT: u32 = 1;
@@ -28,7 +27,7 @@ pub(crate) struct Manifest {
     /// All rows.
     pub(crate) rows: u64,
     /// The parts, in the order of their rows.
-    parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
     /// What the writer said of the rows.
     pub(crate) metadata: BTreeMap<String, String>,
 }
@@ -78,15 +77,6 @@ impl Manifest {
         let manifest: Self = serde_json::from_value(value).map_err(unreadable)?;
         manifest.check(dir)?;
         Ok(manifest)
-    }
-
-    /// The parts as the files of a table in `dir`.
-    pub(crate) fn files(&self, dir: &Path) -> Vec<DataFile> {
-        let file = |part: &Part| DataFile {
-            path: dir.join(&part.name),
-            rows: part.rows,
-        };
-        self.parts.iter().map(file).collect()
     }
 
     fn check(&self, dir: &Path) -> Result<()> {

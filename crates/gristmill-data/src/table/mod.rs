@@ -19,6 +19,7 @@ pub use append::{Appender, BatchFiles, BatchWriter, WrittenFile};
 pub use compact::{Compacted, compact};
 pub use hash::ContentHash;
 pub use ledger::{BatchRecord, DatasetIdentity, Ledger, Record, Totals};
+pub use manifest::MANIFEST;
 pub use schema::{delta_schema, to_delta};
 pub use vacuum::{Vacuumed, vacuum};
 pub use version::{DataFile, TableVersion};

@@ -111,22 +111,27 @@ impl TableVersion {
             dir: dir.display().to_string(),
             why,
         };
-        let files = manifest.files(dir);
-        let first = files.first().ok_or_else(|| broken("it has no part".to_owned()))?;
-        let opened = File::open(&first.path).map_err(io(&first.path))?;
+        let first = manifest.parts.first();
+        let first = first.ok_or_else(|| broken("it has no part".to_owned()))?;
+        let path = dir.join(&first.name);
+        let opened = File::open(&path).map_err(io(&path))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
-            .map_err(|error| broken(format!("{}: {error}", first.path.display())))?;
+            .map_err(|error| broken(format!("{}: {error}", first.name)))?;
         let schema = reader.schema().clone();
         Ok(Self::of_folder(dir, manifest, &schema))
     }
 
     /// The table of a folder with this manifest.
     pub(crate) fn of_folder(dir: &Path, manifest: Manifest, schema: &Schema) -> Self {
+        let files = manifest.parts.iter().map(|part| DataFile {
+            path: dir.join(&part.name),
+            rows: part.rows,
+        });
         Self {
             dir: dir.to_owned(),
             version: 0,
             schema: without_metadata(schema),
-            files: manifest.files(dir),
+            files: files.collect(),
             rows: manifest.rows,
             metadata: manifest.metadata,
         }

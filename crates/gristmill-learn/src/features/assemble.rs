@@ -19,6 +19,10 @@ use crate::label::Weigher;
 use crate::rows::WEIGHT;
 use crate::statistics::column::find;
 
+/// The version of the feature rows. Raise it when their columns change, or when the same fitted state makes other features of
+/// the same row: what an earlier version transformed is then transformed again.
+pub const FEATURES_FORMAT: u32 = 1;
+
 /// Turns dataset rows into feature rows.
 ///
 /// Transformed, a batch has the columns `label: Int32` (of a regression `Float64`), `indices: List<UInt32>`, `values: List<Float32>`, `split: UInt8`

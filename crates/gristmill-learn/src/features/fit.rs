@@ -20,6 +20,10 @@ use crate::statistics::{Counts, Many, state_column};
 
 const NAME: &str = "fit";
 
+/// The version of the state that a fit leaves, of every encoder, the label and the split. Raise it when its layout changes, or
+/// when the same rows and settings give another state: what an earlier version fitted is then fitted again.
+pub const FIT_FORMAT: u32 = 1;
+
 /// Fits the label and every feature on the training rows that have a label, rare ones included, and counts all rows.
 ///
 /// The state holds, as that of [`Many`], the rows of every split, the classes, and the state of each feature.

@@ -4,5 +4,5 @@ mod assemble;
 mod fit;
 pub mod split;
 
-pub use assemble::Assembler;
-pub use fit::{FitPipeline, Fitted};
+pub use assemble::{Assembler, FEATURES_FORMAT};
+pub use fit::{FIT_FORMAT, FitPipeline, Fitted};

@@ -1,21 +1,22 @@
 //! Fit: vocabularies, moments and classes from the training rows, in one scan.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use gristmill_data::durable::NewFile;
-use gristmill_data::table::TableVersion;
-use gristmill_learn::features::{FitPipeline, Fitted};
+use gristmill_learn::features::{FIT_FORMAT, FitPipeline, Fitted};
 use gristmill_learn::label::Label;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Value, json};
 
-use super::Teller;
+use super::{Spent, Stage, Teller, Work};
+use crate::directory::Directory;
 use crate::engine::Engine;
 use crate::error::{Result, broken_state, io};
-use crate::event::{Event, Observe};
+use crate::event::Event;
 use crate::report::thousands;
 use crate::settings::Pipeline;
 
@@ -29,44 +30,72 @@ pub(crate) fn estimator(pipeline: &Pipeline) -> FitPipeline {
     )
 }
 
-/// Fits in one scan and keeps the state; returns what was fitted with the seconds that took.
-pub(crate) fn run(
-    engine: &dyn Engine,
-    pipeline: &Pipeline,
-    dataset: &TableVersion,
-    state_file: &Path,
-    observe: &dyn Observe,
-) -> Result<(Fitted, f64)> {
-    let teller = Teller::start(observe, "fit", "rows", Some(dataset.rows));
-    let estimator = estimator(pipeline);
-    let state = engine.fold(dataset, &estimator, &|done| teller.progress(done, String::new()))?;
-    let fitted = estimator.fitted(&state)?;
-    write_state(state_file, &state)?;
-    if fitted.rare_classes > 0 {
-        observe.event(Event::Detail(format!(
-            "label `{}`: {} classes with fewer than {} training rows ({} rows)",
-            pipeline.label.column, fitted.rare_classes, pipeline.label.min_rows, fitted.rare_rows
-        )));
+/// The fit of a pipeline to a dataset.
+pub(crate) struct Fit<'a> {
+    pipeline: &'a Pipeline,
+    dataset_hash: String,
+}
+
+impl<'a> Fit<'a> {
+    /// The fit to the dataset with this content.
+    pub(crate) fn new(pipeline: &'a Pipeline, dataset_hash: String) -> Self {
+        Self {
+            pipeline,
+            dataset_hash,
+        }
     }
-    if let Some((class, rows)) = &fitted.fewer_rows_than_folds {
-        let folds = pipeline.folds();
-        observe.event(Event::Warning(format!(
+}
+
+impl Stage for Fit<'_> {
+    type Made = Fitted;
+
+    const NAME: &'static str = "fit";
+
+    const FORMAT: u32 = FIT_FORMAT;
+
+    fn shape(&self) -> Value {
+        json!([self.dataset_hash, self.pipeline.shaping_of_features()])
+    }
+
+    fn files(&self, dir: &Directory) -> Vec<PathBuf> {
+        vec![dir.fit()]
+    }
+
+    fn reload(&self, dir: &Directory) -> Result<Fitted> {
+        Ok(estimator(self.pipeline).fitted(&read_state(&dir.fit())?)?)
+    }
+
+    /// Fits in one scan and keeps the state.
+    fn run(&self, dir: &Directory, work: &Work<'_>) -> Result<(Fitted, Spent)> {
+        let (pipeline, dataset, observe) = (self.pipeline, work.dataset, work.observe);
+        let teller = Teller::start(observe, Self::NAME, "rows", Some(dataset.rows));
+        let estimator = estimator(pipeline);
+        let progress = |done| teller.progress(done, String::new());
+        let state = work.engine.fold(dataset, &estimator, &progress)?;
+        let fitted = estimator.fitted(&state)?;
+        write_state(&dir.fit(), &state)?;
+        if fitted.rare_classes > 0 {
+            observe.event(Event::Detail(format!(
+                "label `{}`: {} classes with fewer than {} training rows ({} rows)",
+                pipeline.label.column, fitted.rare_classes, pipeline.label.min_rows, fitted.rare_rows
+            )));
+        }
+        if let Some((class, rows)) = &fitted.fewer_rows_than_folds {
+            let folds = pipeline.folds();
+            observe.event(Event::Warning(format!(
             "class \"{class}\" has {rows} training rows, fewer than search.folds = {folds}, so some folds do without it; \
              set label.min_rows to {folds} or more to leave such classes out"
         )));
+        }
+        let label = match fitted.assembler.label() {
+            Label::Class(label) => format!("{} classes", label.classes().len()),
+            Label::Number(label) => format!("label {:.4} ± {:.4}", label.mean(), label.std()),
+        };
+        let features = thousands(u64::from(fitted.assembler.width()));
+        let seconds = teller.finish(format!("{features} features, {label}"));
+        let rows = dataset.rows;
+        Ok((fitted, Spent { seconds, rows }))
     }
-    let label = match fitted.assembler.label() {
-        Label::Class(label) => format!("{} classes", label.classes().len()),
-        Label::Number(label) => format!("label {:.4} ± {:.4}", label.mean(), label.std()),
-    };
-    let features = thousands(u64::from(fitted.assembler.width()));
-    let seconds = teller.finish(format!("{features} features, {label}"));
-    Ok((fitted, seconds))
-}
-
-/// What an earlier run fitted.
-pub(crate) fn reload(pipeline: &Pipeline, state_file: &Path) -> Result<Fitted> {
-    Ok(estimator(pipeline).fitted(&read_state(state_file)?)?)
 }
 
 fn write_state(path: &Path, state: &RecordBatch) -> Result<()> {

@@ -1,36 +1,65 @@
 //! Transform: from the dataset to the features table.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use gristmill_data::table::TableVersion;
+use gristmill_data::table::{MANIFEST, TableVersion};
 use gristmill_learn::contract::step::LeftOut;
-use gristmill_learn::features::Assembler;
+use gristmill_learn::features::{Assembler, FEATURES_FORMAT};
+use serde_json::{Value, json};
 
-use super::Teller;
+use super::{Spent, Stage, Teller, Work, fingerprint_of};
+use crate::directory::Directory;
 use crate::engine::{Engine, FINGERPRINT, LEFT_OUT};
-use crate::error::Result;
-use crate::event::Observe;
+use crate::error::{Result, broken_state};
 use crate::report::thousands;
 
-/// Writes the features; returns them with what was left out and the seconds that took.
-pub(crate) fn run(
-    engine: &dyn Engine,
-    dataset: &TableVersion,
-    assembler: &Assembler,
-    into: &Path,
-    fingerprint: &str,
-    observe: &dyn Observe,
-) -> Result<(TableVersion, LeftOut, f64)> {
-    let teller = Teller::start(observe, "transform", "rows", Some(dataset.rows));
-    let progress = |done| teller.progress(done, String::new());
-    let (features, left_out) = engine.map(dataset, assembler, into, fingerprint, &progress)?;
-    let seconds = teller.finish(format!("{} rows of features", thousands(features.rows)));
-    Ok((features, left_out, seconds))
+/// The features of a fit.
+pub(crate) struct Transform<'a> {
+    /// Makes them.
+    pub(crate) assembler: &'a Assembler,
+    /// The fingerprint of the fit that the assembler comes from.
+    pub(crate) fit: String,
 }
 
-/// The features that an earlier run wrote, if they are whole and of this fingerprint.
-pub(crate) fn reload(dir: &Path, fingerprint: &str) -> Option<(TableVersion, LeftOut)> {
-    let features = TableVersion::open_parquet(dir).ok()?;
-    let left_out = serde_json::from_str(features.metadata.get(LEFT_OUT)?).ok()?;
-    (features.metadata.get(FINGERPRINT)? == fingerprint).then_some((features, left_out))
+impl Stage for Transform<'_> {
+    type Made = (TableVersion, LeftOut);
+
+    const NAME: &'static str = "transform";
+
+    const FORMAT: u32 = FEATURES_FORMAT;
+
+    fn shape(&self) -> Value {
+        json!([self.fit])
+    }
+
+    /// The manifest, which vouches for the parts.
+    fn files(&self, dir: &Directory) -> Vec<PathBuf> {
+        vec![dir.features().join(MANIFEST)]
+    }
+
+    fn reload(&self, dir: &Directory) -> Result<Self::Made> {
+        let features = TableVersion::open_parquet(&dir.features())?;
+        let stated = |key| features.metadata.get(key).map_or("", String::as_str);
+        if stated(FINGERPRINT) != fingerprint_of(self) {
+            return Err(broken_state(&dir.features(), &"they are of another fit"));
+        }
+        let left_out = serde_json::from_str(stated(LEFT_OUT));
+        let left_out = left_out.map_err(|e| broken_state(&dir.features(), &e))?;
+        Ok((features, left_out))
+    }
+
+    fn run(&self, dir: &Directory, work: &Work<'_>) -> Result<(Self::Made, Spent)> {
+        let rows = work.dataset.rows;
+        let teller = Teller::start(work.observe, Self::NAME, "rows", Some(rows));
+        let progress = |done| teller.progress(done, String::new());
+        let made = work.engine.map(
+            work.dataset,
+            self.assembler,
+            &dir.features(),
+            &fingerprint_of(self),
+            &progress,
+        )?;
+        let seconds = teller.finish(format!("{} rows of features", thousands(made.0.rows)));
+        Ok((made, Spent { seconds, rows }))
+    }
 }

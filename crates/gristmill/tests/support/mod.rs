@@ -125,6 +125,17 @@ impl Place {
         place
     }
 
+    /// Another with the same files.
+    pub fn copy(&self) -> Self {
+        let copy = Self::new();
+        for (path, content) in files(self.dir.path()) {
+            let path = copy.dir.path().join(path.strip_prefix(self.dir.path()).unwrap());
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        copy
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

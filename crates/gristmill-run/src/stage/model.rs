@@ -1,0 +1,285 @@
+//! The last two stages, train and evaluate, and what comes out of them: the model, the metrics and the summary.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use gristmill_data::durable::{NewFile, create_folder, folder_of, remove_file};
+use gristmill_data::failpoint;
+use gristmill_data::table::{TableVersion, Totals};
+use gristmill_learn::contract::step::LeftOut;
+use gristmill_learn::features::{Assembler, Fitted};
+use gristmill_learn::model::Thresholds;
+use gristmill_learn::model::bundle::{Bundle, Provenance};
+use gristmill_learn::search::Trained;
+use gristmill_learn::train::{TRAINING_FORMAT, TrainingSize};
+use serde_json::{Value, json};
+
+use super::evaluate::Evaluated;
+use super::{Spent, Stage, Work, evaluate, fingerprint_of, train};
+use crate::directory::{Directory, FinishedStage, to_json};
+use crate::error::{Error, Result, broken_state, io};
+use crate::memory::peak_rss;
+use crate::report::metrics::{self, Batches, Best, DroppedRows, Metrics, Rows, VERSION};
+use crate::report::summary;
+use crate::settings::Pipeline;
+use crate::warm::EarlierModel;
+
+/// What a run leaves behind.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What `metrics.json` says.
+    pub metrics: Metrics,
+    /// What `summary.txt` says.
+    pub summary: String,
+    /// The model bundle.
+    pub model: PathBuf,
+}
+
+/// The model of a pipeline. It is evaluated before it is written, for the scores are in it.
+pub(crate) struct Model<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    /// What the dataset says of its rows.
+    pub(crate) totals: &'a Totals,
+    pub(crate) fitted: &'a Fitted,
+    /// How it predicts.
+    pub(crate) thresholds: Thresholds,
+    pub(crate) features: &'a TableVersion,
+    /// Rows that are not in the features.
+    pub(crate) left_out: LeftOut,
+    /// The model that the training starts from.
+    pub(crate) earlier: Option<&'a EarlierModel>,
+    /// The fingerprint of the features.
+    pub(crate) transform: String,
+    /// The records of pull, fit and transform.
+    pub(crate) before: [Option<FinishedStage>; 3],
+}
+
+impl Stage for Model<'_> {
+    type Made = Outcome;
+
+    const NAME: &'static str = "train";
+
+    const FORMAT: u32 = TRAINING_FORMAT;
+
+    const TOLD: &'static [&'static str] = &["train", "evaluate"];
+
+    fn shape(&self) -> Value {
+        let earlier = self.earlier.map(|earlier| &earlier.hash);
+        json!([self.transform, self.pipeline.shaping(), earlier, VERSION])
+    }
+
+    fn files(&self, dir: &Directory) -> Vec<PathBuf> {
+        vec![dir.model(), dir.metrics(), dir.summary()]
+    }
+
+    fn reload(&self, dir: &Directory) -> Result<Outcome> {
+        let read = |path: &Path| fs::read_to_string(path).map_err(io(path));
+        let metrics = serde_json::from_str(&read(&dir.metrics())?);
+        Ok(Outcome {
+            metrics: metrics.map_err(|e| broken_state(&dir.metrics(), &e))?,
+            summary: read(&dir.summary())?,
+            model: dir.model(),
+        })
+    }
+
+    fn run(&self, dir: &Directory, work: &Work<'_>) -> Result<(Outcome, Spent)> {
+        let assembler = &self.fitted.assembler;
+        let classes = assembler.classes();
+        let size = TrainingSize {
+            features: assembler.width() as usize,
+            classes: classes.len(),
+        };
+        let input = train::Input {
+            features: self.features,
+            size,
+            thresholds: self.thresholds.clone(),
+            warm: self.earlier.map(|earlier| earlier.align(assembler)),
+            checkpoint: dir.checkpoint(),
+            fingerprint: fingerprint_of(self),
+        };
+        let (trained, seconds) = train::run(work.engine, self.pipeline, input, work.observe)
+            .map_err(|error| named(error, assembler))?;
+        let rows = self.features.rows;
+        let training = Spent { seconds, rows };
+        let (evaluated, seconds) = evaluate::run(
+            work.engine,
+            self.features,
+            &trained,
+            assembler.label(),
+            work.observe,
+        )?;
+        let evaluation = Spent { seconds, rows };
+        let outcome = self.write(dir, size, trained, evaluated, [training, evaluation])?;
+        Ok((outcome, training))
+    }
+}
+
+impl Model<'_> {
+    /// Writes the model, the metrics and the summary, each beside its place, and then puts them there. So a full disk loses
+    /// nothing of an earlier outcome, and nobody finds one model with the metrics of another.
+    fn write(
+        &self,
+        dir: &Directory,
+        size: TrainingSize,
+        trained: Trained,
+        evaluated: Evaluated,
+        spent: [Spent; 2],
+    ) -> Result<Outcome> {
+        let rows = rows(self.totals, self.left_out, self.features.rows);
+        let best = best(&trained);
+        let model = write_bundle(
+            dir,
+            self.pipeline,
+            self.totals,
+            self.fitted,
+            &trained,
+            &evaluated,
+            rows,
+            &best,
+            self.earlier.map(|earlier| earlier.hash.clone()),
+        )?;
+        let stages = self.stages(spent);
+        let metrics = Metrics {
+            version: VERSION,
+            rows,
+            batches: Batches {
+                read: self.totals.batches_read,
+                empty: self.totals.batches_empty,
+            },
+            features: size.features as u64,
+            classes: size.classes as u64,
+            splits: evaluated.splits,
+            baseline: evaluated.baseline,
+            search: trained.search,
+            best,
+            seconds: stages.iter().map(|s| s.seconds).sum(),
+            stages,
+            peak_rss_bytes: peak_rss(),
+        };
+        let text = summary(self.pipeline, &metrics);
+        let summary = beside(&dir.summary(), text.as_bytes())?;
+        let table = beside(&dir.metrics(), &to_json(&dir.metrics(), &metrics)?)?;
+        failpoint::hit("outcome-written");
+        remove_file(&dir.metrics())?;
+        remove_file(&dir.summary())?;
+        failpoint::hit("outcome-removed");
+        model.put()?;
+        failpoint::hit("model-put");
+        summary.put()?;
+        failpoint::hit("summary-put");
+        table.put()?;
+        failpoint::hit("metrics-put");
+        Ok(Outcome {
+            metrics,
+            summary: text,
+            model: dir.model(),
+        })
+    }
+
+    /// Every stage, those of earlier runs with the times that they took then.
+    fn stages(&self, spent: [Spent; 2]) -> Vec<metrics::Stage> {
+        let before = ["pull", "fit", "transform"].into_iter().zip(&self.before);
+        let before = before.filter_map(|(name, record)| {
+            let record = record.as_ref()?;
+            Some((name, record.seconds, record.rows))
+        });
+        let now = ["train", "evaluate"].into_iter().zip(spent);
+        let now = now.map(|(name, spent)| (name, spent.seconds, spent.rows));
+        let stage = |(name, seconds, rows): (&str, f64, u64)| metrics::Stage {
+            name: name.to_owned(),
+            seconds,
+            rows,
+        };
+        before.chain(now).map(stage).collect()
+    }
+}
+
+/// Writes a file beside its place.
+fn beside(path: &Path, bytes: &[u8]) -> Result<NewFile> {
+    let file = NewFile::create(path)?;
+    file.output()?.write_all(bytes).map_err(io(path))?;
+    Ok(file)
+}
+
+fn rows(totals: &Totals, left_out: LeftOut, kept: u64) -> Rows {
+    Rows {
+        read: totals.rows_read,
+        kept,
+        dropped: DroppedRows {
+            null: totals.dropped.null + left_out.null_label,
+            filter: totals.dropped.filter,
+            duplicate: totals.dropped.duplicate,
+            rare_label: left_out.rare_label,
+            unseen: left_out.unseen,
+        },
+    }
+}
+
+/// Names the feature that an error is about.
+fn named(error: Error, assembler: &Assembler) -> Error {
+    use gristmill_learn::Error as Learn;
+    match error {
+        Error::Learn(Learn::NegativeFeature { index, value, .. }) => Learn::NegativeFeature {
+            feature: assembler.feature_name(index),
+            index,
+            value,
+        }
+        .into(),
+        other => other,
+    }
+}
+
+fn best(trained: &Trained) -> Best {
+    let point = &trained.search[trained.best];
+    Best {
+        params: point.params,
+        score: point.score,
+        iterations: trained.iterations,
+        converged: trained.converged,
+        objective: trained.objective,
+    }
+}
+
+/// Writes the bundle beside its place.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one of everything that the model is made of"
+)]
+fn write_bundle(
+    dir: &Directory,
+    pipeline: &Pipeline,
+    totals: &Totals,
+    fitted: &Fitted,
+    trained: &Trained,
+    evaluated: &Evaluated,
+    rows: Rows,
+    best: &Best,
+    warm_start: Option<String>,
+) -> Result<NewFile> {
+    let path = dir.model();
+    let json = |value: Result<serde_json::Value, serde_json::Error>| {
+        value.map_err(|e| Error::State {
+            path: path.display().to_string(),
+            why: e.to_string(),
+        })
+    };
+    let bundle = Bundle {
+        steps: fitted.assembler.specs(),
+        model: trained.model.as_ref().clone(),
+        provenance: Provenance {
+            gristmill: env!("CARGO_PKG_VERSION").to_owned(),
+            settings: pipeline.shaping(),
+            settings_hash: pipeline.shaping_hash(),
+            dataset_hash: totals.hash.to_string(),
+            warm_start,
+            rows: json(serde_json::to_value(rows))?,
+            best: json(serde_json::to_value(best))?,
+            metrics: json(serde_json::to_value(&evaluated.splits))?,
+        },
+    };
+    create_folder(folder_of(&path))?;
+    let file = NewFile::create(&path)?;
+    bundle.write(&mut file.output()?).map_err(io(&path))?;
+    Ok(file)
+}
