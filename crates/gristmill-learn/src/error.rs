@@ -178,6 +178,21 @@ pub enum Error {
         /// Bytes available.
         available: u64,
     },
+    /// No bundle could hold the model.
+    #[error(
+        "{features} features and {classes} classes are {bytes} bytes of coefficients, and a model may have {allowed}; \
+         lower the bits of n-grams, raise min_count, or leave out classes with label.min_rows"
+    )]
+    ModelTooLarge {
+        /// Sparse columns.
+        features: usize,
+        /// Classes.
+        classes: usize,
+        /// Bytes of the coefficients.
+        bytes: u64,
+        /// Bytes that they may have.
+        allowed: u64,
+    },
     /// A model that is found in one step has nothing to start from.
     #[error("a warm start is for logistic_regression, which is trained step by step")]
     NoWarmStart,

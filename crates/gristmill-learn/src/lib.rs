@@ -7,6 +7,8 @@ pub mod encode;
 pub mod error;
 pub mod evaluate;
 pub mod features;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod label;
 pub mod model;
 mod optimise;

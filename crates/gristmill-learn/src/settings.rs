@@ -63,9 +63,9 @@ pub enum Unseen {
 pub struct NgramSettings {
     /// The text column.
     pub column: String,
-    /// Shortest and longest n-gram, in characters. Default `[1, 3]`.
+    /// Shortest and longest n-gram, in characters. Default `[1, 3]`; 1 to [`NgramSettings::LONGEST`].
     pub range: (u32, u32),
-    /// The hash has `2^bits` buckets. Default 18; 1 to 24.
+    /// The hash has `2^bits` buckets. Default 18; 1 to [`NgramSettings::MOST_BITS`].
     pub bits: u32,
     /// Where n-grams may lie. Default `char`.
     pub analyzer: Analyzer,
@@ -75,6 +75,13 @@ pub struct NgramSettings {
     pub norm: Norm,
     /// Buckets filled by fewer training rows are left out. Default 1.
     pub min_count: u64,
+}
+
+impl NgramSettings {
+    /// Characters of an n-gram at most: a text has as many n-grams as this times its characters.
+    pub const LONGEST: u32 = 8;
+    /// Bits of the hash at most.
+    pub const MOST_BITS: u32 = 24;
 }
 
 /// Where character n-grams may lie, as scikit-learn's `analyzer`.

@@ -11,18 +11,18 @@ use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use gristmill_data::durable::{NewFile, Output};
 use gristmill_data::prepare::TextRules;
-use gristmill_data::settings::CleanSettings;
 use gristmill_learn::contract::step::{LeftOut, SparseBlock, Transformed, Transformer};
 use gristmill_learn::features::Assembler;
 use gristmill_learn::label::Label;
 use gristmill_learn::model::LinearModel;
-use gristmill_learn::model::bundle::Bundle;
+use gristmill_learn::model::bundle::{Bundle, CLEAN};
 use gristmill_learn::settings::LabelKind;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use rayon::prelude::*;
+use serde::Deserialize;
 
 use crate::error::{Error, Result, io};
 
@@ -57,21 +57,22 @@ impl Predictor {
     /// When it is no bundle, or none of this version; or a regression is asked for more than one prediction.
     pub fn open(model: &Path, top: usize) -> Result<Self> {
         let bundle = Bundle::read(&bundle_file(model))?;
-        let assembler = Assembler::from_specs(&bundle.steps)?;
+        let assembler = bundle.assembler;
         if assembler.label().kind() == LabelKind::Number && top > 1 {
             let why =
                 format!("it is a regression, which predicts one number a row and not the {top} most likely");
             return Err(bad(model, &why));
         }
-        let numeric = bundle.steps.iter().filter(|step| step.kind == "numeric");
+        let numeric = assembler.encoders().iter().map(|encoder| encoder.spec());
+        let numeric = numeric.filter(|step| step.kind == "numeric");
         let numeric = numeric.filter_map(|step| step.settings.get("column")?.as_str().map(str::to_owned));
-        let clean: CleanSettings = serde_json::from_value(bundle.provenance.settings["clean"].clone())
-            .map_err(|e| gristmill_learn::Error::Bundle {
+        let text =
+            TextRules::deserialize(&bundle.clean.settings).map_err(|e| gristmill_learn::Error::Bundle {
                 file: model.display().to_string(),
-                why: e.to_string(),
+                why: format!("its step `{CLEAN}`: {e}"),
             })?;
         Ok(Self {
-            text: TextRules::of(&clean),
+            text,
             numeric: numeric.collect(),
             top: top.clamp(1, assembler.classes().len().max(1)),
             assembler,

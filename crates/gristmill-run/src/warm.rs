@@ -1,15 +1,13 @@
 //! The model that a training starts from, read from its bundle.
 
-use std::fs;
 use std::path::Path;
 
 use gristmill_learn::features::Assembler;
-use gristmill_learn::model::LinearModel;
 use gristmill_learn::model::bundle::Bundle;
+use gristmill_learn::model::{Coefficients, LinearModel};
 use gristmill_learn::search::WarmStart;
-use xxhash_rust::xxh3::xxh3_128;
 
-use crate::error::{Result, io};
+use crate::error::Result;
 use crate::predict::bundle_file;
 
 /// An earlier model.
@@ -24,12 +22,27 @@ impl EarlierModel {
     /// Reads a model's folder, or its file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let file = bundle_file(path);
-        let bundle = Bundle::read(&file)?;
-        let bytes = fs::read(&file).map_err(io(&file))?;
+        let Bundle {
+            assembler,
+            model,
+            hash,
+            ..
+        } = Bundle::read(&file)?;
+        if let Coefficients::F64(coefficients) = model.coefficients()
+            && let Some(coefficient) = coefficients.iter().find(|c| !(**c as f32).is_finite())
+        {
+            return Err(gristmill_learn::Error::Bundle {
+                file: file.display().to_string(),
+                why: format!(
+                    "no training can start from its coefficient {coefficient:e}, which single precision does not hold"
+                ),
+            }
+            .into());
+        }
         Ok(Self {
-            assembler: Assembler::from_specs(&bundle.steps)?,
-            model: bundle.model,
-            hash: format!("{:032x}", xxh3_128(&bytes)),
+            assembler,
+            model,
+            hash,
         })
     }
 

@@ -458,6 +458,8 @@ fn bad_model(place: &Place) -> String {
     let said = failure(&place.gristmill("inspect bad.safetensors"), 2);
     assert_eq!(failure(&place.gristmill(PREDICT), 2), said);
     assert!(!place.path("out.csv").exists());
+    let warm = "run pipeline.toml --warm-start bad.safetensors";
+    assert_eq!(failure(&place.gristmill(warm), 2), said);
     said
 }
 
@@ -500,7 +502,7 @@ fn a_foreign_file_as_model() {
 fn a_bundle_of_another_format_version() {
     let place = trained();
     let mut model = place.model("run");
-    let version = br#"\"format\":1"#;
+    let version = br#"\"min_reader\":2"#;
     let at = model
         .windows(version.len())
         .position(|part| part == version)

@@ -33,7 +33,7 @@ pub struct Cleaner {
 }
 
 /// What is done to text: in the dataset, and again in the rows that a model is given for prediction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextRules {
     trim: bool,
     empty_as_null: bool,

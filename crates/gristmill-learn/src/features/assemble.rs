@@ -70,9 +70,19 @@ impl Assembler {
                 why: format!("{} steps are too few for a label and a split", specs.len()),
             });
         };
-        let encoders: Result<_> = encoders.iter().map(encoder_from_spec).collect();
+        let encoders: Vec<_> = encoders.iter().map(encoder_from_spec).collect::<Result<_>>()?;
+        let width: u64 = encoders.iter().map(|encoder| u64::from(encoder.width())).sum();
+        if width > u64::from(u32::MAX) {
+            return Err(Error::Spec {
+                kind: "features".to_owned(),
+                why: format!(
+                    "the steps have {width} sparse columns together, and may have {}",
+                    u32::MAX
+                ),
+            });
+        }
         Ok(Self::new(
-            encoders?,
+            encoders,
             Label::from_spec(label)?,
             Splitter::from_spec(split)?,
         ))

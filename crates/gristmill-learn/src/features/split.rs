@@ -91,6 +91,13 @@ impl Splitter {
         let &[train, validation, test] = &spec.array::<Float64Array>("shares")?.values()[..] else {
             return Err(spec.bad("`shares` does not hold three numbers"));
         };
+        if folds == 0
+            || ![train, validation, test]
+                .iter()
+                .all(|share| (0.0..=1.0).contains(share))
+        {
+            return Err(spec.bad("its folds or shares are out of bounds"));
+        }
         let settings = SplitSettings {
             by,
             train,

@@ -1,51 +1,83 @@
 //! The model bundle: one portable safetensors file with all that prediction needs, and where the model came from.
 //!
-//! Layout: the tensors `coefficients` (features × sets), `intercepts` (sets) and, if there are any, `thresholds` (classes);
-//! one tensor `step<i>.<name>` an array of
-//! step `i` (text as `….bytes` with `….offsets`); and under the metadata key `gristmill` a JSON object: format version,
-//! steps, model, provenance, checksum. Nothing in it depends on how the model was computed (batches, threads, time,
-//! machine), so that the same data gives the same bytes. Any safetensors reader opens it.
+//! Layout of format 2: the tensors `coefficients` (features × sets), `intercepts` (sets) and, if there are any,
+//! `thresholds` (classes); one tensor `step<i>.<name>` for each array of step `i` (text as `….bytes` with `….offsets`); and
+//! under the metadata key `gristmill` a JSON object: checksum of the whole file, format, the oldest reader that can read
+//! it, model, steps (cleaning of text, encoders, label, split), input columns, provenance. Nothing in it depends on how
+//! the model was computed (batches, threads, time, machine), so that the same data gives the same bytes. Any safetensors
+//! reader opens it. Format 1 had no input columns, kept the cleaning in the provenance only, and had a checksum of the
+//! tensors alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use arrow::array::{Float32Array, Float64Array, PrimitiveArray, UInt32Array, UInt64Array};
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type, UInt32Type, UInt64Type};
-use safetensors::tensor::{Metadata, TensorInfo, TensorView};
-use safetensors::{Dtype, SafeTensors};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, TimeUnit};
+use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use xxhash_rust::xxh3::Xxh3;
 
-use crate::contract::step::StepSpec;
+use crate::contract::step::{StepSpec, Transformer};
 use crate::error::{Error, Result};
+use crate::features::Assembler;
+use crate::model::arrays::{add_array, numbers, read_arrays};
+use crate::model::tensors::{self, NO_CHECKSUM, Tensor};
 use crate::model::thresholds::Thresholds;
 use crate::model::{Coefficients, LinearModel, ModelKind};
+use crate::settings::LabelKind;
 
-/// The version of the layout that this build writes; it reads this one only.
-const FORMAT: u32 = 1;
-/// The metadata key.
-const KEY: &str = "gristmill";
-/// Bytes that a bundle may have.
-const MAX_BYTES: u64 = 64 << 30;
+/// The version of the layout that this build writes.
+const FORMAT: u32 = 2;
+/// The oldest format whose readers can read what this build writes. Raise it when something is added that a reader must
+/// not pass over; what may be passed over (members of JSON objects, tensors that no step asks for) is added without.
+const MIN_READER: u32 = 2;
+/// Bytes of the coefficients that a model may be trained with: the steps' arrays have the rest of a file.
+pub const MAX_COEFFICIENT_BYTES: u64 = tensors::MAX_BYTES / 4 * 3;
+/// The kind of the first step: what is done to text before the encoders see it.
+pub const CLEAN: &str = "clean";
 
-#[cfg(target_endian = "big")]
-compile_error!("tensors are read and written in place, which needs a little-endian machine");
-
-/// A model with its transformers and its provenance.
-#[derive(Debug, Clone)]
+/// A model with its transformers and its provenance, as a file holds them: they fit each other.
 pub struct Bundle {
+    /// What is done to text first: a step of kind [`CLEAN`].
+    pub clean: StepSpec,
     /// The fitted steps before the model.
-    pub steps: Vec<StepSpec>,
+    pub assembler: Assembler,
     /// The model.
     pub model: LinearModel,
+    /// The columns that the steps read in training; empty in a bundle of format 1.
+    pub input: Vec<InputColumn>,
     /// Where it came from.
     pub provenance: Provenance,
+    /// The XXH3-128 of the file, in hexadecimal.
+    pub hash: String,
+}
+
+/// What a bundle is written from.
+#[derive(Clone, Copy)]
+pub struct Contents<'a> {
+    /// As [`Bundle::clean`].
+    pub clean: &'a StepSpec,
+    /// As [`Bundle::assembler`].
+    pub assembler: &'a Assembler,
+    /// As [`Bundle::model`].
+    pub model: &'a LinearModel,
+    /// As [`Bundle::input`].
+    pub input: &'a [InputColumn],
+    /// As [`Bundle::provenance`].
+    pub provenance: &'a Provenance,
+}
+
+/// A column that the steps read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type in training, as PyArrow writes it: `string`, `int64`, `double`, `timestamp[us, tz=UTC]`.
+    #[serde(rename = "type")]
+    pub data_type: String,
 }
 
 /// Where a model came from: only what is the same whenever the same data is trained on.
@@ -72,12 +104,17 @@ pub struct Provenance {
 
 #[derive(Serialize, Deserialize)]
 struct Header {
+    /// First, where [`tensors`] finds it.
+    checksum: String,
     format: u32,
+    /// The oldest format whose readers can read this file; format 1 did not say.
+    #[serde(default)]
+    min_reader: u32,
     model: ModelHeader,
     steps: Vec<StepHeader>,
+    #[serde(default)]
+    input: Vec<InputColumn>,
     provenance: Provenance,
-    /// XXH3-128 over names and bytes of the tensors, in the order of their names.
-    checksum: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,183 +131,225 @@ struct StepHeader {
     settings: Value,
 }
 
-/// A named tensor on its way to or from a file.
-struct Tensor {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Buffer,
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle")
+            .field("provenance", &self.provenance)
+            .finish_non_exhaustive()
+    }
 }
 
-impl Bundle {
+impl InputColumn {
+    /// The columns of `schema` that the steps read.
+    ///
+    /// # Errors
+    /// When one is missing, or has a type that its step cannot read.
+    pub fn of(assembler: &Assembler, schema: &Schema) -> Result<Vec<Self>> {
+        let names = assembler.columns(schema)?;
+        let columns = names.into_iter().map(|name| {
+            Ok(Self {
+                data_type: type_name(schema.field_with_name(&name)?.data_type()),
+                name,
+            })
+        });
+        columns.collect()
+    }
+}
+
+impl Contents<'_> {
     /// Writes the bundle.
     ///
     /// # Errors
-    /// What `out` says.
+    /// `InvalidData` when its parts do not fit each other or it is too large to be read again; else what `out` says.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let tensors = self.tensors().map_err(io::Error::other)?;
+        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+        check(self.assembler, self.model).map_err(invalid)?;
+        let mut steps = vec![self.clean.clone()];
+        steps.extend(self.assembler.specs());
         let header = Header {
+            checksum: NO_CHECKSUM.to_owned(),
             format: FORMAT,
+            min_reader: MIN_READER,
             model: ModelHeader {
                 kind: self.model.kind().name().to_owned(),
                 classes: self.model.classes(),
                 features: self.model.features(),
                 sets: self.model.sets(),
             },
-            steps: self
-                .steps
+            steps: steps
                 .iter()
-                .map(|s| StepHeader {
-                    kind: s.kind.clone(),
-                    settings: s.settings.clone(),
+                .map(|step| StepHeader {
+                    kind: step.kind.clone(),
+                    settings: step.settings.clone(),
                 })
                 .collect(),
+            input: self.input.to_vec(),
             provenance: self.provenance.clone(),
-            checksum: checksum(tensors.iter().map(|(n, t)| (n.as_str(), t.bytes.as_slice()))),
         };
-        write_tensors(
-            tensors,
-            HashMap::from([(KEY.to_owned(), serde_json::to_string(&header)?)]),
-            out,
-        )
-    }
-
-    /// Reads a bundle.
-    ///
-    /// # Errors
-    /// `Bundle` when the file cannot be read, is no bundle, cut short, damaged, or of another format version.
-    pub fn read(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(|e| bad(path, e))?;
-        let length = file.metadata().map_err(|e| bad(path, e))?.len();
-        if length > MAX_BYTES {
-            return Err(bad(
-                path,
-                format!("it has {length} bytes, more than the limit of {MAX_BYTES}"),
-            ));
-        }
-        let mut bytes = Vec::with_capacity(length as usize);
-        file.read_to_end(&mut bytes).map_err(|e| bad(path, e))?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes)
-            .map_err(|e| bad(path, format!("{e}; it is cut short, or not a model at all")))?;
-        let header = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|m| m.get(KEY))
-            .ok_or_else(|| bad(path, "it is a safetensors file, but not written by gristmill"))?;
-        let version: Value = serde_json::from_str(header).map_err(|e| bad(path, e))?;
-        if version.get("format").and_then(Value::as_u64) != Some(u64::from(FORMAT)) {
-            let given = version.get("format").unwrap_or(&Value::Null);
-            return Err(bad(
-                path,
-                format!("its format is version {given}; this build reads version {FORMAT}"),
-            ));
-        }
-        let header: Header = serde_json::from_value(version).map_err(|e| bad(path, e))?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(path, e))?;
-        let tensors: BTreeMap<String, TensorView<'_>> = tensors.tensors().into_iter().collect();
-        if checksum(tensors.iter().map(|(n, t)| (n.as_str(), t.data()))) != header.checksum {
-            return Err(bad(path, "its checksum does not match: the file is damaged"));
-        }
-        let model = read_model(&header.model, &tensors).map_err(|why| bad(path, why))?;
-        let steps = header.steps.into_iter().enumerate().map(|(i, step)| {
-            let arrays = read_arrays(&format!("step{i}."), &tensors).map_err(|why| bad(path, why))?;
-            Ok(StepSpec {
-                kind: step.kind,
-                settings: step.settings,
-                arrays,
-            })
-        });
-        Ok(Self {
-            steps: steps.collect::<Result<_>>()?,
-            model,
-            provenance: header.provenance,
-        })
-    }
-
-    fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
-        let mut tensors = BTreeMap::new();
-        let sets = self.model.sets();
-        let split = self.model.features() * sets;
-        let (dtype, size, all) = match self.model.coefficients() {
-            Coefficients::F32(c) => (Dtype::F32, 4, Buffer::from_vec(c)),
-            Coefficients::F64(c) => (Dtype::F64, 8, Buffer::from_vec(c)),
-        };
-        let tensor = |shape, bytes| Tensor { dtype, shape, bytes };
-        let coefficients = tensor(
-            vec![self.model.features(), sets],
-            all.slice_with_length(0, split * size),
-        );
-        tensors.insert("coefficients".to_owned(), coefficients);
-        tensors.insert(
-            "intercepts".to_owned(),
-            tensor(vec![sets], all.slice(split * size)),
-        );
-        if let Some(thresholds) = self.model.thresholds().values() {
-            let bytes = Buffer::from_vec(thresholds.to_vec());
-            let shape = vec![thresholds.len()];
-            let dtype = Dtype::F64;
-            tensors.insert("thresholds".to_owned(), Tensor { dtype, shape, bytes });
-        }
-        for (i, step) in self.steps.iter().enumerate() {
-            for (name, array) in &step.arrays {
-                add_array(&mut tensors, format!("step{i}.{name}"), array)?;
-            }
-        }
-        Ok(tensors)
+        let tensors = tensors_of(self.model, &steps).map_err(|e| invalid(e.to_string()))?;
+        tensors::write(serde_json::to_string(&header)?, tensors, out)
     }
 }
 
-fn add_array(tensors: &mut BTreeMap<String, Tensor>, name: String, array: &ArrayRef) -> Result<()> {
-    fn primitive<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, dtype: Dtype) -> Tensor {
-        Tensor {
-            dtype,
-            shape: vec![array.len()],
-            bytes: array.values().inner().clone(),
+impl Bundle {
+    /// Reads a bundle.
+    ///
+    /// # Errors
+    /// `Bundle` when the file cannot be read, is no bundle, cut short, damaged, larger than a bundle may be, needs a newer
+    /// reader, or holds parts that do not fit each other.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| bad(path, e))?;
+        let length = file.metadata().map_err(|e| bad(path, e))?.len();
+        read(&mut BufReader::new(file), length, Seal::Checked).map_err(|why| bad(path, why))
+    }
+
+    /// What it would be written from.
+    pub fn contents(&self) -> Contents<'_> {
+        Contents {
+            clean: &self.clean,
+            assembler: &self.assembler,
+            model: &self.model,
+            input: &self.input,
+            provenance: &self.provenance,
         }
     }
-    let unsupported = || Error::State {
-        pass: "bundle",
-        why: format!("{name}: {}", array.data_type()),
+}
+
+/// Whether the checksum is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seal {
+    Checked,
+    /// A fuzzer cannot guess it, and an attacker can.
+    #[cfg(any(test, feature = "fuzzing"))]
+    Ignored,
+}
+
+/// Reads a bundle of so many bytes.
+pub(crate) fn read(from: &mut impl Read, length: u64, seal: Seal) -> std::result::Result<Bundle, String> {
+    let file = tensors::Header::read(from, length)?;
+    let json: Value = serde_json::from_str(&file.text).map_err(|e| e.to_string())?;
+    let format = readable(&json)?;
+    let file = file.tensors(from)?;
+    let damaged = if format == 1 {
+        json.get("checksum").and_then(Value::as_str) != Some(&file.checksum_of_format_1())
+    } else {
+        !file.seal_holds()
     };
-    if array.null_count() > 0 {
-        return Err(unsupported());
+    if damaged && seal == Seal::Checked {
+        return Err("its checksum does not match: the file is damaged".to_owned());
     }
-    let tensor = match array.data_type() {
-        DataType::UInt32 => primitive(array.as_primitive::<UInt32Type>(), Dtype::U32),
-        DataType::UInt64 => primitive(array.as_primitive::<UInt64Type>(), Dtype::U64),
-        DataType::Float32 => primitive(array.as_primitive::<Float32Type>(), Dtype::F32),
-        DataType::Float64 => primitive(array.as_primitive::<Float64Type>(), Dtype::F64),
-        DataType::Utf8 => {
-            let text = array.as_string::<i32>();
-            let first = text.value_offsets()[0];
-            let offsets: Vec<u32> = text.value_offsets().iter().map(|o| (o - first) as u32).collect();
-            let length = offsets.last().copied().unwrap_or(0) as usize;
-            let bytes = text.values().slice_with_length(first as usize, length);
-            tensors.insert(
-                format!("{name}.bytes"),
-                Tensor {
-                    dtype: Dtype::U8,
-                    shape: vec![length],
-                    bytes,
-                },
-            );
-            let shape = vec![offsets.len()];
-            let offsets = Tensor {
-                dtype: Dtype::U32,
-                shape,
-                bytes: Buffer::from_vec(offsets),
-            };
-            tensors.insert(format!("{name}.offsets"), offsets);
-            return Ok(());
-        }
-        _ => return Err(unsupported()),
+    let header: Header = serde_json::from_value(json).map_err(|e| e.to_string())?;
+    let (tensors, hash) = (file.by_name, file.hash);
+    let model = read_model(&header.model, &tensors)?;
+    let mut steps = Vec::with_capacity(header.steps.len() + 1);
+    if format == 1 {
+        let settings = header.provenance.settings.get(CLEAN);
+        steps.push(StepSpec::new(CLEAN, settings.cloned().unwrap_or(Value::Null)));
+    }
+    let mut arrays = read_arrays(&tensors)?;
+    for (i, step) in header.steps.into_iter().enumerate() {
+        steps.push(StepSpec {
+            kind: step.kind,
+            settings: step.settings,
+            arrays: arrays.remove(&i).unwrap_or_default(),
+        });
+    }
+    drop(tensors);
+    let mut steps = steps.into_iter();
+    let clean = steps.next().ok_or("it has no steps")?;
+    if clean.kind != CLEAN {
+        return Err(format!("its first step is `{}`, not `{CLEAN}`", clean.kind));
+    }
+    let steps: Vec<StepSpec> = steps.collect();
+    let assembler = Assembler::from_specs(&steps).map_err(|e| e.to_string())?;
+    check(&assembler, &model)?;
+    Ok(Bundle {
+        clean,
+        assembler,
+        model,
+        input: header.input,
+        provenance: header.provenance,
+        hash,
+    })
+}
+
+/// The format of a header, if this build can read it.
+fn readable(header: &Value) -> std::result::Result<u64, String> {
+    let number = |name: &str| header.get(name).and_then(Value::as_u64);
+    let format = number("format").filter(|format| *format > 0);
+    let needed = match format {
+        None => return Err("it does not say which format it has".to_owned()),
+        Some(1) => 1,
+        Some(_) => number("min_reader").ok_or("it does not say which reader it needs")?,
     };
-    tensors.insert(name, tensor);
-    Ok(())
+    if needed > u64::from(FORMAT) {
+        let by = &header["provenance"]["gristmill"];
+        let by = by.as_str().map_or("a later version", |version| version);
+        return Err(format!(
+            "it needs a reader of format {needed}, and this build reads formats 1 to {FORMAT}; \
+             use gristmill {by}, which wrote it, or a later one"
+        ));
+    }
+    Ok(format.unwrap_or_default())
+}
+
+/// Checks that a model is that of these features and this label, so that nothing needs to be checked where it is used.
+fn check(assembler: &Assembler, model: &LinearModel) -> std::result::Result<(), String> {
+    let number = assembler.label().kind() == LabelKind::Number;
+    if number != (model.kind() == ModelKind::LinearRegression) {
+        return Err(format!("its label is not one of a {}", model.kind().name()));
+    }
+    let sizes = [
+        ("features", assembler.width() as usize, model.features()),
+        ("classes", assembler.classes().len(), model.classes()),
+    ];
+    for (what, of_steps, of_model) in sizes {
+        if of_steps != of_model {
+            return Err(format!(
+                "its steps give {of_steps} {what}, and its model has {of_model}"
+            ));
+        }
+    }
+    if model.is_bounded() {
+        Ok(())
+    } else {
+        Err(format!(
+            "a coefficient is not a number of at most {:e}",
+            LinearModel::LARGEST_COEFFICIENT
+        ))
+    }
+}
+
+fn tensors_of(model: &LinearModel, steps: &[StepSpec]) -> Result<BTreeMap<String, Tensor>> {
+    let mut tensors = BTreeMap::new();
+    let sets = model.sets();
+    let split = model.features() * sets;
+    let (dtype, size, all) = match model.coefficients() {
+        Coefficients::F32(c) => (Dtype::F32, 4, Buffer::from_vec(c)),
+        Coefficients::F64(c) => (Dtype::F64, 8, Buffer::from_vec(c)),
+    };
+    let tensor = |dtype, shape, bytes| Tensor { dtype, shape, bytes };
+    let coefficients = all.slice_with_length(0, split * size);
+    let coefficients = tensor(dtype, vec![model.features(), sets], coefficients);
+    tensors.insert("coefficients".to_owned(), coefficients);
+    let intercepts = tensor(dtype, vec![sets], all.slice(split * size));
+    tensors.insert("intercepts".to_owned(), intercepts);
+    if let Some(thresholds) = model.thresholds().values() {
+        let bytes = Buffer::from_vec(thresholds.to_vec());
+        let thresholds = tensor(Dtype::F64, vec![thresholds.len()], bytes);
+        tensors.insert("thresholds".to_owned(), thresholds);
+    }
+    for (i, step) in steps.iter().enumerate() {
+        for (name, array) in &step.arrays {
+            add_array(&mut tensors, format!("step{i}.{name}"), array)?;
+        }
+    }
+    Ok(tensors)
 }
 
 fn read_model(
     header: &ModelHeader,
-    tensors: &BTreeMap<String, TensorView<'_>>,
+    tensors: &BTreeMap<String, Tensor>,
 ) -> std::result::Result<LinearModel, String> {
     let kind = ModelKind::deserialize(Value::from(header.kind.as_str())).map_err(|_| {
         format!(
@@ -284,143 +363,56 @@ fn read_model(
             .ok_or_else(|| format!("tensor `{name}` is missing"))
     };
     let (coefficients, intercepts) = (tensor("coefficients")?, tensor("intercepts")?);
-    if coefficients.dtype() != intercepts.dtype() {
+    let dtype = coefficients.dtype;
+    if dtype != intercepts.dtype {
         return Err("coefficients and intercepts have different types".to_owned());
     }
-    let bytes = [coefficients.data(), intercepts.data()].concat();
-    let coefficients = match coefficients.dtype() {
-        Dtype::F32 => Coefficients::F32(numbers::<Float32Type>(&bytes)),
-        Dtype::F64 => Coefficients::F64(numbers::<Float64Type>(&bytes)),
+    let bytes = [coefficients.bytes.as_slice(), intercepts.bytes.as_slice()].concat();
+    let bytes = Buffer::from(bytes.as_slice());
+    let coefficients = match dtype {
+        Dtype::F32 => Coefficients::F32(numbers::<Float32Type>(&bytes).to_vec()),
+        Dtype::F64 => Coefficients::F64(numbers::<Float64Type>(&bytes).to_vec()),
         other => return Err(format!("coefficients of type {other:?}")),
     };
-    let finite = match &coefficients {
-        Coefficients::F32(c) => c.iter().all(|c| c.is_finite()),
-        Coefficients::F64(c) => c.iter().all(|c| c.is_finite()),
-    };
-    if !finite {
-        return Err("a coefficient is not a number".to_owned());
-    }
+    drop(bytes);
     let model =
         LinearModel::from_coefficients(kind, header.features, header.sets, header.classes, &coefficients)
             .ok_or("the coefficients do not have the shape that the header states")?;
     let Some(thresholds) = tensors.get("thresholds") else {
         return Ok(model);
     };
-    let values = numbers::<Float64Type>(thresholds.data());
-    let fit = thresholds.dtype() == Dtype::F64 && values.len() == header.classes;
-    let thresholds = fit.then(|| Thresholds::from_values(values)).flatten();
+    let values = numbers::<Float64Type>(&thresholds.bytes);
+    let fit = thresholds.dtype == Dtype::F64 && values.len() == header.classes;
+    let thresholds = fit.then(|| Thresholds::from_values(values.to_vec())).flatten();
     Ok(model.with_thresholds(thresholds.ok_or("the thresholds are not one number a class")?))
 }
 
-fn read_arrays(
-    prefix: &str,
-    tensors: &BTreeMap<String, TensorView<'_>>,
-) -> std::result::Result<BTreeMap<String, ArrayRef>, String> {
-    let mut arrays: BTreeMap<String, ArrayRef> = BTreeMap::new();
-    for (full, tensor) in tensors.iter().filter(|(name, _)| name.starts_with(prefix)) {
-        let name = &full[prefix.len()..];
-        let (name, array): (&str, ArrayRef) = match tensor.dtype() {
-            Dtype::U32 if name.ends_with(".offsets") => continue,
-            Dtype::U8 => {
-                let name = name
-                    .strip_suffix(".bytes")
-                    .ok_or_else(|| format!("tensor `{full}` is not expected"))?;
-                let offsets = tensors
-                    .get(&format!("{prefix}{name}.offsets"))
-                    .ok_or_else(|| format!("tensor `{full}` has no offsets"))?;
-                (
-                    name,
-                    Arc::new(
-                        text(tensor.data(), offsets.data()).ok_or_else(|| format!("`{full}` is damaged"))?,
-                    ),
-                )
+/// The name of a type in PyArrow, which says the same in every version.
+fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "bool".to_owned(),
+        DataType::Float16 => "halffloat".to_owned(),
+        DataType::Float32 => "float".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Utf8 | DataType::Utf8View => "string".to_owned(),
+        DataType::LargeUtf8 => "large_string".to_owned(),
+        DataType::Binary | DataType::BinaryView => "binary".to_owned(),
+        DataType::Date32 => "date32[day]".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("decimal128({precision}, {scale})"),
+        DataType::Timestamp(unit, zone) => {
+            let unit = match unit {
+                TimeUnit::Second => "s",
+                TimeUnit::Millisecond => "ms",
+                TimeUnit::Microsecond => "us",
+                TimeUnit::Nanosecond => "ns",
+            };
+            match zone {
+                None => format!("timestamp[{unit}]"),
+                Some(zone) => format!("timestamp[{unit}, tz={zone}]"),
             }
-            Dtype::U32 => (
-                name,
-                Arc::new(UInt32Array::from(numbers::<UInt32Type>(tensor.data()))),
-            ),
-            Dtype::U64 => (
-                name,
-                Arc::new(UInt64Array::from(numbers::<UInt64Type>(tensor.data()))),
-            ),
-            Dtype::F32 => (
-                name,
-                Arc::new(Float32Array::from(numbers::<Float32Type>(tensor.data()))),
-            ),
-            Dtype::F64 => (
-                name,
-                Arc::new(Float64Array::from(numbers::<Float64Type>(tensor.data()))),
-            ),
-            other => return Err(format!("tensor `{full}` has type {other:?}")),
-        };
-        arrays.insert(name.to_owned(), array);
+        }
+        other => other.to_string().to_lowercase(),
     }
-    Ok(arrays)
-}
-
-fn text(bytes: &[u8], offsets: &[u8]) -> Option<StringArray> {
-    let offsets: Option<Vec<i32>> = numbers::<UInt32Type>(offsets)
-        .into_iter()
-        .map(|o| i32::try_from(o).ok())
-        .collect();
-    let offsets = offsets.filter(|o| o.first() == Some(&0) && o.is_sorted())?;
-    StringArray::try_new(
-        OffsetBuffer::new(ScalarBuffer::from(offsets)),
-        Buffer::from(bytes),
-        None,
-    )
-    .ok()
-}
-
-/// Copies the bytes into an aligned vector; a remainder shorter than one number is left out.
-fn numbers<T: ArrowPrimitiveType>(bytes: &[u8]) -> Vec<T::Native> {
-    let count = bytes.len() / size_of::<T::Native>();
-    // `Buffer::from` a slice copies into an allocation aligned for every Arrow type.
-    let aligned = Buffer::from(&bytes[..count * size_of::<T::Native>()]);
-    ScalarBuffer::<T::Native>::new(aligned, 0, count).to_vec()
-}
-
-/// Writes the layout of safetensors, whose own writer wants either all bytes in memory once more or a path. Tensors come in the
-/// order of their types, the widest first, and then of their names.
-fn write_tensors(
-    tensors: impl IntoIterator<Item = (String, Tensor)>,
-    metadata: HashMap<String, String>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let mut tensors: Vec<(String, Tensor)> = tensors.into_iter().collect();
-    tensors.sort_by(|(name, tensor), (other_name, other)| {
-        other.dtype.cmp(&tensor.dtype).then_with(|| name.cmp(other_name))
-    });
-    let mut end = 0;
-    let infos = tensors.iter().map(|(name, tensor)| {
-        let begin = end;
-        end += tensor.bytes.len();
-        let info = TensorInfo {
-            dtype: tensor.dtype,
-            shape: tensor.shape.clone(),
-            data_offsets: (begin, end),
-        };
-        (name.clone(), info)
-    });
-    let metadata = Metadata::new(Some(metadata), infos.collect()).map_err(io::Error::other)?;
-    let mut header = serde_json::to_vec(&metadata)?;
-    header.resize(header.len().next_multiple_of(8), b' ');
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(&header)?;
-    tensors
-        .iter()
-        .try_for_each(|(_, tensor)| out.write_all(&tensor.bytes))
-}
-
-fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
-    let mut hash = Xxh3::new();
-    for (name, bytes) in tensors {
-        hash.update(&(name.len() as u64).to_le_bytes());
-        hash.update(name.as_bytes());
-        hash.update(&(bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    }
-    format!("{:032x}", hash.digest128())
 }
 
 fn bad(path: &Path, why: impl ToString) -> Error {

@@ -64,6 +64,9 @@ pub enum Coefficients {
 }
 
 impl LinearModel {
+    /// What a coefficient of a bundle is at most: with values of single precision, no margin overflows.
+    pub const LARGEST_COEFFICIENT: f64 = 1e250;
+
     pub(crate) fn new(shape: Shape, classes: usize, weights: Weights) -> Self {
         Self {
             kind: ModelKind::default(),
@@ -176,6 +179,14 @@ impl LinearModel {
         self.shape.sets
     }
 
+    /// Whether every coefficient is a number of at most [`LinearModel::LARGEST_COEFFICIENT`].
+    pub fn is_bounded(&self) -> bool {
+        match &self.weights {
+            Weights::F32(w) => w.iter().all(|w| w.is_finite()),
+            Weights::F64(w) => w.iter().all(|w| w.abs() <= Self::LARGEST_COEFFICIENT),
+        }
+    }
+
     pub(crate) fn shape(&self) -> Shape {
         self.shape
     }
@@ -191,8 +202,8 @@ impl LinearModel {
     pub fn probabilities(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
         self.check(rows)?;
         Ok(match &self.weights {
-            Weights::F32(w) => self.each_block(rows, w, Block::probabilities, |p, out| self.expand(p, out)),
-            Weights::F64(w) => self.each_block(rows, w, Block::probabilities, |p, out| self.expand(p, out)),
+            Weights::F32(w) => self.each_block(rows, w, Block::probabilities, Self::softmax, Self::expand),
+            Weights::F64(w) => self.each_block(rows, w, Block::probabilities, Self::softmax, Self::expand),
         })
     }
 
@@ -203,8 +214,14 @@ impl LinearModel {
     pub fn predictions(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
         self.check(rows)?;
         Ok(match &self.weights {
-            Weights::F32(w) => self.each_block(rows, w, Block::margins, |m, out| out.push(m[0].to_f64())),
-            Weights::F64(w) => self.each_block(rows, w, Block::margins, |m, out| out.push(m[0].to_f64())),
+            Weights::F32(w) => self.each_block(
+                rows,
+                w,
+                Block::margins,
+                |m| m,
+                |_, m, out| out.push(m[0].to_f64()),
+            ),
+            Weights::F64(w) => self.each_block(rows, w, Block::margins, |m| m, |_, m, out| out.push(m[0])),
         })
     }
 
@@ -218,13 +235,15 @@ impl LinearModel {
         Ok(())
     }
 
-    /// What `values` computes for every row, as `take` makes numbers of it.
+    /// What `values` computes for every row, as `take` makes numbers of it. A row whose values overflow is computed once
+    /// more in double precision, from its margins by `of_margins`.
     fn each_block<F: Real>(
         &self,
         block: &SparseBlock,
         weights: &[F],
         values: impl Fn(&mut Block<F>, Rows<'_>, &[F], Shape),
-        take: impl Fn(&[F], &mut Vec<f64>),
+        of_margins: impl Fn(Vec<f64>) -> Vec<f64>,
+        take: impl Fn(&Self, &[F], &mut Vec<f64>),
     ) -> Vec<f64> {
         let offsets: Vec<i32> = block.offsets.iter().map(|o| *o as i32).collect();
         let zeros = vec![0; block.rows()];
@@ -244,12 +263,43 @@ impl LinearModel {
             let to = (from + Block::<F>::rows(self.shape)).min(rows.len());
             scratch.select(from..to, |_| true);
             values(&mut scratch, rows, weights, self.shape);
-            for row in scratch.values().chunks_exact(self.shape.stride()) {
-                take(row, &mut out);
+            for (r, row) in (from..to).zip(scratch.values().chunks_exact(self.shape.stride())) {
+                if row[..self.shape.sets]
+                    .iter()
+                    .all(|value| value.to_f64().is_finite())
+                {
+                    take(self, row, &mut out);
+                } else {
+                    out.extend(of_margins(self.margins(rows.row(r), weights)));
+                }
             }
             from = to;
         }
         out
+    }
+
+    /// The margins of one row in double precision, in which those of a bounded model are finite.
+    fn margins<F: Real>(&self, (indices, values): (&[u32], &[f32]), weights: &[F]) -> Vec<f64> {
+        let row = |number: usize| weights[number * self.shape.stride()..][..self.shape.sets].iter();
+        let mut margins: Vec<f64> = row(self.shape.features).map(|w| w.to_f64()).collect();
+        for (index, value) in indices.iter().zip(values) {
+            for (margin, weight) in margins.iter_mut().zip(row(*index as usize)) {
+                *margin += weight.to_f64() * f64::from(*value);
+            }
+        }
+        margins
+    }
+
+    /// The probability of every class, from the margins of one row.
+    fn softmax(margins: Vec<f64>) -> Vec<f64> {
+        let margins = match margins[..] {
+            [second] => vec![0.0, second],
+            _ => margins,
+        };
+        let largest = margins.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let shares: Vec<f64> = margins.iter().map(|m| (m - largest).exp_of_negative()).collect();
+        let sum: f64 = shares.iter().sum();
+        shares.into_iter().map(|share| share / sum).collect()
     }
 
     /// The probability of every class from those that the kernel gives.

@@ -1,16 +1,19 @@
 //! The last two stages, train and evaluate, and what comes out of them: the model, the metrics and the summary.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use arrow::datatypes::Schema;
 use gristmill_data::durable::{NewFile, create_folder, folder_of, remove_file};
 use gristmill_data::failpoint;
+use gristmill_data::prepare::TextRules;
 use gristmill_data::table::{TableVersion, Totals};
-use gristmill_learn::contract::step::LeftOut;
+use gristmill_learn::contract::step::{LeftOut, StepSpec};
 use gristmill_learn::features::{Assembler, Fitted};
 use gristmill_learn::model::Thresholds;
-use gristmill_learn::model::bundle::{Bundle, Provenance};
+use gristmill_learn::model::bundle::{CLEAN, Contents, InputColumn, Provenance};
 use gristmill_learn::search::Trained;
 use gristmill_learn::train::{TRAINING_FORMAT, TrainingSize};
 use serde_json::{Value, json};
@@ -110,7 +113,14 @@ impl Stage for Model<'_> {
             work.observe,
         )?;
         let evaluation = Spent { seconds, rows };
-        let outcome = self.write(dir, size, trained, evaluated, [training, evaluation])?;
+        let outcome = self.write(
+            dir,
+            &work.dataset.schema,
+            size,
+            trained,
+            evaluated,
+            [training, evaluation],
+        )?;
         Ok((outcome, training))
     }
 }
@@ -121,6 +131,7 @@ impl Model<'_> {
     fn write(
         &self,
         dir: &Directory,
+        schema: &Schema,
         size: TrainingSize,
         trained: Trained,
         evaluated: Evaluated,
@@ -132,6 +143,7 @@ impl Model<'_> {
             dir,
             self.pipeline,
             self.totals,
+            schema,
             self.fitted,
             &trained,
             &evaluated,
@@ -250,6 +262,7 @@ fn write_bundle(
     dir: &Directory,
     pipeline: &Pipeline,
     totals: &Totals,
+    schema: &Schema,
     fitted: &Fitted,
     trained: &Trained,
     evaluated: &Evaluated,
@@ -264,19 +277,27 @@ fn write_bundle(
             why: e.to_string(),
         })
     };
-    let bundle = Bundle {
-        steps: fitted.assembler.specs(),
-        model: trained.model.as_ref().clone(),
-        provenance: Provenance {
-            gristmill: env!("CARGO_PKG_VERSION").to_owned(),
-            settings: pipeline.shaping(),
-            settings_hash: pipeline.shaping_hash(),
-            dataset_hash: totals.hash.to_string(),
-            warm_start,
-            rows: json(serde_json::to_value(rows))?,
-            best: json(serde_json::to_value(best))?,
-            metrics: json(serde_json::to_value(&evaluated.splits))?,
-        },
+    let clean = StepSpec {
+        kind: CLEAN.to_owned(),
+        settings: json(serde_json::to_value(TextRules::of(&pipeline.clean)))?,
+        arrays: BTreeMap::new(),
+    };
+    let provenance = Provenance {
+        gristmill: env!("CARGO_PKG_VERSION").to_owned(),
+        settings: pipeline.shaping(),
+        settings_hash: pipeline.shaping_hash(),
+        dataset_hash: totals.hash.to_string(),
+        warm_start,
+        rows: json(serde_json::to_value(rows))?,
+        best: json(serde_json::to_value(best))?,
+        metrics: json(serde_json::to_value(&evaluated.splits))?,
+    };
+    let bundle = Contents {
+        clean: &clean,
+        assembler: &fitted.assembler,
+        model: &trained.model,
+        input: &InputColumn::of(&fitted.assembler, schema)?,
+        provenance: &provenance,
     };
     create_folder(folder_of(&path))?;
     let file = NewFile::create(&path)?;

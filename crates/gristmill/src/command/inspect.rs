@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::anyhow;
 use gristmill_data::table::Ledger;
 use gristmill_data::table::TableVersion;
-use gristmill_learn::features::Assembler;
 use gristmill_learn::label::Label;
 use gristmill_learn::model::bundle::{Bundle, Provenance};
 use gristmill_run::predict::bundle_file;
@@ -42,7 +41,6 @@ pub(super) fn run(args: &InspectArgs, printer: &Printer) -> Result<(), Failure> 
 fn model(path: &Path) -> Result<String, Failure> {
     let file = bundle_file(path);
     let bundle = Bundle::read(&file).map_err(|e| classify(e.into()))?;
-    let assembler = Assembler::from_specs(&bundle.steps).map_err(|e| classify(e.into()))?;
     let scored = Scored::of(&bundle.provenance).map_err(|error| {
         let why = format!("its provenance does not read as this version's: {error}");
         Failure::Input(anyhow!(
@@ -52,7 +50,7 @@ fn model(path: &Path) -> Result<String, Failure> {
     })?;
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = write_model(&mut text, &file, &bundle, &assembler, &scored);
+    let _ = write_model(&mut text, &file, &bundle, &scored);
     Ok(text)
 }
 
@@ -73,14 +71,8 @@ impl Scored {
     }
 }
 
-fn write_model(
-    out: &mut String,
-    file: &Path,
-    bundle: &Bundle,
-    assembler: &Assembler,
-    scored: &Scored,
-) -> std::fmt::Result {
-    let from = &bundle.provenance;
+fn write_model(out: &mut String, file: &Path, bundle: &Bundle, scored: &Scored) -> std::fmt::Result {
+    let (from, assembler) = (&bundle.provenance, &bundle.assembler);
     writeln!(out, "Model     {}", file.display())?;
     let features = thousands(bundle.model.features() as u64);
     write!(

@@ -1,6 +1,7 @@
 //! Counts of hashed character n-grams: scikit-learn's `HashingVectorizer`, without the buckets training leaves empty.
 
 mod buckets;
+mod columns;
 mod text;
 
 pub use buckets::Buckets;
@@ -12,14 +13,12 @@ use serde_json::json;
 
 use crate::contract::pass::Pass;
 use crate::contract::step::{Encoder, Estimator, SparseBlock, StepSpec};
+use crate::encode::ngrams::columns::Columns;
 use crate::error::{Error, Result};
 use crate::settings::{NgramSettings, Norm};
 use crate::statistics::column::{Reads, strings};
 
 pub(super) const KIND: &str = "ngrams";
-
-/// No column: the bucket was left out.
-const ABSENT: u32 = u32::MAX;
 
 /// A text becomes the counts of its n-grams' buckets; null is the empty text.
 #[derive(Debug, Clone)]
@@ -27,8 +26,7 @@ pub struct NgramEncoder {
     settings: NgramSettings,
     /// The buckets that are columns, in their order.
     buckets: UInt32Array,
-    /// Bucket → column, or [`ABSENT`].
-    columns: Vec<u32>,
+    columns: Columns,
 }
 
 impl Estimator for NgramSettings {
@@ -50,8 +48,22 @@ impl NgramEncoder {
     pub(super) fn from_spec(spec: &StepSpec) -> Result<Self> {
         let settings: NgramSettings = spec.settings()?;
         let (shortest, longest) = settings.range;
-        if !(1..=24).contains(&settings.bits) || shortest == 0 || shortest > longest {
-            return Err(spec.bad("its range or bits are out of bounds"));
+        let range = 1..=NgramSettings::LONGEST;
+        let bits = 1..=NgramSettings::MOST_BITS;
+        if !range.contains(&shortest) || !range.contains(&longest) || shortest > longest {
+            return Err(spec.bad(format!(
+                "its range is [{shortest}, {longest}], and n-grams have from {} to {} characters",
+                range.start(),
+                range.end()
+            )));
+        }
+        if !bits.contains(&settings.bits) {
+            return Err(spec.bad(format!(
+                "it has {} bits, and may have from {} to {}",
+                settings.bits,
+                bits.start(),
+                bits.end()
+            )));
         }
         let buckets: &UInt32Array = spec.array("buckets")?;
         Self::new(settings, buckets.clone())
@@ -60,13 +72,7 @@ impl NgramEncoder {
 
     /// `None` where a bucket is there twice or out of bounds.
     fn new(settings: NgramSettings, buckets: UInt32Array) -> Option<Self> {
-        let mut columns = vec![ABSENT; 1 << settings.bits];
-        for (bucket, column) in buckets.values().iter().zip(0..) {
-            let place = columns.get_mut(*bucket as usize)?;
-            if std::mem::replace(place, column) != ABSENT {
-                return None;
-            }
-        }
+        let columns = Columns::new(buckets.values(), settings.bits)?;
         Some(Self {
             settings,
             buckets,
@@ -104,10 +110,7 @@ impl Encoder for NgramEncoder {
         for text in &texts {
             row.clear();
             hasher.for_each_bucket(text.unwrap_or(""), |bucket| {
-                let column = self.columns[bucket as usize];
-                if column != ABSENT {
-                    row.push(column);
-                }
+                row.extend(self.columns.of(bucket));
             });
             row.sort_unstable();
             let start = block.values.len();
@@ -124,7 +127,10 @@ impl Encoder for NgramEncoder {
 }
 
 fn to_unit_length(row: &mut [f32]) {
-    let square: f64 = row.iter().map(|value| f64::from(*value).powi(2)).sum();
+    let square: f64 = row
+        .iter()
+        .map(|value| f64::from(*value) * f64::from(*value))
+        .sum();
     let length = square.sqrt();
     for value in row {
         *value = (f64::from(*value) / length) as f32;
