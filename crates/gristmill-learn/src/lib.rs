@@ -19,3 +19,5 @@ pub mod statistics;
 pub mod train;
 
 pub use error::{Error, Result};
+#[doc(hidden)]
+pub use rows::simd::use_plain_instructions;

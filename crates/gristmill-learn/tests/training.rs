@@ -6,6 +6,8 @@
 mod checkpoint;
 #[path = "training/halving.rs"]
 mod halving;
+#[path = "training/instructions.rs"]
+mod instructions;
 #[path = "training/linear.rs"]
 mod linear;
 #[path = "training/naive_bayes.rs"]

@@ -21,6 +21,7 @@ use crate::rows::real::Real;
 use crate::rows::shape::{PAD, Shape};
 use crate::rows::simd::vectorised;
 use crate::rows::tile::{add_all_rows, add_rows};
+use crate::statistics::logarithm::{ln, ln_1p};
 
 /// Rows whose probabilities are held at a time: at 176 classes of `f32`, 1.4 MB, which a second-level cache may hold.
 pub(crate) const BLOCK_ROWS: usize = 2048;
@@ -332,7 +333,7 @@ fn softmax<F: Real>(margins: &mut [F], classes: usize) -> f64 {
     for p in padding {
         *p = F::default();
     }
-    largest.to_f64() + sum.ln()
+    largest.to_f64() + ln(sum)
 }
 
 #[inline(always)]
@@ -350,9 +351,9 @@ fn sigmoid_residual<F: Real>(margins: &mut [F], label: i32) -> f64 {
     let e = (-toward.abs()).exp_of_negative();
     margins[0] = F::from_f64(sigmoid(m) - f64::from(label));
     if toward >= 0.0 {
-        e.ln_1p()
+        ln_1p(e)
     } else {
-        e.ln_1p() - toward
+        ln_1p(e) - toward
     }
 }
 

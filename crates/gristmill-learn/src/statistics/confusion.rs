@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::settings::Metric;
+use crate::statistics::logarithm::ln;
 
 /// Probabilities below this count as this in the log loss, as in scikit-learn.
 const SMALLEST_PROBABILITY: f64 = f64::EPSILON;
@@ -86,7 +87,7 @@ impl Confusion {
         self.counts[truth][0] += 1;
         self.counts[predicted][1] += 1;
         self.counts[truth][2] += u64::from(truth == predicted);
-        self.log_loss -= probability_of_truth.max(SMALLEST_PROBABILITY).ln();
+        self.log_loss -= ln(probability_of_truth.max(SMALLEST_PROBABILITY));
     }
 
     /// Takes in other rows.

@@ -3,6 +3,7 @@
 pub(crate) mod column;
 mod confusion;
 mod errors;
+pub(crate) mod logarithm;
 mod many;
 mod moments;
 mod quantiles;

@@ -11,7 +11,7 @@ use gristmill_learn::train::linear_search;
 
 use super::*;
 
-const BY_RMSE: SearchSettings = SearchSettings {
+pub(super) const BY_RMSE: SearchSettings = SearchSettings {
     folds: 3,
     halving: None,
     metric: Metric::Rmse,
@@ -19,7 +19,7 @@ const BY_RMSE: SearchSettings = SearchSettings {
 
 /// Rows with numbers as labels.
 #[derive(Clone)]
-struct Numbers {
+pub(super) struct Numbers {
     table: Table,
     labels: Vec<f64>,
 }
@@ -40,7 +40,7 @@ impl Numbers {
         RecordBatch::try_from_iter(columns.collect::<Vec<_>>()).unwrap()
     }
 
-    fn batches(&self, rows: usize) -> Vec<RecordBatch> {
+    pub(super) fn batches(&self, rows: usize) -> Vec<RecordBatch> {
         (0..self.labels.len())
             .step_by(rows)
             .map(|r| self.batch(r..(r + rows).min(self.labels.len())))
@@ -49,7 +49,7 @@ impl Numbers {
 }
 
 /// The classes of [`table`] as numbers, with what the features add and noise.
-fn numbers_table(rows: usize) -> (Numbers, TrainingSize) {
+pub(super) fn numbers_table(rows: usize) -> (Numbers, TrainingSize) {
     let (table, size) = table(rows);
     let labels = (0..rows).map(|r| {
         let row: f64 = table.rows[r]

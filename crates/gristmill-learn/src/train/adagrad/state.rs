@@ -35,6 +35,7 @@ use crate::rows::simd::vectorised;
 use crate::rows::summary::Subset;
 use crate::rows::tile::{add_all_rows, add_rows};
 use crate::search::warm::lay_out;
+use crate::statistics::logarithm::ln;
 
 /// Training rows from which mini-batches are large.
 const MANY_ROWS: u64 = 1 << 18;
@@ -201,7 +202,7 @@ fn log_odds(problem: &Problem, intercepts: &mut [f32]) {
     let rows = problem.subset.weights.iter().map(|weight| weight * factor);
     if problem.shape.sets == 1 {
         let odds: Vec<f64> = rows.map(|rows| rows.max(0.5)).collect();
-        intercepts[0] = (odds[1] / odds[0]).ln() as f32;
+        intercepts[0] = ln(odds[1] / odds[0]) as f32;
         return;
     }
     let logs: Vec<f64> = rows.map(f64::ln_1p).collect();

@@ -25,6 +25,7 @@ use crate::rows::summary::Subset;
 use crate::search::Penalty;
 use crate::search::warm::lay_out;
 use crate::settings::LogisticSettings;
+use crate::statistics::logarithm::{ln, ln_1p};
 
 /// An intercept that makes a class certain: e^-40 is lost beside 1.
 const CERTAIN: f64 = 40.0;
@@ -83,9 +84,9 @@ impl<F: Real> Fit<F> {
                     _ => intercepts[class] = F::from_f64(CERTAIN),
                 }
             } else if shape.sets == 1 {
-                intercepts[0] = F::from_f64((subset.weights[1] / subset.weights[0]).ln());
+                intercepts[0] = F::from_f64(ln(subset.weights[1] / subset.weights[0]));
             } else {
-                let logs: Vec<f64> = subset.weights.iter().map(|w| w.ln_1p()).collect();
+                let logs: Vec<f64> = subset.weights.iter().map(|w| ln_1p(*w)).collect();
                 let mean = logs.iter().sum::<f64>() / logs.len() as f64;
                 for (to, log) in intercepts.iter_mut().zip(&logs) {
                     *to = F::from_f64(log - mean);

@@ -13,6 +13,7 @@ use crate::rows::RowSet;
 use crate::rows::Shape;
 use crate::rows::features::{self, Rows};
 use crate::rows::real::Real;
+use crate::statistics::logarithm::ln;
 
 /// Sums the features of the training rows by fold and class.
 #[derive(Debug, Clone, Copy)]
@@ -76,9 +77,9 @@ impl Sums {
         for row in of_features.chunks_exact(stride) {
             totals.iter_mut().zip(row).for_each(|(total, sum)| *total += sum);
         }
-        totals.iter_mut().for_each(|total| *total = total.ln());
+        totals.iter_mut().for_each(|total| *total = ln(*total));
         let of_rows = &of_rows[..sets];
-        let prior = (of_rows.iter().sum::<f64>() + smoothing * sets as f64).ln();
+        let prior = ln(of_rows.iter().sum::<f64>() + smoothing * sets as f64);
         let mut weights = vec![F::default(); shape.len()];
         let (to_features, to_rows) = weights.split_at_mut(features * stride);
         to_features
@@ -86,11 +87,11 @@ impl Sums {
             .zip(of_features.par_chunks(stride))
             .for_each(|(to, row)| {
                 for ((to, sum), total) in to.iter_mut().zip(row).zip(&totals) {
-                    *to = F::from_f64((sum + smoothing).ln() - total);
+                    *to = F::from_f64(ln(sum + smoothing) - total);
                 }
             });
         for (to, weight) in to_rows.iter_mut().zip(of_rows) {
-            *to = F::from_f64((weight + smoothing).ln() - prior);
+            *to = F::from_f64(ln(weight + smoothing) - prior);
         }
         weights
     }
