@@ -91,14 +91,16 @@ fn write_model(out: &mut String, file: &Path, bundle: &Bundle, scored: &Scored) 
         writeln!(out, "Started   from model {earlier}")?;
     }
     writeln!(out)?;
-    writeln!(out, "{:<24}  {:<8}  {:>10}", "Feature", "encode", "columns")?;
+    writeln!(out, "{:<24}  {:<8}  {:>10}  type", "Feature", "encode", "columns")?;
     for encoder in assembler.encoders() {
         let width = thousands(u64::from(encoder.width()));
+        let input = bundle.input.iter().find(|input| input.name == encoder.column());
         writeln!(
             out,
-            "{:<24}  {:<8}  {width:>10}",
+            "{:<24}  {:<8}  {width:>10}  {}",
             encoder.column(),
-            encoder.spec().kind
+            encoder.spec().kind,
+            input.map_or("?", |input| &input.data_type)
         )?;
     }
     writeln!(out)?;
