@@ -85,6 +85,11 @@ fn sum(k: f64, f: f64, correction: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::approx_constant,
+    clippy::excessive_precision,
+    reason = "numbers as another program wrote them"
+)]
 mod tests {
     use super::*;
 
