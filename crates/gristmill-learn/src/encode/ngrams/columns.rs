@@ -1,14 +1,23 @@
 //! Which column a bucket is: a lookup whose size follows from the buckets there are, not from those the hash could fill.
 
-/// The columns of buckets. The table of a hash of 24 bits would have 64 MB, however few buckets a model has.
+/// No column: the bucket was left out.
+const ABSENT: u32 = u32::MAX;
+/// A table of all buckets is kept where there are at most so many for each that has a column.
+const MOST_EMPTY: u64 = 16;
+
+/// The columns of buckets. The table of a hash of 24 bits has 64 MB, however few buckets a model has.
 #[derive(Debug, Clone)]
-pub(super) struct Columns {
+pub(super) enum Columns {
+    /// Bucket → column, or [`ABSENT`].
+    Table(Vec<u32>),
     /// Buckets that differ only in so many low bits share a cell.
-    shift: u32,
-    /// Where each cell starts in `sorted`, and where the last one ends.
-    cells: Vec<u32>,
-    /// Bucket and column, by bucket.
-    sorted: Vec<(u32, u32)>,
+    Cells {
+        shift: u32,
+        /// Where each cell starts in `sorted`, and where the last one ends.
+        cells: Vec<u32>,
+        /// Bucket and column, by bucket.
+        sorted: Vec<(u32, u32)>,
+    },
 }
 
 impl Columns {
@@ -17,6 +26,20 @@ impl Columns {
         if buckets.len() > 1 << bits {
             return None;
         }
+        if 1 << bits > MOST_EMPTY * buckets.len() as u64 {
+            return Self::cells(buckets, bits);
+        }
+        let mut table = vec![ABSENT; 1 << bits];
+        for (bucket, column) in buckets.iter().zip(0..) {
+            let place = table.get_mut(*bucket as usize)?;
+            if std::mem::replace(place, column) != ABSENT {
+                return None;
+            }
+        }
+        Some(Self::Table(table))
+    }
+
+    fn cells(buckets: &[u32], bits: u32) -> Option<Self> {
         let mut sorted: Vec<(u32, u32)> = buckets.iter().copied().zip(0..).collect();
         sorted.sort_unstable();
         let distinct = sorted.windows(2).all(|pair| pair[0].0 < pair[1].0);
@@ -38,20 +61,21 @@ impl Columns {
             }
             cells.push(start as u32);
         }
-        Some(Self { shift, cells, sorted })
+        Some(Self::Cells { shift, cells, sorted })
     }
 
     /// The column of a bucket below `2^bits`, if it has one.
     #[inline]
     pub(super) fn of(&self, bucket: u32) -> Option<u32> {
-        let cell = (bucket >> self.shift) as usize;
-        let cell = &self.sorted[self.cells[cell] as usize..self.cells[cell + 1] as usize];
-        let place = match cell {
-            [] => return None,
-            [(only, column)] => return (*only == bucket).then_some(*column),
-            _ => cell.binary_search_by_key(&bucket, |(bucket, _)| *bucket),
-        };
-        place.ok().map(|place| cell[place].1)
+        match self {
+            Self::Table(table) => Some(table[bucket as usize]).filter(|column| *column != ABSENT),
+            Self::Cells { shift, cells, sorted } => {
+                let cell = (bucket >> shift) as usize;
+                let cell = &sorted[cells[cell] as usize..cells[cell + 1] as usize];
+                let place = cell.binary_search_by_key(&bucket, |(bucket, _)| *bucket);
+                place.ok().map(|place| cell[place].1)
+            }
+        }
     }
 }
 
@@ -79,14 +103,17 @@ mod tests {
 
     #[test]
     fn a_bucket_that_is_there_twice_or_beyond_the_hash_is_refused() {
-        assert!(Columns::new(&[3, 1, 3], 4).is_none());
-        assert!(Columns::new(&[3, 16], 4).is_none());
-        assert!(Columns::new(&[15, 0], 4).is_some());
+        for bits in [4, 12] {
+            assert!(Columns::new(&[3, 1, 3], bits).is_none());
+            assert!(Columns::new(&[3, 1 << bits], bits).is_none());
+            assert!(Columns::new(&[(1 << bits) - 1, 0], bits).is_some());
+        }
+        assert!(Columns::new(&[0; 17], 4).is_none());
     }
 
     #[test]
     fn the_size_follows_from_the_buckets() {
         let few = Columns::new(&[1, 9_000_000, 16_777_215], 24);
-        assert!(few.is_some_and(|columns| columns.cells.len() < 20));
+        assert!(few.is_some_and(|few| matches!(few, Columns::Cells { cells, .. } if cells.len() < 20)));
     }
 }
