@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::python::done;
 
-pub(crate) const USAGE: &str = "cargo xtask fuzz <bundle|pipeline> [seconds]    look for inputs that break a reader";
+pub(crate) const USAGE: &str =
+    "cargo xtask fuzz <bundle|pipeline> [seconds]    look for inputs that break a reader";
 
 /// What libFuzzer needs to see which code an input reaches.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -19,10 +20,7 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
 
 /// Each target, and the feature that builds what it needs.
-const TARGETS: [(&str, &str); 2] = [
-    ("bundle", "learn"),
-    ("pipeline", "run"),
-];
+const TARGETS: [(&str, &str); 2] = [("bundle", "learn"), ("pipeline", "run")];
 
 /// Builds and runs a target; findings are left in `fuzz/artifacts`.
 pub(crate) fn run(arguments: &[String], root: &Path) -> Result<()> {
