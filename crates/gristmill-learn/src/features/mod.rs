@@ -1,6 +1,7 @@
 //! From the dataset to the features table: the split, the fit of everything in one scan, and the rows to learn from.
 
 mod assemble;
+mod entity;
 mod fit;
 pub mod split;
 

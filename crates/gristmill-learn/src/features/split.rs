@@ -1,17 +1,21 @@
 //! The split and the fold of every row, by a hash of its entity: no row ever moves when others are added.
 
-use arrow::array::{Array, AsArray, BinaryArray, Float64Array, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, Schema, UInt64Type};
+use arrow::array::{Array, Float64Array};
+use arrow::datatypes::Schema;
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::contract::step::StepSpec;
 use crate::error::{Error, Result};
+use crate::features::entity::for_each_entity;
 use crate::settings::SplitSettings;
-use crate::statistics::column::{as_text, is_category};
+use crate::statistics::column::is_category;
 
 pub use crate::rows::{SPLIT_NAMES, Split};
+
+/// The version of the assignment. Another one puts entities of some types on other sides, so features that were made by it are
+/// made again. Version 1 hashed only integers by value.
+pub const VERSION: u32 = 2;
 
 /// Assigns entities to splits and folds.
 #[derive(Debug, Clone)]
@@ -58,7 +62,7 @@ impl Splitter {
 
     /// The split (an index into [`SPLIT_NAMES`]) and the fold of every row, from its entity.
     ///
-    /// Equal values are one entity whatever the width of the integer or the encoding of the text; NULL is one entity.
+    /// Equal values are one entity whatever type holds them, and in their text too; NULL is one entity.
     pub fn assign(&self, column: &dyn Array) -> Result<(Vec<u8>, Vec<u8>)> {
         // A second seed makes the fold independent of the split.
         let fold_seed = xxh3_64_with_seed(b"fold", self.settings.seed);
@@ -75,8 +79,11 @@ impl Splitter {
     /// What it can be rebuilt from.
     pub fn spec(&self) -> StepSpec {
         let s = &self.settings;
-        StepSpec::new("split", json!({"by": s.by, "seed": s.seed, "folds": self.folds}))
-            .with("shares", Float64Array::from(vec![s.train, s.validation, s.test]))
+        StepSpec::new(
+            "split",
+            json!({"by": s.by, "seed": s.seed, "folds": self.folds, "version": VERSION}),
+        )
+        .with("shares", Float64Array::from(vec![s.train, s.validation, s.test]))
     }
 
     /// The splitter that [`Splitter::spec`] described.
@@ -122,54 +129,6 @@ impl Splitter {
     }
 }
 
-/// Calls `f` with the canonical bytes of every value: a tag for its family, then the value.
-fn for_each_entity(column: &dyn Array, mut f: impl FnMut(&[u8])) -> Result<()> {
-    const NULL: [u8; 1] = [0];
-    const INTEGER: u8 = 1;
-    const TEXT: u8 = 2;
-
-    let mut bytes = Vec::new();
-    let mut tagged = |tag: u8, value: Option<&[u8]>| match value {
-        Some(value) => {
-            bytes.clear();
-            bytes.push(tag);
-            bytes.extend_from_slice(value);
-            f(&bytes);
-        }
-        None => f(&NULL),
-    };
-    match column.data_type() {
-        DataType::UInt64 => {
-            // Beyond i64 the bits are kept: a hash needs no order.
-            for value in column.as_primitive::<UInt64Type>() {
-                tagged(
-                    INTEGER,
-                    value.map(u64::to_le_bytes).as_ref().map(|b| b.as_slice()),
-                );
-            }
-        }
-        integer if integer.is_integer() => {
-            for value in cast(column, &DataType::Int64)?.as_primitive::<Int64Type>() {
-                tagged(
-                    INTEGER,
-                    value.map(i64::to_le_bytes).as_ref().map(|b| b.as_slice()),
-                );
-            }
-        }
-        binary if binary.is_binary() => {
-            let values: BinaryArray = cast(column, &DataType::Binary)?.as_binary::<i32>().clone();
-            values.iter().for_each(|value| tagged(TEXT, value));
-        }
-        _ => {
-            let values: StringArray = as_text(column)?;
-            values
-                .iter()
-                .for_each(|value| tagged(TEXT, value.map(str::as_bytes)));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -177,7 +136,8 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        ArrayRef, DictionaryArray, Int16Array, Int64Array, LargeStringArray, StringViewArray,
+        ArrayRef, BinaryArray, DictionaryArray, Int16Array, Int64Array, LargeStringArray, StringArray,
+        StringViewArray,
     };
     use arrow::datatypes::Int8Type;
 
@@ -199,8 +159,21 @@ mod tests {
 
     #[test]
     fn shares_are_kept_and_folds_are_independent_of_splits() {
-        let ids = Int64Array::from_iter_values(0..100_000);
-        let (splits, folds) = splitter().assign(&ids).unwrap();
+        for ids in [
+            Arc::new(Int64Array::from_iter_values(0..100_000)) as ArrayRef,
+            Arc::new(Float64Array::from_iter_values(
+                (0..100_000).map(|i| f64::from(i) + 0.25),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                (0..100_000).map(|i| format!("A{i}")),
+            )),
+        ] {
+            shares_are_kept(&ids);
+        }
+    }
+
+    fn shares_are_kept(ids: &dyn Array) {
+        let (splits, folds) = splitter().assign(ids).unwrap();
         let share = |split: u8| splits.iter().filter(|s| **s == split).count() as f64 / 1e5;
         assert!((share(0) - 0.7).abs() < 0.01, "{}", share(0));
         assert!((share(1) - 0.15).abs() < 0.01, "{}", share(1));
@@ -224,6 +197,21 @@ mod tests {
         for i in 0..1000 {
             assert_eq!((splits[i], folds[i]), (after.0[i * 2], after.1[i * 2]));
         }
+    }
+
+    /// One value of another kind turns a column of a CSV file into text.
+    #[test]
+    fn a_column_that_turns_into_text_moves_no_row() {
+        let numbers = Int64Array::from_iter_values(1..2000);
+        let (splits, folds) = splitter().assign(&numbers).unwrap();
+        let floats: Float64Array = (1..2000).map(|i| Some(f64::from(i))).collect();
+        assert_eq!(
+            splitter().assign(&floats).unwrap(),
+            (splits.clone(), folds.clone())
+        );
+        let texts = (1..2000).map(|i| i.to_string()).chain(["A2000".to_owned()]);
+        let after = splitter().assign(&StringArray::from_iter_values(texts)).unwrap();
+        assert_eq!((&after.0[..1999], &after.1[..1999]), (&splits[..], &folds[..]));
     }
 
     #[test]

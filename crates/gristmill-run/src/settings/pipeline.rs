@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
+use gristmill_learn::features::split;
 use gristmill_learn::settings::{
     FeatureSettings, LabelSettings, ModelSettings, SearchSettings, SplitSettings,
 };
@@ -60,7 +61,8 @@ impl Pipeline {
 
     /// The settings that shape the features table, of those in [`Pipeline::shaping`] that come after the dataset.
     pub(crate) fn shaping_of_features(&self) -> Value {
-        json!([self.features, self.label, self.split, self.folds()])
+        let split = [json!(self.split), json!(split::VERSION)];
+        json!([self.features, self.label, split, self.folds()])
     }
 
     /// Folds of the cross-validation: 1, which is none, where the grid has a single point and nothing is to be chosen.
