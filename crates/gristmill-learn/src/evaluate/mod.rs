@@ -2,7 +2,9 @@
 
 pub(crate) mod predictions;
 pub mod regression;
+pub mod repeated;
 pub mod score;
 
 pub use regression::RegressionPass;
+pub use repeated::{HeldOutPass, Repeated, RepeatedPass};
 pub use score::ScorePass;

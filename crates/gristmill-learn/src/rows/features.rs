@@ -51,7 +51,8 @@ impl<'a> Rows<'a> {
         Ok((Self::without_labels(batch)?, labels))
     }
 
-    fn without_labels(batch: &'a RecordBatch) -> Result<Self> {
+    /// Views a batch of any features table, without its labels.
+    pub(crate) fn without_labels(batch: &'a RecordBatch) -> Result<Self> {
         let schema = batch.schema_ref();
         let column = |name: &str| {
             batch
@@ -144,6 +145,12 @@ pub(crate) fn check(schema: &Schema) -> Result<Vec<String>> {
     }
     let weight = schema.field_with_name(WEIGHT).is_ok().then_some(WEIGHT);
     Ok(COLUMNS.into_iter().chain(weight).map(str::to_owned).collect())
+}
+
+/// Checks the columns that [`Rows::without_labels`] needs.
+pub(crate) fn check_features(schema: &Schema) -> Result<Vec<String>> {
+    let columns = check(schema)?.into_iter();
+    Ok(columns.filter(|name| name != "label" && name != WEIGHT).collect())
 }
 
 fn label(batch: &RecordBatch) -> Result<&ArrayRef> {

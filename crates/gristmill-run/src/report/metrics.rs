@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use gristmill_learn::evaluate::Repeated;
 use gristmill_learn::search::{Params, SearchPoint};
 use gristmill_learn::statistics::{RegressionScores, Scores};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub struct Metrics {
     pub classes: u64,
     /// `train`, `validation`, `test`: the scores of the chosen model.
     pub splits: Splits,
+    /// `validation`, `test`: rows with the features of a training row.
+    #[serde(default)]
+    pub repeated: BTreeMap<String, Repeated>,
     /// What always answering with the largest class of the training rows, or with their mean label, would score.
     pub baseline: Baseline,
     /// Every point of the grid. `score` and `scores` are missing where the grid has only one.

@@ -87,6 +87,13 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
     }
     writeln!(out)?;
     write_splits(out, &m.splits, Some(&m.baseline))?;
+    for (name, rows) in m.repeated.iter().filter(|(_, rows)| rows.repeated > 0) {
+        writeln!(
+            out,
+            "{:.1} % of the {name} rows have the features of a training row.",
+            rows.share * 100.0
+        )?;
+    }
     writeln!(out)?;
     let fit = m.best.fit();
     match &m.baseline {

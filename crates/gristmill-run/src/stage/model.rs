@@ -162,6 +162,7 @@ impl Model<'_> {
             features: size.features as u64,
             classes: size.classes as u64,
             splits: evaluated.splits,
+            repeated: evaluated.repeated,
             baseline: evaluated.baseline,
             search: trained.search,
             best,
