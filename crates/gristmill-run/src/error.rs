@@ -75,6 +75,18 @@ pub enum Error {
         /// What would fit, its bytes counted as in `needed`; empty where the features are not known yet.
         ways: Vec<WayOut>,
     },
+    /// The column of `split.by` does not tell entities apart.
+    #[error(
+        "split.by = `{column}` cannot tell entities apart: it is {}, where {} are equal, so one entity could be on both sides of \
+         the split; add {} to source.query, and set split.by = \"entity\"",
+        .alike.of, .alike.values, .alike.instead
+    )]
+    Entity {
+        /// The column.
+        column: String,
+        /// Which of its values are equal though they differ.
+        alike: gristmill_data::table::Alike,
+    },
     /// An input or output file of `predict` cannot be used.
     #[error("{path}: {why}")]
     File {

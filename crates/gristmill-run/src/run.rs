@@ -7,7 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use gristmill_data::pull::Pulled;
 use gristmill_data::source::Source;
 use gristmill_data::source::open::connect;
-use gristmill_data::table::{BatchRecord, Ledger};
+use gristmill_data::table::{Alike, BatchRecord, Ledger};
 use gristmill_data::table::{TableVersion, delta_schema};
 use gristmill_data::verify::{Verified, verify_source};
 use gristmill_learn::contract::pass::Pass;
@@ -37,6 +37,8 @@ pub struct Session<'a> {
     pipeline: &'a Pipeline,
     source: Option<Box<dyn Source>>,
     schema: SchemaRef,
+    /// Why the column of `split.by` does not tell entities apart, if it does not.
+    alike: Option<Alike>,
     runtime: Option<tokio::runtime::Runtime>,
     warm_start: Option<PathBuf>,
 }
@@ -58,6 +60,7 @@ impl<'a> Session<'a> {
                     pipeline,
                     source: None,
                     schema,
+                    alike: ledger.identity.alike(&pipeline.split.by).cloned(),
                     runtime: Some(runtime),
                     warm_start: None,
                 });
@@ -76,8 +79,11 @@ impl<'a> Session<'a> {
 
     fn connected(pipeline: &'a Pipeline, runtime: tokio::runtime::Runtime) -> Result<Self> {
         let source = runtime.block_on(connect(&pipeline.source))?;
+        let columns = source.column_types().into_iter();
+        let entity = columns.filter(|column| column.name == pipeline.split.by);
         Ok(Self {
             pipeline,
+            alike: entity.filter_map(|column| column.alike).next(),
             schema: source.schema(),
             source: Some(source),
             runtime: Some(runtime),
@@ -116,7 +122,13 @@ impl<'a> Session<'a> {
     /// Refuses columns whose types the features, the label or the split cannot read, before any row is read.
     pub(crate) fn check_types(&self) -> Result<()> {
         fit::estimator(self.pipeline).columns(&*delta_schema(&self.schema)?)?;
-        Ok(())
+        match &self.alike {
+            None => Ok(()),
+            Some(alike) => Err(Error::Entity {
+                column: self.pipeline.split.by.clone(),
+                alike: alike.clone(),
+            }),
+        }
     }
 
     /// Brings the dataset to completion, and does no more.
@@ -137,7 +149,7 @@ impl<'a> Session<'a> {
     /// When the database fails, the session is not connected, or another pipeline made the dataset.
     pub fn verify(&self, dataset: &Path, observe: &dyn Observe) -> Result<Verified> {
         let source = self.source()?;
-        let identity = pull::identity(self.pipeline, &source.schema())?;
+        let identity = pull::identity(self.pipeline, &source.schema(), &source.column_types())?;
         let mut tell = |batch: &BatchRecord| {
             observe.event(Event::Detail(format!("batch {} compared", batch.number)));
         };

@@ -72,6 +72,7 @@ fn metrics(metrics: &Value) {
             "classes",
             "features",
             "peak_rss_bytes",
+            "repeated",
             "rows",
             "search",
             "seconds",

@@ -18,6 +18,7 @@ use futures::stream::BoxStream;
 
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyRange};
+use crate::table::Alike;
 pub use access::{Estimate, KeyAccess, NoIndex, WayOut};
 
 /// A record batch is closed at this many rows or bytes, whichever comes first.
@@ -106,4 +107,6 @@ pub struct ColumnType {
     pub database_type: String,
     /// Its type here.
     pub arrow_type: DataType,
+    /// Why it does not tell entities apart, if the database calls values equal that differ here.
+    pub alike: Option<Alike>,
 }

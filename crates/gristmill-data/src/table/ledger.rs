@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::key::Bounds;
 use crate::prepare::Dropped;
 use crate::settings::{CleanSettings, Filled, KeyColumns};
+use crate::table::alike::Alike;
 use crate::table::hash::ContentHash;
 use crate::table::paths::{commit_path, log_path, table_url};
 use crate::table::schema::{delta_schema, to_kernel};
@@ -38,6 +39,12 @@ struct Column {
     name: String,
     /// As Delta calls it.
     r#type: String,
+    /// As the database calls it, without its size. A dataset from before this was recorded has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    database: Option<String>,
+    /// Which values the database calls equal although they differ here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alike: Option<Alike>,
 }
 
 /// One batch of a commit.
@@ -125,9 +132,33 @@ impl DatasetIdentity {
                 .map(|field| Column {
                     name: field.name().clone(),
                     r#type: field.data_type().to_string(),
+                    database: None,
+                    alike: None,
                 })
                 .collect(),
         })
+    }
+
+    /// The same, with what the database says of its columns: name, type, and which values are equal there.
+    pub fn with_types<'t>(
+        mut self,
+        types: impl IntoIterator<Item = (&'t str, &'t str, Option<&'t Alike>)>,
+    ) -> Self {
+        for (name, database, alike) in types {
+            if let Some(column) = self.columns.iter_mut().find(|column| column.name == name) {
+                // Behind a parenthesis is a size, or what was found in the first rows.
+                let kind = database.split('(').next().unwrap_or_default().trim();
+                column.database = Some(kind.to_owned());
+                column.alike = alike.cloned();
+            }
+        }
+        self
+    }
+
+    /// Which values of a column the database calls equal although they differ here.
+    pub fn alike(&self, column: &str) -> Option<&Alike> {
+        let column = self.columns.iter().find(|known| known.name == column)?;
+        column.alike.as_ref()
     }
 
     /// The fingerprint: 32 hexadecimal digits, the XXH3-128 of its JSON.
@@ -171,6 +202,15 @@ impl DatasetIdentity {
             list(&self.columns),
             list(&now.columns),
         );
+        if differences.is_empty() {
+            let columns = self.columns.iter().zip(&now.columns);
+            differences.extend(columns.filter_map(|(then, now)| {
+                let (was, is) = (then.in_database()?, now.in_database()?);
+                let name = &then.name;
+                (was != is)
+                    .then(|| format!("the type of column `{name}` in the database: then {was}, now {is}"))
+            }));
+        }
         (!differences.is_empty()).then(|| differences.join("; "))
     }
 
@@ -193,6 +233,17 @@ impl DatasetIdentity {
         serde_json::to_string(self).map_err(|error| Error::Dataset {
             dir: self.source.clone(),
             why: error.to_string(),
+        })
+    }
+}
+
+impl Column {
+    /// What the database said of it.
+    fn in_database(&self) -> Option<String> {
+        let database = self.database.clone()?;
+        Some(match &self.alike {
+            None => database,
+            Some(alike) => format!("{database} ({})", alike.of),
         })
     }
 }

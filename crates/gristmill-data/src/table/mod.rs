@@ -1,5 +1,6 @@
 //! Tables of Parquet files: the dataset, which is a Delta table, and plain folders.
 
+mod alike;
 mod append;
 mod compact;
 mod hash;
@@ -15,6 +16,7 @@ mod vacuum;
 mod version;
 mod write;
 
+pub use alike::Alike;
 pub use append::{Appender, BatchFiles, BatchWriter, WrittenFile};
 pub use compact::{Compacted, compact};
 pub use hash::ContentHash;

@@ -87,7 +87,10 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
     }
     writeln!(out)?;
     write_splits(out, &m.splits, Some(&m.baseline))?;
-    for (name, rows) in m.repeated.iter().filter(|(_, rows)| rows.repeated > 0) {
+    let repeated = SPLIT_NAMES
+        .iter()
+        .filter_map(|name| Some((name, m.repeated.get(*name)?)));
+    for (name, rows) in repeated.filter(|(_, rows)| rows.repeated > 0) {
         writeln!(
             out,
             "{:.1} % of the {name} rows have the features of a training row.",

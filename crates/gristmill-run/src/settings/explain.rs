@@ -10,6 +10,11 @@ impl PipelineFile {
         match error {
             Error::Data(error) => self.explain_source(error),
             Error::Learn(error) => self.explain_learning(error),
+            Error::Entity { column, .. } => {
+                let by = Some("split.by".to_owned()).filter(|by| self.locate(by).is_some());
+                let setting = by.unwrap_or_else(|| self.key_setting(column));
+                Some(self.problem(&setting, error.to_string(), ""))
+            }
             Error::Memory { .. } => Some(self.problem("run.memory", error.to_string(), "")),
             _ => None,
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use gristmill_data::pull::{BatchCost, Pace, Progress};
 use gristmill_data::pull::{Pulled, pull};
 use gristmill_data::source::url::redact;
-use gristmill_data::source::{KeyAccess, Source};
+use gristmill_data::source::{ColumnType, KeyAccess, Source};
 use gristmill_data::table::compact;
 use gristmill_data::table::{BatchRecord, DatasetIdentity, Ledger};
 
@@ -16,16 +16,25 @@ use crate::event::{Event, Observe};
 use crate::report::thousands;
 use crate::settings::Pipeline;
 
-/// The identity of the dataset that a pipeline makes from columns like these.
-pub(crate) fn identity(pipeline: &Pipeline, schema: &arrow::datatypes::Schema) -> Result<DatasetIdentity> {
+/// The identity of the dataset that a pipeline makes from columns like these; `types` says what the source knows of them, and is
+/// empty where it was not asked.
+pub(crate) fn identity(
+    pipeline: &Pipeline,
+    schema: &arrow::datatypes::Schema,
+    types: &[ColumnType],
+) -> Result<DatasetIdentity> {
     let source = &pipeline.source;
-    Ok(DatasetIdentity::new(
+    let identity = DatasetIdentity::new(
         &redact(&source.url),
         &source.query,
         &source.key,
         &pipeline.clean,
         schema,
-    )?)
+    )?;
+    let types = types
+        .iter()
+        .map(|column| (&*column.name, &*column.database_type, column.alike.as_ref()));
+    Ok(identity.with_types(types))
 }
 
 /// The dataset in `dir`, if it is complete and made by just this pipeline: then no database is needed.
@@ -34,7 +43,11 @@ pub(crate) fn complete(
     pipeline: &Pipeline,
     schema: &arrow::datatypes::Schema,
 ) -> Result<bool> {
-    Ok(ledger.record.complete && ledger.identity.difference(&identity(pipeline, schema)?).is_none())
+    Ok(ledger.record.complete
+        && ledger
+            .identity
+            .difference(&identity(pipeline, schema, &[])?)
+            .is_none())
 }
 
 /// What is to be said beforehand where no index serves the key. One batch sorts but once.
@@ -87,7 +100,7 @@ pub(crate) async fn run(
         observe.event(Event::Warning(warning));
     }
     let mut bytes = 0;
-    let identity = identity(pipeline, &source.schema())?;
+    let identity = identity(pipeline, &source.schema(), &source.column_types())?;
     let mut tell = |progress: Progress<'_>| match progress {
         Progress::Resumed {
             totals,

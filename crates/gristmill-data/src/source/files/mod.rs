@@ -112,6 +112,7 @@ impl Files {
                     None => query.schema.field(place).data_type().to_string(),
                 },
                 arrow_type: field.data_type().clone(),
+                alike: None,
             });
         Ok(Self {
             shared: Arc::new(Shared {

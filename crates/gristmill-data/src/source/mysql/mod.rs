@@ -5,6 +5,7 @@
 
 mod connect;
 mod dialect;
+mod equality;
 mod plan;
 mod snapshot;
 mod types;
@@ -88,7 +89,12 @@ impl MySql {
         if statement.num_params() > 0 {
             return Err(parameters_refused());
         }
-        let (columns, key) = columns(&statement, &settings.key)?;
+        let (mut columns, key) = columns(&statement, &settings.key)?;
+        let query = without_semicolon(&settings.query, backslash).to_owned();
+        equality::find_alike(&mut connection, &query, &mut columns)
+            .await
+            .map_err(failed)?;
+        let columns: Columns = columns.into();
         let source = Self {
             connection: Arc::new(Mutex::new(connection)),
             settings: settings.clone(),
@@ -96,7 +102,7 @@ impl MySql {
             snapshot,
             columns,
             key,
-            query: without_semicolon(&settings.query, backslash).to_owned(),
+            query,
         };
         // What cannot be a subquery is refused here.
         let mut connection = source.connection.lock().await;
@@ -190,6 +196,7 @@ impl Source for MySql {
             name: c.name.clone(),
             database_type: c.database_type.clone(),
             arrow_type: c.kind.arrow_type(),
+            alike: c.alike.clone(),
         };
         self.columns.iter().map(described).collect()
     }
@@ -303,7 +310,7 @@ async fn send_rows(
 }
 
 /// The columns of the query, and which of them are the key.
-fn columns(statement: &Statement, key: &[String]) -> Result<(Columns, Arc<[usize]>)> {
+fn columns(statement: &Statement, key: &[String]) -> Result<(Vec<MyColumn>, Arc<[usize]>)> {
     let wire = statement.columns();
     let names: Vec<String> = wire.iter().map(|c| c.name_str().into_owned()).collect();
     let key = find_key(&names, key, |a, b| a.to_lowercase() == b.to_lowercase())?;
@@ -322,7 +329,7 @@ fn columns(statement: &Statement, key: &[String]) -> Result<(Columns, Arc<[usize
             }
             result => result,
         })
-        .collect::<Result<Arc<[_]>>>()?;
+        .collect::<Result<Vec<_>>>()?;
     Ok((columns, key))
 }
 

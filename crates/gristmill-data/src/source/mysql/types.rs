@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::source::mysql::dialect::quoted;
 use crate::source::mysql::values;
+use crate::table::Alike;
 
 /// The character set that stands for bytes.
 const BINARY: u16 = 63;
@@ -21,6 +22,8 @@ pub(super) struct MyColumn {
     pub(super) kind: MyKind,
     /// The schema, the table and its column that this is, where it is no expression.
     pub(super) origin: Option<[String; 3]>,
+    /// Which of its values are equal there and differ here.
+    pub(super) alike: Option<Alike>,
 }
 
 /// The type of a column's values.
@@ -149,6 +152,7 @@ impl MyColumn {
             name,
             database_type,
             kind,
+            alike: None,
             origin: (!column.org_name_ref().is_empty() && !column.org_table_ref().is_empty()).then(|| {
                 [column.schema_str(), column.org_table_str(), column.org_name_str()]
                     .map(|name| name.into_owned())

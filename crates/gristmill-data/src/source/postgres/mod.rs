@@ -6,6 +6,7 @@
 mod connect;
 mod copy;
 mod decode;
+mod equality;
 mod numeric;
 mod passfile;
 mod plan;
@@ -202,12 +203,19 @@ impl Query {
                     _ => query_error(&url, &error),
                 })?;
         }
-        let columns = statement
+        let mut columns = statement
             .columns()
             .iter()
             .zip(&type_names)
             .map(|(column, (name, _))| PgColumn::new(column, name))
-            .collect::<Result<Arc<[_]>>>()?;
+            .collect::<Result<Vec<_>>>()?;
+        let collations = equality::collations(client, sql, statement.columns()).await;
+        let collations = collations.map_err(|error| query_error(&url, &error))?;
+        let wire = statement.columns().iter().zip(&collations);
+        for (column, (wire, collation)) in columns.iter_mut().zip(wire) {
+            column.alike = equality::alike(wire, collation.as_deref());
+        }
+        let columns: Arc<[PgColumn]> = columns.into();
         let key_part = |&i: &usize| {
             let is_integer = matches!(columns[i].kind, PgKind::Int2 | PgKind::Int4 | PgKind::Int8);
             KeyPart {
@@ -341,6 +349,7 @@ impl Source for Postgres {
             name: c.name.clone(),
             database_type: c.database_type.clone(),
             arrow_type: c.kind.arrow_type(),
+            alike: c.alike.clone(),
         };
         self.query.columns.iter().map(described).collect()
     }

@@ -5,6 +5,7 @@ use tokio_postgres::Column;
 use tokio_postgres::types::{Kind, Type};
 
 use crate::error::{Error, Result};
+use crate::table::Alike;
 
 /// One column of the query.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct PgColumn {
     pub(super) kind: PgKind,
     /// The table and the number of its column that this is, where it is no expression.
     pub(super) origin: Option<(u32, i16)>,
+    /// Which of its values are equal there and differ here.
+    pub(super) alike: Option<Alike>,
     /// Whether the server is to write it as text, which its binary form says no more than.
     as_text: bool,
 }
@@ -103,6 +106,7 @@ impl PgColumn {
             database_type: database_type.to_owned(),
             kind,
             origin: column.table_oid().zip(column.column_id()),
+            alike: None,
             as_text,
         })
     }
@@ -124,6 +128,7 @@ impl PgColumn {
             database_type: String::new(),
             kind,
             origin: None,
+            alike: None,
             as_text: false,
         }
     }

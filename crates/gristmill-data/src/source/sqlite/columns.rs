@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use crate::error::{Error, Result};
 use crate::source::sql::quoted;
 use crate::source::sqlite::query_error;
+use crate::table::Alike;
 
 /// Values looked at where the declared type says nothing.
 const SAMPLE: u32 = 1_000;
@@ -19,6 +20,8 @@ pub(super) struct SqliteColumn {
     pub(super) kind: SqliteKind,
     /// Whether a type is declared for it, as for no expression.
     pub(super) is_declared: bool,
+    /// Which of its values are equal there and differ here.
+    pub(super) alike: Option<Alike>,
     /// Numbers among text: SQLite reads them as text.
     cast: bool,
 }
@@ -50,6 +53,7 @@ impl SqliteColumn {
                 database_type: declared.to_owned(),
                 kind,
                 is_declared,
+                alike: None,
                 cast: false,
             });
         }
@@ -84,6 +88,7 @@ impl SqliteColumn {
             database_type,
             kind,
             is_declared,
+            alike: None,
             cast: number && kind == SqliteKind::Text,
         })
     }

@@ -1,6 +1,7 @@
 //! SQLite: one read-only connection, one read transaction, on blocking threads.
 
 mod columns;
+mod equality;
 mod plan;
 mod rows;
 mod snapshot;
@@ -91,7 +92,11 @@ impl Sqlite {
         let columns = names
             .into_iter()
             .zip(declared)
-            .map(|(name, declared)| SqliteColumn::new(name, declared, &connection, &query))
+            .map(|(name, declared)| {
+                let mut column = SqliteColumn::new(name, declared, &connection, &query)?;
+                column.alike = equality::alike(&column, &connection, &query);
+                Ok(column)
+            })
             .collect::<Result<Arc<[_]>>>()?;
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
@@ -183,6 +188,7 @@ impl Source for Sqlite {
             name: c.name.clone(),
             database_type: c.database_type.clone(),
             arrow_type: c.kind.arrow_type(),
+            alike: c.alike.clone(),
         };
         self.columns.iter().map(described).collect()
     }
