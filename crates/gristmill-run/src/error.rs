@@ -51,8 +51,8 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
-    /// A session was opened without its database, as it had no work for one.
-    #[error("the session is not connected to the database; open it with `Session::connect`")]
+    /// A session was opened without its database, as it had no work for one, or has let go of it.
+    #[error("the session is not connected to the database; open another with `Session::connect`")]
     NotConnected,
     /// A file that a run left does not read as what it should be.
     #[error("{path} is not what a run leaves behind: {why}; delete it and run again")]

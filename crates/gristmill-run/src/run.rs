@@ -112,10 +112,7 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> Result<T> {
-        let runtime = self
-            .runtime
-            .as_ref()
-            .ok_or_else(|| no_runtime("it was shut down"))?;
+        let runtime = self.runtime.as_ref().ok_or(Error::NotConnected)?;
         Ok(runtime.block_on(work))
     }
 
@@ -273,12 +270,8 @@ fn runtime(pipeline: &Pipeline) -> Result<tokio::runtime::Runtime> {
         .worker_threads(threads)
         .enable_all()
         .build();
-    built.map_err(|e| no_runtime(&e.to_string()))
-}
-
-fn no_runtime(why: &str) -> Error {
-    Error::Threads {
-        threads: 2,
-        why: why.to_owned(),
-    }
+    built.map_err(|e| Error::Threads {
+        threads,
+        why: e.to_string(),
+    })
 }

@@ -1,4 +1,5 @@
-//! A disk that fills under a pull: told clearly, and once there is room, the dataset is the undisturbed one.
+//! A disk that fills under a pull, a run or a prediction: told clearly, and once there is room, the outcome is the undisturbed
+//! one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -21,6 +22,31 @@ for size in 64k 200k 600k 64m; do
     echo "size $size" >>said
     "$@" pull pipeline.toml >>said 2>&1
     echo "code $?" >>said
+done
+cp -R run kept
+"#;
+
+/// Pulls, then runs again and again with one page of memory more each time, until there is enough. Then predicts with no page
+/// left.
+const PAGE_BY_PAGE: &str = r#"
+mkdir run && mount -t tmpfs -o size=64m none run || exit 77
+"$@" pull pipeline.toml 2>said || exit 78
+used=$(df -k --output=used run | tail -1)
+step=0
+code=1
+while [ $code != 0 ] && [ $step -lt 90 ]; do
+    step=$((step + 1))
+    mount -o remount,size=$((used + 4 * step))k none run || exit 77
+    echo "size $step" >>said
+    "$@" run pipeline.toml >>said 2>&1
+    code=$?
+    echo "code $code" >>said
+done
+used=$(df -k --output=used run | tail -1)
+mount -o remount,size=$((used))k none run || exit 77
+for format in csv parquet; do
+    "$@" predict run/model --input rows.csv --output run/predictions.$format >>predicted 2>&1
+    echo "code $?" >>predicted
 done
 cp -R run kept
 "#;
@@ -73,6 +99,26 @@ fn script(program: &mut Command, place: &Place, script: &str) -> std::process::O
     script.current_dir(place.path("")).output().unwrap()
 }
 
+/// Runs a script that mounts.
+fn on_a_small_disk(place: &Place, text: &str) {
+    let mut unshare = Command::new("unshare");
+    if !nix::unistd::Uid::effective().is_root() {
+        unshare.args(["--user", "--map-root-user"]);
+    }
+    let output = script(unshare.args(["--mount", "sh"]), place, text);
+    assert!(
+        output.status.success(),
+        "cannot mount a small disk; where that is not allowed, set GRISTMILL_NO_MOUNT=1: {}",
+        stderr(&output)
+    );
+}
+
+/// A file of messages, without the breaks of their lines.
+fn words(place: &Place, file: &str) -> String {
+    let text = String::from_utf8(place.read(file)).unwrap();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn a_file_that_cannot_grow_is_told_and_the_next_pull_goes_on() {
     let server = TempPostgres::start();
@@ -103,19 +149,8 @@ fn a_full_disk_is_told_and_once_there_is_room_the_next_pull_goes_on() {
     let undisturbed = new();
     pulled(&undisturbed);
     let place = new();
-    let mut unshare = Command::new("unshare");
-    if !nix::unistd::Uid::effective().is_root() {
-        unshare.args(["--user", "--map-root-user"]);
-    }
-    let output = script(unshare.args(["--mount", "sh"]), &place, ON_A_SMALL_DISK);
-    assert!(
-        output.status.success(),
-        "cannot mount a small disk; where that is not allowed, set GRISTMILL_NO_MOUNT=1: {}",
-        stderr(&output)
-    );
-    let said = String::from_utf8(place.read("said")).unwrap();
-    // Messages are broken into lines.
-    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    on_a_small_disk(&place, ON_A_SMALL_DISK);
+    let said = words(&place, "said");
     let steps: Vec<&str> = said.split("size ").skip(1).collect();
     assert_eq!(steps.len(), 4, "{said}");
     for step in &steps[..3] {
@@ -127,4 +162,68 @@ fn a_full_disk_is_told_and_once_there_is_room_the_next_pull_goes_on() {
     }
     assert!(steps[3].contains("code 0"), "{said}");
     assert_same(&place, "kept", &undisturbed);
+}
+
+/// See above for where mounting is not allowed.
+#[test]
+fn a_disk_that_is_full_for_any_file_of_a_run_is_told_and_the_next_run_goes_on() {
+    if std::env::var_os("GRISTMILL_NO_MOUNT").is_some() {
+        return;
+    }
+    let new = || {
+        let edits = [("threads = 2", "threads = 2\ncheckpoint_seconds = 0")];
+        Place::with(&table(60), &pipeline(&edits))
+    };
+    let undisturbed = new();
+    undisturbed.run();
+    let place = new();
+    let rows: Vec<String> = (0..2_000)
+        .map(|id| format!("{id},kato{id},person,{id}\n"))
+        .collect();
+    place.write("rows.csv", format!("id,name,kind,size\n{}", rows.concat()));
+    on_a_small_disk(&place, PAGE_BY_PAGE);
+    let said = words(&place, "said");
+    let steps: Vec<&str> = said.split("size ").skip(1).collect();
+    let (last, steps) = steps.split_last().unwrap();
+    assert!(last.ends_with("code 0"), "{said}");
+    for step in steps {
+        assert!(
+            step.contains("the disk is full; make room and run again"),
+            "{step}"
+        );
+        assert!(step.trim_end().ends_with("code 1"), "{step}");
+    }
+    for file in [
+        "fit.parquet",
+        "part-000000.parquet",
+        "manifest.json",
+        "train.checkpoint",
+        "model.safetensors",
+        "summary.txt",
+        "metrics.json",
+        "run.json",
+    ] {
+        // Where a file is not in its place yet, its hidden name may be told.
+        let told = [": the", ".unfinished: the"].map(|end| format!("{file}{end} disk is full"));
+        assert!(told.iter().any(|told| said.contains(told)), "{file}: {said}");
+    }
+    assert!(place.model("kept") == undisturbed.model("run"));
+    let predicted = words(&place, "predicted");
+    for format in ["csv", "parquet"] {
+        let told = format!("run/predictions.{format}: the disk is full");
+        assert!(predicted.contains(&told), "{predicted}");
+    }
+    assert_eq!(predicted.matches("code 1").count(), 2, "{predicted}");
+    let names = |place: &Place, run: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(place.path(run)).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort_unstable();
+        names
+    };
+    for folder in ["", "/model", "/features"] {
+        let (found, expected) = (format!("kept{folder}"), format!("run{folder}"));
+        assert_eq!(names(&place, &found), names(&undisturbed, &expected));
+    }
 }

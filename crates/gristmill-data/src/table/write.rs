@@ -118,6 +118,13 @@ impl PartWriter {
     }
 }
 
+impl Drop for PartWriter {
+    fn drop(&mut self) {
+        // Once it is in its place there is nothing under the hidden name; before, it may be what filled the disk.
+        let _ = remove(&self.hidden);
+    }
+}
+
 /// A writer of one Parquet file, whose rows stand in the order of the columns `key`, if any, with row groups of at most so
 /// many rows. The same rows make the same bytes.
 ///
