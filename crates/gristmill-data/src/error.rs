@@ -36,6 +36,24 @@ pub enum Error {
         /// What the driver or the server said.
         why: String,
     },
+    /// A connection broke off, or the server fell silent in the middle of rows; both may pass.
+    #[error("the connection to {url} was lost: {why}")]
+    Lost {
+        /// The URL, redacted.
+        url: String,
+        /// What the system or the driver said.
+        why: String,
+    },
+    /// A server said what its protocol does not allow, or a value cannot be what it is said to be.
+    #[error(
+        "the answer of {url} cannot be understood: {why}; is it the server that the URL says, and nothing in between?"
+    )]
+    Answer {
+        /// The URL, redacted.
+        url: String,
+        /// What the driver said.
+        why: String,
+    },
     /// The snapshot that another connection was to read from is there no longer.
     #[error("{url} no longer holds the snapshot that was read from: {why}")]
     SnapshotGone {
@@ -185,6 +203,9 @@ pub enum Error {
 impl Error {
     /// Whether the same may succeed later, on another connection.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::SnapshotGone { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Lost { .. } | Self::SnapshotGone { .. }
+        )
     }
 }

@@ -1,11 +1,14 @@
 //! Databases, key-range batches and the Delta dataset.
 
 pub mod content;
+pub mod csv_records;
 pub mod durable;
 pub mod error;
 pub mod failpoint;
 mod filled;
+pub mod guard;
 pub mod key;
+pub mod parquet_file;
 pub mod prepare;
 pub mod pull;
 pub mod scratch;
@@ -15,3 +18,6 @@ pub mod table;
 pub mod verify;
 
 pub use error::{Error, Result};
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use source::fuzz;

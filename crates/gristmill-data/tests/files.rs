@@ -624,7 +624,7 @@ async fn files_that_cannot_be_read_are_explained() {
             "parquet",
             "text.parquet",
             format!(
-                "{at}/text.parquet: cannot be read as Parquet: Parquet error: Invalid Parquet file. Corrupt footer"
+                "{at}/text.parquet: cannot be read as Parquet: it is no Parquet file, or its end is missing"
             ),
         ),
         (

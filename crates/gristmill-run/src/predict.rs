@@ -9,7 +9,10 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, Recor
 use arrow::compute::cast;
 use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use gristmill_data::csv_records::Records;
 use gristmill_data::durable::{NewFile, Output};
+use gristmill_data::guard::{caught, stopped};
+use gristmill_data::parquet_file;
 use gristmill_data::prepare::TextRules;
 use gristmill_learn::contract::step::{LeftOut, SparseBlock, Transformed, Transformer};
 use gristmill_learn::features::Assembler;
@@ -18,7 +21,6 @@ use gristmill_learn::model::LinearModel;
 use gristmill_learn::model::bundle::{Bundle, CLEAN};
 use gristmill_learn::settings::LabelKind;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use rayon::prelude::*;
@@ -121,9 +123,13 @@ impl Predictor {
             return Err(bad(output, &"the folder to write it in does not exist"));
         }
         let file = NewFile::create(output)?;
-        let predicted = output_format
-            .create(file.output()?, output, result)
-            .and_then(|writer| self.write(&mut batches, writer, output, &pool, progress));
+        let into = file.output()?;
+        let write = || {
+            let writer = output_format.create(into, output, result)?;
+            self.write(&mut batches, writer, output, &pool, progress)
+        };
+        let predicted = caught(write)
+            .unwrap_or_else(|panic| Err(stopped(&format!("predicting {}", input.display()), panic).into()));
         let predicted = predicted.map_err(|error| match file.why(error) {
             Error::Learn(why) => bad(input, &why),
             other => other,
@@ -338,7 +344,7 @@ impl Format {
             Self::Csv => {
                 let format = csv::reader::Format::default().with_header(true);
                 let (header, _) = format
-                    .infer_schema(&mut file, Some(0))
+                    .infer_schema(Records::new(&mut file, b','), Some(0))
                     .map_err(|e| bad(path, &e))?;
                 // Text keeps what the file says; numbers are read where a feature is numeric.
                 let fields: Vec<Field> = header
@@ -351,7 +357,7 @@ impl Format {
                 let reader = csv::ReaderBuilder::new(Arc::clone(&schema)).with_format(format);
                 let reader = reader
                     .with_batch_size(BATCH_ROWS)
-                    .build(file)
+                    .build(Records::new(file, b','))
                     .map_err(|e| bad(path, &e))?;
                 Ok((
                     schema,
@@ -359,15 +365,13 @@ impl Format {
                 ))
             }
             Self::Parquet => {
-                let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| bad(path, &e))?;
-                let schema = Arc::clone(builder.schema());
-                let reader = builder
-                    .with_batch_size(BATCH_ROWS)
-                    .build()
+                let footer = parquet_file::Footer::read(&file).map_err(|e| bad(path, &e))?;
+                let rows = footer
+                    .rows(Arc::new(file), None, None, BATCH_ROWS)
                     .map_err(|e| bad(path, &e))?;
                 Ok((
-                    schema,
-                    Box::new(reader.map(move |batch| batch.map_err(|e| bad(&owned, &e)))),
+                    Arc::clone(footer.schema()),
+                    Box::new(rows.map(move |batch| batch.map_err(|e| bad(&owned, &e)))),
                 ))
             }
         }

@@ -47,8 +47,8 @@ impl<'a> Session<'a> {
     /// Connects, unless the dataset is complete already.
     ///
     /// # Errors
-    /// When the database cannot be reached, or refuses the query or the key.
-    pub fn open(pipeline: &'a Pipeline) -> Result<Self> {
+    /// When the database cannot be reached, or refuses the query or the key; or the run is to stop meanwhile.
+    pub fn open(pipeline: &'a Pipeline, observe: &dyn Observe) -> Result<Self> {
         // A folder that cannot be worked in is told before the database is asked.
         Directory::read(&pipeline.run.dir)?;
         let runtime = runtime(pipeline)?;
@@ -66,19 +66,31 @@ impl<'a> Session<'a> {
                 });
             }
         }
-        Self::connected(pipeline, runtime)
+        Self::connected(pipeline, runtime, observe)
     }
 
     /// Connects in any case.
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub fn connect(pipeline: &'a Pipeline) -> Result<Self> {
-        Self::connected(pipeline, runtime(pipeline)?)
+    pub fn connect(pipeline: &'a Pipeline, observe: &dyn Observe) -> Result<Self> {
+        Self::connected(pipeline, runtime(pipeline)?, observe)
     }
 
-    fn connected(pipeline: &'a Pipeline, runtime: tokio::runtime::Runtime) -> Result<Self> {
-        let source = runtime.block_on(connect(&pipeline.source))?;
+    fn connected(
+        pipeline: &'a Pipeline,
+        runtime: tokio::runtime::Runtime,
+        observe: &dyn Observe,
+    ) -> Result<Self> {
+        let connecting = async { Ok(connect(&pipeline.source).await?) };
+        let source = match runtime.block_on(unless_stopped(observe, connecting)) {
+            Ok(source) => source,
+            Err(error) => {
+                // A thread that looks a name up, or reads files, is not waited for.
+                runtime.shutdown_timeout(GOODBYE);
+                return Err(error);
+            }
+        };
         let columns = source.column_types().into_iter();
         let entity = columns.filter(|column| column.name == pipeline.split.by);
         Ok(Self {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use gristmill_run::Error;
 
 use crate::interrupt;
@@ -23,6 +24,13 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// A fault of the program itself. What it was about is in the panic's message.
+    pub fn of_panic(panic: &str) -> Self {
+        Self::Run(anyhow!(
+            "this is a fault of gristmill: {panic}; please report it, with what -vv says besides"
+        ))
+    }
+
     /// The exit code of the process.
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -57,6 +65,8 @@ pub fn classify(error: Error) -> Failure {
             e,
             Data::Connect { .. }
                 | Data::Unavailable { .. }
+                | Data::Lost { .. }
+                | Data::Answer { .. }
                 | Data::SnapshotGone { .. }
                 | Data::Io { .. }
                 | Data::DiskFull { .. }

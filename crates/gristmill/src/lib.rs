@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use gristmill_data::guard;
 
 /// Runs the command line and returns the exit code: 0, 1 (the run failed), 2 (bad input or configuration) or 130
 /// (stopped by a signal).
@@ -21,7 +22,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let printer = printer::Printer::new(&args.global);
     printer.subscribe();
-    match command::dispatch(&args.command, &printer) {
+    guard::quiet();
+    let done = guard::caught(|| command::dispatch(&args.command, &printer));
+    match done.unwrap_or_else(|panic| Err(failure::Failure::of_panic(&panic))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             printer.failure(&failure);

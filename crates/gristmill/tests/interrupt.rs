@@ -5,8 +5,9 @@
 
 mod support;
 
+use std::net::TcpListener;
 use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -76,4 +77,32 @@ fn a_pull_goes_on_after_its_last_commit() {
     place.run();
     assert_eq!(place.totals("run").hash, undisturbed.totals("run").hash);
     assert!(place.model("run") == undisturbed.model("run"));
+}
+
+#[test]
+fn a_run_that_waits_for_a_silent_server_stops_at_once() {
+    for scheme in ["postgres", "mysql"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let url = format!("{scheme}://me@127.0.0.1:{port}/db");
+        let place = Place::with("", &pipeline(&[("sqlite:data.db", &url)]));
+        for command in ["run", "pull"] {
+            let mut running = place.command(&format!("{command} pipeline.toml"));
+            let child = running
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let silent = listener.accept().unwrap();
+            let started = Instant::now();
+            kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+            assert_stopped(&child.wait_with_output().unwrap());
+            assert!(
+                started.elapsed() < Duration::from_secs(5),
+                "{:?}",
+                started.elapsed()
+            );
+            drop(silent);
+        }
+    }
 }

@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 
 use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::guard::caught_async;
 use crate::key::{Bounds, Key};
 use crate::pull::encode::{EncodedBatch, Encoder, Piece};
 use crate::pull::queue::{Queue, Task};
@@ -82,7 +83,11 @@ impl Readers {
             messages: messages.clone(),
             encoding: None,
         };
-        if let Err(end) = reader.read_batches().await {
+        let what = format!("reading over connection {}", number + 1);
+        let reading = async { Ok(reader.read_batches().await) };
+        // Nobody else would ever read the batch that it had.
+        let ended = caught_async(&what, reading).await;
+        if let Err(end) = ended.unwrap_or_else(|error| Err(End::Failed(error))) {
             let _ = messages.send(Message::Ended(end)).await;
         }
     }

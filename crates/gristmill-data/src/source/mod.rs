@@ -2,12 +2,18 @@
 
 mod access;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
+mod limits;
 mod mysql;
 mod names;
 pub mod open;
 mod postgres;
+mod produced;
 mod sql;
 mod sqlite;
+mod tls_words;
 pub mod url;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};

@@ -3,10 +3,17 @@
 use super::url::redact;
 use super::{Source, files, mysql, postgres, sqlite};
 use crate::error::{Error, Result};
+use crate::guard::caught_async;
 use crate::settings::SourceSettings;
 
 /// Connects to the database that the URL names and prepares the query.
 pub async fn connect(settings: &SourceSettings) -> Result<Box<dyn Source>> {
+    let what = format!("connecting to {}", redact(&settings.url));
+    // A driver may panic at what a server says, and a library at what is in a file.
+    caught_async(&what, open(settings)).await
+}
+
+async fn open(settings: &SourceSettings) -> Result<Box<dyn Source>> {
     match settings.url.split_once(':') {
         Some(("sqlite", path)) => Ok(Box::new(sqlite::Sqlite::connect(path, settings).await?)),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {

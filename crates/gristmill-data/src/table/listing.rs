@@ -26,6 +26,8 @@ pub(crate) struct Listing {
 pub(crate) struct ListedFile {
     /// Where it is.
     pub(crate) path: PathBuf,
+    /// Its rows, where the log says.
+    pub(crate) rows: Option<u64>,
     /// The values of the columns that the table is partitioned by, as text; the file does not hold them.
     pub(crate) partition: BTreeMap<String, Option<String>>,
 }
@@ -72,6 +74,7 @@ pub(crate) async fn list_files(dir: &Path, version: Option<u64>) -> Result<Listi
         };
         files.push(ListedFile {
             path,
+            rows: file.num_records().map(|rows| rows as u64),
             partition: file.partition_values_map().into_iter().collect(),
         });
     }

@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
 
 use crate::durable::io;
 use crate::error::{Error, Result};
+use crate::guard::caught;
+use crate::parquet_file::{Footer, Part, Rows, Why};
 use crate::table::version::{DataFile, TableVersion};
 
 impl TableVersion {
@@ -82,6 +80,7 @@ impl TableVersion {
 }
 
 struct Scan {
+    dir: PathBuf,
     files: std::vec::IntoIter<DataFile>,
     schema: SchemaRef,
     columns: Vec<usize>,
@@ -89,7 +88,7 @@ struct Scan {
     share: Share,
     file: Option<OpenFile>,
     /// The rows of the row group that is read.
-    rows: Option<ParquetRecordBatchReader>,
+    rows: Option<Rows>,
 }
 
 /// The row groups of a table whose number, modulo `shares`, is `number`.
@@ -103,16 +102,16 @@ struct Share {
 /// A file that is read, and the row groups of it that are still to come.
 struct OpenFile {
     path: PathBuf,
-    file: File,
-    metadata: ArrowReaderMetadata,
+    file: Arc<File>,
+    footer: Footer,
     groups: std::vec::IntoIter<usize>,
 }
 
 impl OpenFile {
-    fn broken(&self, why: impl ToString) -> Error {
+    fn broken(&self, why: Why) -> Error {
         Error::Dataset {
             dir: self.path.display().to_string(),
-            why: why.to_string(),
+            why,
         }
     }
 }
@@ -122,13 +121,20 @@ impl Iterator for Scan {
     type Item = Result<Option<RecordBatch>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.advance().transpose()
+        let advanced = caught(|| self.advance()).unwrap_or_else(|panic| {
+            Err(Error::Dataset {
+                dir: self.dir.display().to_string(),
+                why: format!("reading it stopped with {panic:?}"),
+            })
+        });
+        advanced.transpose()
     }
 }
 
 impl Scan {
     fn new(table: &TableVersion, columns: Vec<usize>, batch_rows: usize, share: Share) -> Result<Self> {
         Ok(Self {
+            dir: table.dir.clone(),
             files: table.files.clone().into_iter(),
             schema: Arc::new(table.schema.project(&columns)?),
             columns,
@@ -169,9 +175,8 @@ impl Scan {
             why,
         };
         let opened = File::open(&file.path).map_err(io(&file.path))?;
-        let metadata = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new())
-            .map_err(|e| broken(e.to_string()))?;
-        let rows = metadata.metadata().file_metadata().num_rows() as u64;
+        let footer = Footer::read(&opened).map_err(broken)?;
+        let rows = footer.row_count();
         if rows != file.rows {
             return Err(broken(format!(
                 "it has {rows} rows where the table says {}",
@@ -179,26 +184,29 @@ impl Scan {
             )));
         }
         let Share { number, shares, seen } = self.share;
-        let groups = metadata.metadata().num_row_groups();
+        let groups = footer.metadata().num_row_groups();
         self.share.seen += groups;
         let mine = (0..groups).filter(|group| (seen + group) % shares == number);
         Ok(OpenFile {
             groups: mine.collect::<Vec<_>>().into_iter(),
             path: file.path,
-            file: opened,
-            metadata,
+            file: Arc::new(opened),
+            footer,
         })
     }
 
-    fn read(&self, from: &OpenFile, group: usize) -> Result<ParquetRecordBatchReader> {
-        let again = from.file.try_clone().map_err(io(&from.path))?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(again, from.metadata.clone());
-        let mask = ProjectionMask::roots(builder.parquet_schema(), self.columns.iter().copied());
-        let builder = builder.with_row_groups(vec![group]).with_projection(mask);
-        builder
-            .with_batch_size(self.batch_rows)
-            .build()
-            .map_err(|e| from.broken(e))
+    fn read(&self, from: &OpenFile, group: usize) -> Result<Rows> {
+        // It was checked not to be negative.
+        let rows = from.footer.metadata().row_group(group).num_rows() as usize;
+        let part = Part { group, rows: 0..rows };
+        from.footer
+            .rows(
+                from.file.clone(),
+                Some(part),
+                Some(self.columns.clone()),
+                self.batch_rows,
+            )
+            .map_err(|why| from.broken(why))
     }
 
     /// Puts the columns, which Parquet gives in the order of the file, into the order asked for.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use deltalake_core::DeltaTableError;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::durable::io;
 use crate::error::{Error, Result};
+use crate::parquet_file::Footer;
 use crate::table::ledger;
 use crate::table::manifest::Manifest;
 use crate::table::paths::{batches_of, table_url};
@@ -115,10 +115,8 @@ impl TableVersion {
         let first = first.ok_or_else(|| broken("it has no part".to_owned()))?;
         let path = dir.join(&first.name);
         let opened = File::open(&path).map_err(io(&path))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
-            .map_err(|error| broken(format!("{}: {error}", first.name)))?;
-        let schema = reader.schema().clone();
-        Ok(Self::of_folder(dir, manifest, &schema))
+        let footer = Footer::read(&opened).map_err(|why| broken(format!("{}: {why}", first.name)))?;
+        Ok(Self::of_folder(dir, manifest, footer.schema()))
     }
 
     /// The table of a folder with this manifest.

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use arrow::array::RecordBatch;
+use gristmill_data::guard::{caught, stopped};
 use gristmill_data::table::{PartWriter, TableVersion};
 use gristmill_learn::contract::pass::{Grain, Pass};
 use gristmill_learn::contract::step::{LeftOut, Transformer};
@@ -182,12 +183,14 @@ impl Engine for LocalEngine {
             // Writing has a thread of its own, so that it overlaps with the next group's work.
             let (send, receive) = sync_channel::<RecordBatch>(2 * self.threads());
             thread::scope(|scope| {
-                let writing = scope.spawn(|| receive.into_iter().try_for_each(|batch| writer.write(&batch)));
+                let write = || receive.into_iter().try_for_each(|batch| writer.write(&batch));
+                let writing = scope.spawn(|| caught(write));
                 let working = self.transform_groups(&mut batches, step, &send, &mut left_out, watch);
                 drop(send);
                 let written = writing
                     .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    .unwrap_or_else(|_| Err("a panic".to_owned()))
+                    .unwrap_or_else(|panic| Err(stopped("writing rows", panic)));
                 // A failed write is why the sender then found nobody listening.
                 written?;
                 working
@@ -280,39 +283,63 @@ fn read_ahead<T>(
             let (send, receive) = sync_channel(BATCHES_AHEAD);
             receivers.push(receive);
             scope.spawn(move || {
-                for batch in share {
-                    // Nobody listens any more when the work has failed.
-                    if send.send(batch.map_err(Error::from)).is_err() {
-                        return;
+                let decode = || {
+                    for rows in share {
+                        let rows = rows.map(|rows| rows.map_or(Decoded::GroupEnd, Decoded::Rows));
+                        let failed = rows.is_err();
+                        // Nobody listens any more when the work has failed.
+                        if send.send(rows.map_err(Error::from)).is_err() || failed {
+                            return;
+                        }
                     }
+                    let _ = send.send(Ok(Decoded::End));
+                };
+                if let Err(panic) = caught(decode) {
+                    let _ = send.send(Err(stopped("decoding rows", panic).into()));
                 }
             });
         }
         work(InOrder {
             shares: receivers,
             turn: 0,
+            ended: false,
         })
     })
 }
 
+/// What a thread that decodes tells.
+enum Decoded {
+    Rows(RecordBatch),
+    GroupEnd,
+    /// It has no more row groups. A channel that closes without it is no end.
+    End,
+}
+
 /// The batches of a table, whose row groups come from the shares in turn.
 struct InOrder {
-    shares: Vec<Receiver<Result<Option<RecordBatch>>>>,
+    shares: Vec<Receiver<Result<Decoded>>>,
     turn: usize,
+    ended: bool,
 }
 
 impl Iterator for InOrder {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            // Whose turn it is when the last row group has ended, has none.
-            match self.shares[self.turn].recv().ok()? {
-                Ok(Some(batch)) => return Some(Ok(batch)),
-                Ok(None) => self.turn = (self.turn + 1) % self.shares.len(),
-                Err(error) => return Some(Err(error)),
+        while !self.ended {
+            match self.shares[self.turn].recv() {
+                Ok(Ok(Decoded::Rows(batch))) => return Some(Ok(batch)),
+                Ok(Ok(Decoded::GroupEnd)) => self.turn = (self.turn + 1) % self.shares.len(),
+                // The share whose turn it is when the last row group has ended, has none.
+                Ok(Ok(Decoded::End)) => self.ended = true,
+                Ok(Err(error)) => return Some(Err(error)),
+                Err(_) => {
+                    let error = stopped("decoding rows", "its thread ended before they did");
+                    return Some(Err(error.into()));
+                }
             }
         }
+        None
     }
 }
 

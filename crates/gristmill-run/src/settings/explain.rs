@@ -27,6 +27,8 @@ impl PipelineFile {
             Error::Url { .. }
             | Error::Connect { .. }
             | Error::Unavailable { .. }
+            | Error::Lost { .. }
+            | Error::Answer { .. }
             | Error::SourceFile { .. } => "source.url".to_owned(),
             Error::Query { .. } => "source.query".to_owned(),
             Error::KeyMissing { key, available } => {

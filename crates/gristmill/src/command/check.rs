@@ -17,7 +17,7 @@ use gristmill_run::settings::diagnose::{WIDTH, wrap};
 /// Connects and prints what a run would do.
 pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
     let file = PipelineFile::read(&args.file)?;
-    let session = open(&file, Session::connect)?;
+    let session = open(&file, Session::connect, printer)?;
     let check = session.check().map_err(|error| failure::at(&file, error))?;
     let mut text = String::new();
     // Writing to a String cannot fail.

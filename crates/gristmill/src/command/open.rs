@@ -4,9 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use gristmill_run::Session;
+use gristmill_run::event::Observe;
 use gristmill_run::settings::{Pipeline, PipelineFile};
 
 use crate::failure::{self, Failure, classify};
+use crate::printer::Printer;
 
 /// Runs work on a dataset, which must be one.
 pub(super) fn on_dataset<T>(
@@ -30,9 +32,10 @@ pub(super) fn on_dataset<T>(
 /// Opens a session for a pipeline file and checks its columns, every problem at its line.
 pub(super) fn open<'a>(
     file: &'a PipelineFile,
-    open: impl FnOnce(&'a Pipeline) -> gristmill_run::Result<Session<'a>>,
+    open: impl FnOnce(&'a Pipeline, &dyn Observe) -> gristmill_run::Result<Session<'a>>,
+    printer: &Printer,
 ) -> Result<Session<'a>, Failure> {
-    let session = open(&file.pipeline).map_err(|error| failure::at(file, error))?;
+    let session = open(&file.pipeline, printer).map_err(|error| failure::at(file, error))?;
     let problems = file.check_columns(session.schema());
     if problems.is_empty() {
         Ok(session)

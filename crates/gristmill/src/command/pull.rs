@@ -12,7 +12,7 @@ use gristmill_run::settings::PipelineFile;
 pub(super) fn run(args: &PullArgs, printer: &Printer) -> Result<(), Failure> {
     let file = PipelineFile::read(&args.file)?;
     printer.stop_on_signals()?;
-    let session = open(&file, Session::open)?;
+    let session = open(&file, Session::open, printer)?;
     session.pull(printer).map_err(|error| failure::at(&file, error))?;
     printer.note(&format!(
         "The dataset is {}",

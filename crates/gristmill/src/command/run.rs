@@ -24,7 +24,7 @@ pub(super) fn run_file(
     printer: &Printer,
 ) -> Result<Outcome, Failure> {
     printer.stop_on_signals()?;
-    let session = open(file, Session::open)?;
+    let session = open(file, Session::open, printer)?;
     let session = session.with_warm_start(warm_start);
     session.run(printer).map_err(|error| failure::at(file, error))
 }

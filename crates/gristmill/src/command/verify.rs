@@ -21,7 +21,7 @@ pub(super) fn run(args: &VerifyArgs, printer: &Printer) -> Result<(), Failure> {
         Some(path) => {
             on_dataset(dataset, async { Ok(()) })?;
             let file = PipelineFile::read(path)?;
-            let session = open(&file, Session::connect)?;
+            let session = open(&file, Session::connect, printer)?;
             let verified = session.verify(dataset, printer);
             (verified.map_err(|error| failure::at(&file, error))?, "database")
         }

@@ -9,6 +9,7 @@ use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use flate2::read::MultiGzDecoder;
 
+use crate::csv_records::Records;
 use crate::durable::io;
 use crate::error::{Error, Result};
 use crate::source::files::guess::Guess;
@@ -86,7 +87,7 @@ impl CsvFiles {
             .with_delimiter(self.delimiter_of(&path))
             .with_projection(columns.to_vec())
             .with_batch_size(batch_rows)
-            .build(open(&path)?)
+            .build(self.records(&path)?)
             .map_err(|e| broken(&path, e.to_string()))?;
         Ok(Box::new(reader.map(move |batch| {
             batch.map_err(|e| broken(&path, e.to_string()))
@@ -99,11 +100,17 @@ impl CsvFiles {
         self.delimiter.unwrap_or(if tabs { b'\t' } else { b',' })
     }
 
+    /// The bytes of a file. No row is longer than it may be.
+    fn records(&self, path: &Path) -> Result<BufReader<Records<Box<dyn Read + Send>>>> {
+        let records = Records::new(open(path)?, self.delimiter_of(path));
+        Ok(BufReader::with_capacity(1 << 16, records))
+    }
+
     fn learn(&mut self, number: usize, path: &Path) -> Result<()> {
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(self.delimiter_of(path))
             .has_headers(self.header)
-            .from_reader(open(path)?);
+            .from_reader(self.records(path)?);
         if self.header {
             let header = reader.headers().map_err(|e| unreadable(path, e))?;
             let names = names(header);
@@ -185,9 +192,9 @@ fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     let file = File::open(path).map_err(io(path))?;
     let packed = path.extension().is_some_and(|extension| extension == "gz");
     Ok(if packed {
-        Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file))))
+        Box::new(MultiGzDecoder::new(BufReader::new(file)))
     } else {
-        Box::new(BufReader::with_capacity(1 << 16, file))
+        Box::new(file)
     })
 }
 

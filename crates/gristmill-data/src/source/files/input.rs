@@ -35,7 +35,7 @@ pub(super) struct Input {
     /// The state of the files.
     pub(super) snapshot: String,
     pub(super) kind: Kind,
-    url: String,
+    pub(super) url: String,
     files: Vec<FileState>,
 }
 
@@ -77,7 +77,9 @@ impl Input {
         let mut input = match (location.format, &listing) {
             (_, Some(listing)) => {
                 let open = |file: &crate::table::ListedFile| {
-                    ParquetFile::open(&file.path)?.with_columns(&listing.schema, &file.partition)
+                    let parquet = ParquetFile::open(&file.path)?;
+                    parquet.check_rows(file.rows)?;
+                    parquet.with_columns(&listing.schema, &file.partition)
                 };
                 let parquet = listing.files.iter().map(open).collect::<Result<Vec<_>>>()?;
                 Self::parquet(&location.url, parquet, Some(listing.schema.clone()))?

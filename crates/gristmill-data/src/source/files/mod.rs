@@ -22,16 +22,17 @@ use arrow::datatypes::SchemaRef;
 use futures::FutureExt;
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::spawn_blocking;
 
 use crate::durable::{io, write_failed};
 use crate::error::{Error, Result};
+use crate::guard::{caught, stopped};
 use crate::key::{Key, KeyRange};
 use crate::scratch::{self, Scratch};
 use crate::settings::SourceSettings;
 use crate::source::names::find_key;
+use crate::source::produced::on_thread;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
 use crate::table::list_files;
 use input::Input;
@@ -276,19 +277,15 @@ impl Source for Files {
     fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
         async move {
             let (prepared, bounds) = (self.prepared().await?, range.bounds.clone());
-            let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
-            spawn_blocking(move || {
+            let what = format!("reading {} ({bounds})", self.shared.location.url);
+            Ok(on_thread(what, move |taker| {
                 let sorted = &prepared.sorted;
                 let read = sorted
                     .span(&bounds)
-                    // Sending fails when nobody wants the rest.
-                    .and_then(|span| sorted.read(&span, |batch| sender.blocking_send(Ok(batch)).is_ok()));
+                    .and_then(|span| sorted.read(&span, |batch| taker.give_blocking(batch)));
                 // The batch counts as read when its end comes, and that must not be so if it was of changed files.
-                if let Err(error) = sorted.unchanged().and(read) {
-                    let _ = sender.blocking_send(Err(error));
-                }
-            });
-            Ok(stream::poll_fn(move |context| receiver.poll_recv(context)).boxed())
+                sorted.unchanged().and(read)
+            }))
         }
         .boxed()
     }
@@ -298,10 +295,8 @@ async fn blocking<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|stopped| {
-        Err(Error::Stopped {
-            what: what.to_owned(),
-            why: stopped.to_string(),
-        })
-    })
+    match spawn_blocking(|| caught(work)).await {
+        Ok(done) => done.unwrap_or_else(|panic| Err(stopped(what, panic))),
+        Err(cancelled) => Err(stopped(what, cancelled)),
+    }
 }

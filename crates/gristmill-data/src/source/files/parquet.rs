@@ -2,21 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use bytes::Bytes;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, Length};
 
 use crate::durable::io;
 use crate::error::{Error, Result};
+use crate::parquet_file::{self, Footer, Part};
 use crate::source::files::input::{Batches, arranged};
 
 /// A Parquet file that was opened by its footer.
@@ -33,18 +27,13 @@ pub(super) struct ParquetFile {
     pub(super) groups: Vec<u64>,
     /// Columns that have one value in all of the file, which does not hold them.
     constants: BTreeMap<String, ArrayRef>,
-    metadata: ArrowReaderMetadata,
+    footer: Footer,
 }
 
 /// Which rows of a file.
 pub(super) enum Rows {
     All,
-    /// So many of a row group, after so many others.
-    Group {
-        number: usize,
-        skip: usize,
-        take: usize,
-    },
+    Of(Part),
 }
 
 impl ParquetFile {
@@ -62,20 +51,19 @@ impl ParquetFile {
     }
 
     fn described(file: Arc<File>, path: &Path) -> Result<Self> {
-        let file = Positioned(file);
-        let metadata = ArrowReaderMetadata::load(&file, Default::default()).map_err(|e| broken(path, e))?;
+        let footer = Footer::read(&file).map_err(|why| broken(path, why))?;
         let nullable = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_nullable(true));
-        let fields = metadata.schema().fields().iter().map(nullable);
-        let groups = metadata.metadata().row_groups();
+        let fields = footer.schema().fields().iter().map(nullable);
+        let groups = footer.metadata().row_groups();
         Ok(Self {
             path: path.to_owned(),
             unnamed: None,
             schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
-            rows: groups.iter().map(|group| group.num_rows() as u64).sum(),
+            rows: footer.row_count(),
             bytes: groups.iter().map(|group| group.total_byte_size() as u64).sum(),
             groups: groups.iter().map(|group| group.num_rows() as u64).collect(),
             constants: BTreeMap::new(),
-            metadata,
+            footer,
         })
     }
 
@@ -97,6 +85,20 @@ impl ParquetFile {
             self.constants.insert(name.clone(), value);
         }
         Ok(self)
+    }
+
+    /// Refuses a file that does not have so many rows.
+    pub(super) fn check_rows(&self, promised: Option<u64>) -> Result<()> {
+        match promised.filter(|promised| *promised != self.rows) {
+            None => Ok(()),
+            Some(promised) => Err(Error::SourceFile {
+                path: self.path.display().to_string(),
+                why: format!(
+                    "it has {} rows, and the table's log says {promised}; restore the file, or an earlier version of the table",
+                    self.rows
+                ),
+            }),
+        }
     }
 
     /// Refuses a file that does not have the same columns.
@@ -144,75 +146,29 @@ impl ParquetFile {
             Some(file) => file.clone(),
             None => Arc::new(File::open(&self.path).map_err(io(&self.path))?),
         };
-        let file = Positioned(file);
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
         let wanted = self.schema.fields().iter().enumerate();
         let wanted = wanted.filter(|(_, field)| {
             schema.field_with_name(field.name()).is_ok() && !self.constants.contains_key(field.name())
         });
-        let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.map(|(index, _)| index));
-        builder = builder.with_projection(mask).with_batch_size(batch_rows);
-        if let Rows::Group { number, skip, take } = *rows {
-            builder = builder
-                .with_row_groups(vec![number])
-                .with_offset(skip)
-                .with_limit(take);
-        }
-        let batches = builder.build().map_err(|e| broken(&self.path, e))?;
+        let wanted = wanted.map(|(index, _)| index).collect();
+        let part = match rows {
+            Rows::All => None,
+            Rows::Of(part) => Some(part.clone()),
+        };
+        let batches = self
+            .footer
+            .rows(file, part, Some(wanted), batch_rows)
+            .map_err(|why| broken(&self.path, why))?;
         let (path, constants) = (self.path.clone(), self.constants.clone());
         Ok(Box::new(batches.map(move |batch| {
-            arranged(&batch.map_err(|e| broken(&path, e))?, &schema, &constants)
+            arranged(&batch.map_err(|why| broken(&path, why))?, &schema, &constants)
         })))
     }
 }
 
-/// A file of which several readers read at once, each at its own place: the system keeps one place only for a file that
-/// was opened once.
-struct Positioned(Arc<File>);
-
-/// Where one of the readers is.
-struct Place {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl Read for Place {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.file.read_at(buffer, self.at)?;
-        self.at += read as u64;
-        Ok(read)
-    }
-}
-
-impl Length for Positioned {
-    fn len(&self) -> u64 {
-        self.0.metadata().map_or(0, |metadata| metadata.len())
-    }
-}
-
-impl ChunkReader for Positioned {
-    type T = BufReader<Place>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        let file = self.0.clone();
-        Ok(BufReader::new(Place { file, at: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        if start.saturating_add(length as u64) > self.len() {
-            return Err(ParquetError::EOF(format!(
-                "{length} bytes at {start} are past the end"
-            )));
-        }
-        let mut bytes = vec![0; length];
-        self.0.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
-    }
-}
-
-fn broken(path: &Path, error: impl ToString) -> Error {
+fn broken(path: &Path, why: parquet_file::Why) -> Error {
     Error::SourceFile {
         path: path.display().to_string(),
-        why: format!("cannot be read as Parquet: {}", error.to_string()),
+        why: format!("cannot be read as Parquet: {why}"),
     }
 }

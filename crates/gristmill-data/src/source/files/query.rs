@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -18,12 +17,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::prelude::SessionConfig;
-use futures::stream::{self, StreamExt};
-use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use futures::TryStreamExt;
 
 use crate::error::{Error, Result};
 use crate::source::files::input::Input;
+use crate::source::produced::on_thread;
 
 /// The name of the files in the query.
 pub(in crate::source) const TABLE: &str = "input";
@@ -228,21 +226,15 @@ impl PartitionStream for Columns {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let batches = self.input.scan(self.places.clone());
-        let (sender, mut receiver) = mpsc::channel::<DataFusionResult<RecordBatch>>(2);
-        spawn_blocking(move || {
+        let rows = on_thread(format!("reading {}", self.input.url), move |taker| {
             for batch in batches {
-                let batch = batch.map_err(|error| DataFusionError::External(Box::new(error)));
-                let failed = batch.is_err();
-                // Sending fails when nobody wants the rest.
-                if sender.blocking_send(batch).is_err() || failed {
-                    return;
+                if !taker.give_blocking(batch?) {
+                    break;
                 }
             }
+            Ok(())
         });
-        let batches = stream::poll_fn(move |context| receiver.poll_recv(context));
-        Box::pin(RecordBatchStreamAdapter::new(
-            self.schema.clone(),
-            batches.boxed(),
-        ))
+        let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)));
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows))
     }
 }

@@ -11,6 +11,7 @@ use arrow::util::display::array_value_to_string;
 
 use crate::error::Result;
 use crate::key::{Bounds, Key};
+use crate::parquet_file::Part;
 use crate::source::files::input::{Input, Kind};
 use crate::source::files::keys::{column_of, key_at};
 use crate::source::files::parquet::{ParquetFile, Rows};
@@ -209,11 +210,11 @@ impl Sorted {
             .take_while(|group| group.start < span.until)
         {
             let skip = span.from.saturating_sub(group.start);
-            let rows = Rows::Group {
-                number: group.number,
-                skip: skip as usize,
-                take: (span.until.min(group.start + group.rows) - group.start - skip) as usize,
-            };
+            let until = span.until.min(group.start + group.rows) - group.start;
+            let rows = Rows::Of(Part {
+                group: group.number,
+                rows: skip as usize..until as usize,
+            });
             for batch in self.input.read(&files[group.file], &self.columns, &rows)? {
                 let batch = batch?;
                 let named = |row| row_name(&batch, &self.schema, self.key, row);
@@ -305,11 +306,10 @@ impl KeyColumn {
 
     /// The keys of a row group.
     fn read(&self, input: &Input, file: &ParquetFile, group: usize) -> Result<Keys> {
-        let rows = Rows::Group {
-            number: group,
-            skip: 0,
-            take: file.groups[group] as usize,
-        };
+        let rows = Rows::Of(Part {
+            group,
+            rows: 0..file.groups[group] as usize,
+        });
         let mut pieces = vec![new_empty_array(self.kind())];
         for batch in input.read(file, &[self.place], &rows)? {
             let batch = batch?;
@@ -338,11 +338,7 @@ fn any_starts_with_null(input: &Input, files: &[ParquetFile], column: usize) -> 
         let Some(group) = file.groups.iter().position(|rows| *rows > 0) else {
             continue;
         };
-        let rows = Rows::Group {
-            number: group,
-            skip: 0,
-            take: 1,
-        };
+        let rows = Rows::Of(Part { group, rows: 0..1 });
         for batch in input.read(file, &[column], &rows)? {
             if batch?.column(0).is_null(0) {
                 return Ok(true);

@@ -9,27 +9,63 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::error::{Error, Result};
+use crate::source::limits::Limits;
+use crate::source::tls_words::in_words;
 use crate::source::url::redact;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// After so long a silence the system asks whether the server is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// What the driver would else ask for before anything is said of the session's limits: the protocol's largest packet, and
+/// how long a connection may rest, in seconds, of which the driver makes nothing here.
+const MAX_PACKET: usize = 1 << 30;
+const WAIT: usize = 31_536_000;
 
 // Of the server's error codes.
 const ACCESS_TO_DATABASE_DENIED: u16 = 1044;
 const ACCESS_DENIED: u16 = 1045;
 const NO_SUCH_DATABASE: u16 = 1049;
 
-/// Opens a connection, which ends when it is dropped.
-pub(super) async fn connect(url: &str) -> Result<Conn> {
+/// Opens a connection, which ends when it is dropped, and says how long it may keep silent.
+pub(super) async fn connect(url: &str) -> Result<(Conn, Limits)> {
     let address = Address::parse(url, std::env::var("MYSQL_PWD").ok())?;
     // The build holds several implementations of cryptography, and the driver uses what the process has chosen.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut result = address.open(address.tls.clone()).await;
-    if let Err(MyError::Driver(DriverError::NoClientSslFlagFromServer)) = result
-        && address.tls_is_optional
-    {
-        result = address.open(None).await;
+    let opening = async {
+        let mut result = address.open(address.tls.clone()).await;
+        if let Err(MyError::Driver(DriverError::NoClientSslFlagFromServer)) = result
+            && address.tls_is_optional
+        {
+            result = address.open(None).await;
+        }
+        result.map_err(|error| address.explain(url, &error))
+    };
+    let opened = address
+        .limits
+        .connecting(&redact(url), &address.place, opening)
+        .await?;
+    Ok((opened, address.limits))
+}
+
+/// Whether the connection broke off: not what was said on it is at fault, but that it ended.
+pub(super) fn broke_off(error: &MyError) -> bool {
+    match error {
+        MyError::Io(IoError::Io(error)) => {
+            match error.kind() {
+                ErrorKind::InvalidInput | ErrorKind::InvalidData => false,
+                // So the driver calls a packet that is none, and one that is cut off.
+                ErrorKind::Other => error.to_string().contains("bytes remaining on stream"),
+                _ => error.get_ref().is_none_or(|cause| !cause.is::<rustls::Error>()),
+            }
+        }
+        MyError::Driver(error) => {
+            matches!(
+                error,
+                DriverError::ConnectionClosed | DriverError::PoolDisconnected
+            )
+        }
+        _ => false,
     }
-    result.map_err(|error| address.explain(url, &error))
 }
 
 /// Whether what the server says may be otherwise the next time it is asked, on a new connection.
@@ -70,6 +106,7 @@ pub(super) fn transport_error(error: &MyError) -> String {
 /// A URL taken apart.
 struct Address {
     options: OptsBuilder,
+    limits: Limits,
     tls: Option<SslOpts>,
     /// Whether to do without where the server has none.
     tls_is_optional: bool,
@@ -88,14 +125,16 @@ impl Address {
         let parsed = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (mut mode, mut root_certificate, mut socket) = ("prefer".to_owned(), None, None);
+        let mut limits = Limits::default();
         for (name, value) in parsed.query_pairs() {
             match &*name {
                 "sslmode" => mode = value.into_owned(),
                 "sslrootcert" => root_certificate = Some(value.into_owned()),
                 "socket" => socket = Some(value.into_owned()),
+                _ if limits.take(&name, &value).map_err(wrong)? => {}
                 _ => {
                     return Err(wrong(format!(
-                        "unknown option `{name}`; there are socket, sslmode and sslrootcert"
+                        "unknown option `{name}`; there are socket, sslmode, sslrootcert, connect_timeout and read_timeout"
                     )));
                 }
             }
@@ -125,10 +164,14 @@ impl Address {
             .prefer_socket(false)
             .user(Some(user.clone()))
             .pass(password)
+            .tcp_keepalive(Some(KEEPALIVE))
+            .max_allowed_packet(Some(MAX_PACKET))
+            .wait_timeout(Some(WAIT))
             .db_name(database);
         let tls = tls(&mode, root_certificate).map_err(wrong)?;
         Ok(Self {
             options,
+            limits,
             // A socket does not leave the machine.
             tls: tls.filter(|_| socket.is_none()),
             tls_is_optional: mode == "prefer",
@@ -139,10 +182,7 @@ impl Address {
     }
 
     async fn open(&self, tls: Option<SslOpts>) -> mysql_async::Result<Conn> {
-        let connected = Conn::new(self.options.clone().ssl_opts(tls));
-        tokio::time::timeout(CONNECT_TIMEOUT, connected)
-            .await
-            .unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()))
+        Conn::new(self.options.clone().ssl_opts(tls)).await
     }
 
     fn explain(&self, url: &str, error: &MyError) -> Error {
@@ -168,17 +208,13 @@ impl Address {
             MyError::Driver(DriverError::NoClientSslFlagFromServer) => {
                 format!("{place} does not offer TLS, which sslmode asks for")
             }
-            error => format!("{} ({place})", transport_error(error)),
+            error => in_words(&format!("{} ({place})", transport_error(error))),
         };
         let url = redact(url);
         // A server that is being started refuses connections, or breaks them off.
         let passes = match error {
             MyError::Server(server) => may_pass(server),
-            MyError::Io(IoError::Io(error)) => {
-                error.get_ref().is_none_or(|cause| !cause.is::<rustls::Error>())
-            }
-            MyError::Driver(error) => matches!(error, DriverError::ConnectionClosed),
-            _ => false,
+            error => broke_off(error),
         };
         if passes {
             Error::Unavailable { url, why }

@@ -13,19 +13,19 @@ mod values;
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use futures::future::BoxFuture;
-use futures::stream::{self, StreamExt};
 use futures::{FutureExt, TryStreamExt};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as MyError, Row, Statement, Value};
-use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::{Error, Result};
 use crate::key::{Bounds, Key, KeyRange};
 use crate::settings::SourceSettings;
+use crate::source::limits::Limits;
 use crate::source::names::find_key;
+use crate::source::produced::{Taker, on_task};
 use crate::source::url::redact;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
 use dialect::{Side, compared, without_semicolon};
@@ -35,11 +35,20 @@ use values::Batches;
 
 type Columns = Arc<[MyColumn]>;
 
-/// Record batches that may wait to be taken.
-const BATCHES_AHEAD: usize = 2;
-
 /// The longest that the server's settings allow, in seconds.
 const YEAR: u32 = 31_536_000;
+
+/// All rows, however many and however long they take: a user's or the server's limits are meant for small questions, which a
+/// batch is not, nor the wait for one being written. `DEFAULT` would be the server's own. What is behind `M!` is for MariaDB only,
+/// which passes over what is behind `!50708`.
+fn no_limits() -> String {
+    format!(
+        "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, net_read_timeout = {YEAR}, \
+         net_write_timeout = {YEAR}, wait_timeout = {YEAR}, lock_wait_timeout = {YEAR} \
+         /*!50708 , max_execution_time = 0 */ \
+         /*M!100300 , max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0 */"
+    )
+}
 
 const ORDERED: &str = "an integer, decimal, text, binary, date or time column";
 
@@ -47,6 +56,7 @@ const ORDERED: &str = "an integer, decimal, text, binary, date or time column";
 pub(super) struct MySql {
     /// Ends the transaction and the connection when dropped.
     connection: Arc<Mutex<Conn>>,
+    limits: Limits,
     settings: SourceSettings,
     /// The URL, redacted.
     url: String,
@@ -61,27 +71,11 @@ pub(super) struct MySql {
 impl MySql {
     pub(super) async fn connect(settings: &SourceSettings) -> Result<Self> {
         let url = redact(&settings.url);
-        let mut connection = connect::connect(&settings.url).await?;
+        let (mut connection, limits) = connect::connect(&settings.url).await?;
         let failed = |error| query_error(&url, &error);
-        // Instants in UTC, and all rows, whatever the server's defaults. Its limits are meant for small questions, which a
-        // batch is not, nor the wait for one being written. What is behind `M!` is for MariaDB only, which passes over
-        // what is behind `!50708`.
-        for sql in [
-            "SET NAMES utf8mb4",
-            &format!(
-                "SET SESSION time_zone = '+00:00', sql_select_limit = DEFAULT, net_write_timeout = {YEAR}, \
-                 wait_timeout = {YEAR} /*!50708 , max_execution_time = 0 */ \
-                 /*M!100300 , max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0 */"
-            ),
-            "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-        ] {
-            connection.query_drop(sql).await.map_err(failed)?;
-        }
-        let snapshot = snapshot::begin(&mut connection).await.map_err(failed)?;
-        let sql_mode: Option<String> = connection
-            .query_first("SELECT @@sql_mode")
-            .await
-            .map_err(failed)?;
+        let begin = begin(&mut connection);
+        let begin = async { begin.await.map_err(failed) };
+        let (snapshot, sql_mode) = limits.connecting(&url, "the server", begin).await?;
         let backslash = !sql_mode.is_some_and(|mode| mode.contains("NO_BACKSLASH_ESCAPES"));
 
         // Prepared as it is written, so that lines in messages are right and a second statement is refused.
@@ -97,6 +91,7 @@ impl MySql {
         let columns: Columns = columns.into();
         let source = Self {
             connection: Arc::new(Mutex::new(connection)),
+            limits,
             settings: settings.clone(),
             url: url.clone(),
             snapshot,
@@ -268,18 +263,30 @@ impl Source for MySql {
             let sql = self.select("q.*", &format!("WHERE {condition} ORDER BY {}", self.key_order()));
             let batches = Batches::new(self.columns.clone(), self.schema(), self.key.clone())?;
             let connection = self.connection.clone().lock_owned().await;
-            let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
-            let url = self.url.clone();
+            let what = format!("reading {} ({})", self.url, range.bounds);
+            let (url, limits) = (self.url.clone(), self.limits);
             // Rows are borrowed from the connection, and the stream must not be.
-            tokio::spawn(async move {
-                if let Err(error) = send_rows(connection, sql, parameters, batches, &sender, &url).await {
-                    let _ = sender.send(Err(error)).await;
-                }
-            });
-            Ok(stream::poll_fn(move |context| receiver.poll_recv(context)).boxed())
+            Ok(on_task(what, |taker| {
+                send_rows(connection, sql, parameters, batches, taker, url, limits)
+            }))
         }
         .boxed()
     }
+}
+
+/// Begins the transaction; returns its snapshot and the server's `sql_mode`. Instants are in UTC.
+async fn begin(connection: &mut Conn) -> mysql_async::Result<(Snapshot, Option<String>)> {
+    for sql in [
+        &*no_limits(),
+        "SET NAMES utf8mb4",
+        "SET SESSION time_zone = '+00:00'",
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    ] {
+        connection.query_drop(sql).await?;
+    }
+    let snapshot = snapshot::begin(connection).await?;
+    let sql_mode = connection.query_first("SELECT @@sql_mode").await?;
+    Ok((snapshot, sql_mode))
 }
 
 /// Sends all rows, a record batch at a time, until nobody wants the rest. The server waits while the channel is full.
@@ -288,23 +295,27 @@ async fn send_rows(
     sql: String,
     parameters: Vec<Value>,
     mut batches: Batches,
-    sender: &mpsc::Sender<Result<RecordBatch>>,
-    url: &str,
+    taker: Taker,
+    url: String,
+    limits: Limits,
 ) -> Result<()> {
-    let failed = |error| query_error(url, &error);
+    let failed = |error| query_error(&url, &error);
     let mut rows = connection
         .exec_stream::<Row, _, _>(sql, parameters)
         .await
         .map_err(failed)?;
-    while let Some(row) = rows.try_next().await.map_err(failed)? {
+    // The query takes as long as it takes.
+    let mut next = rows.try_next().await.map_err(failed)?;
+    while let Some(row) = next {
         if let Some(batch) = batches.push(row)?
-            && sender.send(Ok(batch)).await.is_err()
+            && !taker.give(batch).await
         {
             return Ok(());
         }
+        next = limits.next(&url, rows.try_next()).await?.map_err(failed)?;
     }
     if let Some(batch) = batches.finish()? {
-        let _ = sender.send(Ok(batch)).await;
+        taker.give(batch).await;
     }
     Ok(())
 }
@@ -350,9 +361,13 @@ fn query_error(url: &str, error: &MyError) -> Error {
             why: server.message.clone(),
         },
         MyError::Driver(mysql_async::DriverError::MixedParams) => parameters_refused(),
-        error => Error::Unavailable {
+        error if connect::broke_off(error) => Error::Lost {
             url: url.to_owned(),
-            why: format!("the connection failed: {}", connect::transport_error(error)),
+            why: connect::transport_error(error),
+        },
+        error => Error::Answer {
+            url: url.to_owned(),
+            why: connect::transport_error(error),
         },
     }
 }

@@ -6,51 +6,101 @@ use std::time::Duration;
 
 use nix::unistd::{Uid, User};
 use percent_encoding::percent_decode_str;
-use tokio_postgres::config::{Host, SslMode};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{Client, Config, Connection};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result};
+use crate::guard::caught_async;
+use crate::source::limits::Limits;
+use crate::source::postgres::hosts::{names, places};
 use crate::source::postgres::tls::{self, Verify};
-use crate::source::postgres::{chain, passfile, server_message, session};
+use crate::source::postgres::{chain, passfile, query_error, server_message, session};
+use crate::source::tls_words::in_words;
 use crate::source::url::redact;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// After so long a silence the system asks whether the server is still there, each few seconds, a few times.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_AGAIN: Duration = Duration::from_secs(10);
+const KEEPALIVE_TRIES: u32 = 6;
 
-/// What the server said when it ended a connection of its own accord.
-pub(super) type LastWords = Arc<OnceLock<String>>;
+/// Limits meant for small questions, which a batch is not, nor the wait for one being written. A role may have any of them, and
+/// then they hold from the first statement on, unless the start of the connection says otherwise.
+const NO_LIMITS: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 \
+    -c default_transaction_deferrable=off";
+/// Those that came with later versions: a server does not begin with a setting that it does not know.
+const LATER_LIMITS: [(u32, &str); 2] = [(14, "idle_session_timeout"), (17, "transaction_timeout")];
+
+/// Why a connection ended.
+pub(super) type LastWords = Arc<OnceLock<End>>;
+
+/// The end of a connection that the client did not ask for.
+#[derive(Debug)]
+pub(super) enum End {
+    /// What the server said, which ended it of its own accord.
+    Said(String),
+    /// What it said could not be understood.
+    NotUnderstood(String),
+}
+
+/// An open connection.
+pub(super) struct Connected {
+    pub(super) client: Client,
+    pub(super) last_words: LastWords,
+    pub(super) limits: Limits,
+}
 
 /// Opens a connection and lets it run until the client is dropped.
-pub(super) async fn connect(url: &str) -> Result<(Client, LastWords)> {
+pub(super) async fn connect(url: &str) -> Result<Connected> {
     let environment = Environment {
         password: std::env::var("PGPASSWORD").ok(),
         passfile: passfile::default_path(),
     };
     let address = Address::parse(url, environment)?;
     let connector = tls::connector(address.verify, address.root_certificate.as_deref(), &redact(url))?;
-    let (client, connection) = address
-        .config
-        .connect(connector)
-        .await
-        .map_err(|error| address.explain(url, &error))?;
-    let last_words = LastWords::default();
-    let heard = last_words.clone();
-    tokio::spawn(async move {
-        let mut connection = Box::pin(connection);
-        if let Err(error) = connection.as_mut().await {
-            tracing::debug!("the connection ended: {}", chain(&error));
-            if let Some(server) = error.as_db_error() {
-                // Before the connection is dropped, by which the client learns of its end.
-                let _ = heard.set(server_message(server, ""));
-            }
+    let opened = match address.open(url, connector.clone(), NO_LIMITS).await {
+        // So say those in between that keep connections ready; then they are lifted in the transaction.
+        Err(error) if error.to_string().contains("startup parameter") => {
+            address.open(url, connector.clone(), "").await
         }
-    });
-    Ok((client, last_words))
+        opened => opened,
+    };
+    let (connected, version) = opened?;
+    let later = LATER_LIMITS
+        .iter()
+        .filter(|(since, _)| version >= *since)
+        .map(|(_, name)| name);
+    let later: Vec<String> = later.map(|name| format!("{name}=0")).collect();
+    if later.is_empty() {
+        return Ok(connected);
+    }
+    let set: String = later.iter().map(|setting| format!("SET {setting};")).collect();
+    let lift = async {
+        let lifted = connected.client.batch_execute(&set).await;
+        lifted.map_err(|error| query_error(&redact(url), &error))
+    };
+    if address
+        .limits
+        .connecting(&redact(url), "the server", lift)
+        .await
+        .is_ok()
+    {
+        return Ok(connected);
+    }
+    // They are so short that they ended even this.
+    let settings: String = later.iter().map(|setting| format!(" -c {setting}")).collect();
+    let again = address
+        .open(url, connector, &format!("{NO_LIMITS}{settings}"))
+        .await;
+    again.map(|(connected, _)| connected)
 }
 
 /// A URL taken apart.
 struct Address {
     config: Config,
+    limits: Limits,
     password: Origin,
     verify: Verify,
     root_certificate: Option<String>,
@@ -82,7 +132,7 @@ impl Address {
         };
         let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
         let (mut mode, mut root_certificate) = ("prefer".to_owned(), None);
-        let mut rest = Vec::new();
+        let (mut rest, mut limits) = (Vec::new(), Limits::default());
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
@@ -90,6 +140,7 @@ impl Address {
                 "sslmode" => mode = value,
                 "sslrootcert" => root_certificate = Some(value),
                 "passfile" => environment.passfile = Some(value.into()),
+                _ if limits.take(name, &value).map_err(wrong)? => {}
                 _ => rest.push(parameter),
             }
         }
@@ -113,27 +164,81 @@ impl Address {
             return Err(wrong("it names no host".to_owned()));
         }
         let password = find_password(&mut config, environment);
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
+        if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+            config.keepalives_idle(KEEPALIVE);
+        }
+        if config.get_keepalives_interval().is_none() {
+            config.keepalives_interval(KEEPALIVE_AGAIN);
+        }
+        if config.get_keepalives_retries().is_none() {
+            config.keepalives_retries(KEEPALIVE_TRIES);
         }
         if config.get_application_name().is_none() {
             config.application_name("gristmill");
         }
         Ok(Self {
             config,
+            limits,
             password,
             verify,
             root_certificate,
         })
     }
 
-    fn explain(&self, url: &str, error: &tokio_postgres::Error) -> Error {
+    /// Connects to the first of the hosts that lets it, with these options; returns the server's version too.
+    async fn open(&self, url: &str, connector: MakeRustlsConnect, options: &str) -> Result<(Connected, u32)> {
+        let shown = redact(url);
+        let mut failed = None;
+        for place in places(&self.config, options) {
+            let connector = connector.clone();
+            let addresses = match self
+                .limits
+                .connecting(&shown, &place.name, place.addresses(&shown))
+                .await
+            {
+                Ok(addresses) => addresses,
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            };
+            for config in addresses {
+                let opening = async {
+                    let opened = config.connect(connector.clone()).await;
+                    opened.map_err(|error| self.explain(url, &place.name, &error))
+                };
+                match self.limits.connecting(&shown, &place.name, opening).await {
+                    Ok((client, connection)) => {
+                        let version = connection.parameter("server_version").unwrap_or_default();
+                        let major = version.split(|c: char| !c.is_ascii_digit()).next();
+                        let version = major.and_then(|major| major.parse().ok()).unwrap_or_default();
+                        let last_words = LastWords::default();
+                        tokio::spawn(run(connection, last_words.clone()));
+                        let limits = self.limits;
+                        return Ok((
+                            Connected {
+                                client,
+                                last_words,
+                                limits,
+                            },
+                            version,
+                        ));
+                    }
+                    Err(error) => failed = Some(error),
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| Error::Url {
+            url: shown,
+            why: "it names no host".to_owned(),
+        }))
+    }
+
+    fn explain(&self, url: &str, place: &str, error: &tokio_postgres::Error) -> Error {
         let user = match self.config.get_user() {
             Some(user) => format!("user `{user}`"),
             None => "the system's user".to_owned(),
         };
-        let host = hosts(&self.config).into_iter().next().unwrap_or_default();
-        let port = self.config.get_ports().first().copied().unwrap_or(5432);
         let why = match (error.as_db_error(), chain(error)) {
             (Some(server), _) if *server.code() == SqlState::INVALID_PASSWORD => {
                 let origin = match &self.password {
@@ -141,7 +246,7 @@ impl Address {
                     Origin::Environment => "PGPASSWORD".to_owned(),
                     Origin::File(path) => format!("the password file {}", path.display()),
                 };
-                format!("{host}:{port} refused the password of {user}, which is from {origin}")
+                format!("{place} refused the password of {user}, which is from {origin}")
             }
             (Some(server), _) if *server.code() == SqlState::INVALID_CATALOG_NAME => {
                 format!(
@@ -156,19 +261,19 @@ impl Address {
                     _ => String::new(),
                 };
                 format!(
-                    "{host}:{port} asks for the password of {user}; give it in the URL, in PGPASSWORD or in ~/.pgpass{ignored}"
+                    "{place} asks for the password of {user}; give it in the URL, in PGPASSWORD or in ~/.pgpass{ignored}"
                 )
             }
             (None, why) if why.contains("does not support TLS") => {
-                format!("{host}:{port} does not offer TLS, which sslmode asks for")
+                format!("{place} does not offer TLS, which sslmode asks for")
             }
-            (None, why) => format!("{why} ({host}:{port})"),
+            (None, why) => in_words(&format!("{why} ({place})")),
         };
         let url = redact(url);
         // A server that is being started refuses connections, or breaks them off.
         let may_pass = match error.as_db_error() {
             Some(server) => session::may_pass(server),
-            None => std::error::Error::source(error).is_none_or(|cause| cause.is::<std::io::Error>()),
+            None => session::broke_off(error),
         };
         if may_pass {
             Error::Unavailable { url, why }
@@ -178,16 +283,28 @@ impl Address {
     }
 }
 
-/// The hosts as the URL names them: names, directories of sockets, or else addresses.
-fn hosts(config: &Config) -> Vec<String> {
-    if config.get_hosts().is_empty() {
-        return config.get_hostaddrs().iter().map(ToString::to_string).collect();
-    }
-    let name = |host: &Host| match host {
-        Host::Tcp(name) => name.clone(),
-        Host::Unix(path) => path.display().to_string(),
+/// Lets a connection run to its end, and takes down why that came.
+async fn run<S, T>(connection: Connection<S, T>, last_words: LastWords)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut connection = Box::pin(connection);
+    let ended = caught_async("the connection", async { Ok(connection.as_mut().await) }).await;
+    let end = match ended {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => {
+            tracing::debug!("the connection ended: {}", chain(&error));
+            match error.as_db_error() {
+                Some(server) => End::Said(server_message(server, "")),
+                None if session::broke_off(&error) => return,
+                None => End::NotUnderstood(chain(&error)),
+            }
+        }
+        Err(panic) => End::NotUnderstood(panic.to_string()),
     };
-    config.get_hosts().iter().map(name).collect()
+    // Before the connection is dropped, by which the client learns of its end.
+    let _ = last_words.set(end);
 }
 
 /// Finds the password as libpq does: in the URL, in the environment, in the file.
@@ -205,7 +322,7 @@ fn find_password(config: &mut Config, environment: Environment) -> Origin {
         return Origin::Nowhere(None);
     };
     let ports = config.get_ports();
-    let hosts = hosts(config);
+    let hosts = names(config);
     let found = hosts.iter().enumerate().map(|(i, host)| {
         let login = passfile::Login {
             host,

@@ -11,10 +11,12 @@ use futures::{StreamExt, stream};
 use tokio_postgres::CopyOutStream;
 
 use crate::error::{Error, Result};
+use crate::source::limits::Limits;
 use crate::source::names::row_named;
+use crate::source::postgres::connect::LastWords;
 use crate::source::postgres::decode::ColumnBuilder;
-use crate::source::postgres::query_error;
 use crate::source::postgres::types::PgColumn;
+use crate::source::postgres::{query_error, with_last_words};
 use crate::source::sql::quoted;
 use crate::source::{BatchStream, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 
@@ -29,24 +31,29 @@ pub(super) fn batches(
     columns: Arc<[PgColumn]>,
     schema: SchemaRef,
     key: Arc<[usize]>,
-    url: String,
+    server: Server,
 ) -> BatchStream {
     let start = async move {
-        Decoder::new(columns, schema, key).map(|decoder| (Box::pin(copy.fuse()), decoder, url))
+        Decoder::new(columns, schema, key).map(|decoder| (Box::pin(copy.fuse()), decoder, server))
     };
     stream::once(start)
         .flat_map(|started| match started {
             Err(error) => stream::once(async { Err(error) }).boxed(),
-            Ok(state) => stream::try_unfold(state, |(mut copy, mut decoder, url)| async move {
+            Ok(state) => stream::try_unfold(state, |(mut copy, mut decoder, server)| async move {
                 loop {
                     if let Some(batch) = decoder.next_batch()? {
-                        return Ok(Some((batch, (copy, decoder, url))));
+                        return Ok(Some((batch, (copy, decoder, server))));
                     }
-                    match copy.next().await {
-                        Some(chunk) => decoder.push(chunk.map_err(|error| query_error(&url, &error))?),
+                    let chunk = match decoder.place {
+                        // The query takes as long as it takes.
+                        Place::Header => copy.next().await,
+                        _ => server.limits.next(&server.url, copy.next()).await?,
+                    };
+                    match chunk {
+                        Some(chunk) => decoder.push(chunk.map_err(|error| server.failed(&error))?),
                         None => {
-                            let last = decoder.finish(&url)?;
-                            return Ok(last.map(|batch| (batch, (copy, decoder, url))));
+                            let last = decoder.finish(&server.url)?;
+                            return Ok(last.map(|batch| (batch, (copy, decoder, server))));
                         }
                     }
                 }
@@ -54,6 +61,20 @@ pub(super) fn batches(
             .boxed(),
         })
         .boxed()
+}
+
+/// Whom the rows come from.
+pub(super) struct Server {
+    /// The URL, redacted.
+    pub(super) url: String,
+    pub(super) limits: Limits,
+    pub(super) last_words: LastWords,
+}
+
+impl Server {
+    fn failed(&self, error: &tokio_postgres::Error) -> Error {
+        with_last_words(&self.last_words, &self.url, query_error(&self.url, error))
+    }
 }
 
 struct Decoder {
@@ -130,7 +151,7 @@ impl Decoder {
     fn finish(&mut self, url: &str) -> Result<Option<RecordBatch>> {
         if self.place != Place::End {
             let why = "the server stopped in the middle of the rows".to_owned();
-            return Err(Error::Unavailable {
+            return Err(Error::Lost {
                 url: url.to_owned(),
                 why,
             });
@@ -235,6 +256,58 @@ impl Decoder {
         builder.append(value).ok()?;
         shown(&builder.finish().ok()?, 0)
     }
+}
+
+/// Decodes what follows the first two bytes, which say the type of a column and how the rest is cut; a fuzzer calls it.
+#[cfg(feature = "fuzzing")]
+pub fn decoded(bytes: &[u8]) {
+    use arrow::datatypes::{Field, Schema};
+
+    use crate::source::postgres::types::PgKind;
+
+    let [kind, cut, bytes @ ..] = bytes else { return };
+    let kinds = [
+        PgKind::Bool,
+        PgKind::Int2,
+        PgKind::Int8,
+        PgKind::Float4,
+        PgKind::Float8,
+        PgKind::Numeric {
+            precision: 38,
+            scale: 9,
+        },
+        PgKind::Text,
+        PgKind::Jsonb,
+        PgKind::Uuid,
+        PgKind::Bytea,
+        PgKind::Date,
+        PgKind::Timestamp,
+        PgKind::Timestamptz,
+    ];
+    let kind = kinds[usize::from(*kind) % kinds.len()];
+    let columns: Arc<[_]> = Arc::new([
+        PgColumn::of_kind("id", PgKind::Int4),
+        PgColumn::of_kind("value", kind),
+    ]);
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|c| Field::new(&c.name, c.kind.arrow_type(), true))
+        .collect();
+    let schema = Arc::new(Schema::new(fields));
+    let Ok(mut decoder) = Decoder::new(columns, schema, Arc::new([0])) else {
+        return;
+    };
+    for chunk in bytes.chunks(usize::from(*cut).max(1)) {
+        decoder.push(Bytes::copy_from_slice(chunk));
+        loop {
+            match decoder.next_batch() {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+    let _ = decoder.finish("");
 }
 
 fn shown(array: &ArrayRef, row: usize) -> Option<String> {

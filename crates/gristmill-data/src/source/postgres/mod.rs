@@ -7,6 +7,7 @@ mod connect;
 mod copy;
 mod decode;
 mod equality;
+mod hosts;
 mod numeric;
 mod passfile;
 mod plan;
@@ -25,16 +26,20 @@ use futures::future::{BoxFuture, try_join};
 use tokio::sync::Mutex;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, Row, Statement};
 
 use crate::error::{Error, Result};
 use crate::key::{Bounds, Key, KeyRange};
 use crate::settings::SourceSettings;
+use crate::source::limits::Limits;
 use crate::source::names::find_key;
 use crate::source::sql::{line_and_column, quoted, without_semicolon};
 use crate::source::url::redact;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, OpenRange, Source};
-use connect::LastWords;
+#[cfg(feature = "fuzzing")]
+pub use copy::decoded;
+
+use connect::{Connected, End, LastWords};
 use session::Snapshot;
 use types::{PgColumn, PgKind};
 
@@ -47,6 +52,7 @@ pub(super) struct Postgres {
     /// Ends the transaction and the connection when dropped.
     client: Client,
     last_words: LastWords,
+    limits: Limits,
     /// Those prepared so far, by their SQL, of which there are few: that the next range is asked for in one round trip
     /// counts, for until then the server rests.
     statements: Mutex<HashMap<String, Statement>>,
@@ -87,33 +93,38 @@ struct KeyPart {
 impl Postgres {
     pub(super) async fn connect(settings: &SourceSettings) -> Result<Self> {
         let url = redact(&settings.url);
-        let (client, last_words) = connect::connect(&settings.url).await?;
-        let snapshot = session::begin(&client, &url, None).await?;
-        let query = Query::prepare(&client, settings, url).await?;
-        Ok(Self::new(client, last_words, snapshot, Arc::new(query)))
+        let connected = connect::connect(&settings.url).await?;
+        let begin = session::begin(&connected.client, &url, None);
+        let snapshot = connected.limits.connecting(&url, "the server", begin).await;
+        let snapshot = snapshot.map_err(|error| connected.told(&url, error))?;
+        let query = Query::prepare(&connected.client, settings, url.clone()).await;
+        let query = query.map_err(|error| connected.told(&url, error))?;
+        Ok(Self::new(connected, snapshot, Arc::new(query)))
     }
 
     /// Another connection, on the same snapshot.
     async fn join(&self) -> Result<Self> {
-        let (client, last_words) = connect::connect(&self.query.settings.url).await?;
-        let url = &self.query.url;
-        let snapshot = session::begin(&client, url, Some(&self.snapshot)).await?;
+        let connected = connect::connect(&self.query.settings.url).await?;
+        let (client, url) = (&connected.client, &self.query.url);
+        let begin = session::begin(client, url, Some(&self.snapshot));
+        let snapshot = connected.limits.connecting(url, "the server", begin).await?;
         // From here on its tables are locked against being replaced. Had one been before, it would be seen without rows.
         let prepared = client.prepare(&self.query.settings.query).await;
         prepared.map_err(|error| query_error(url, &error))?;
-        if session::relations(&client, url).await? != self.query.relations {
+        if session::relations(client, url).await? != self.query.relations {
             return Err(Error::SnapshotGone {
                 url: url.clone(),
                 why: "a table of the query was replaced meanwhile".to_owned(),
             });
         }
-        Ok(Self::new(client, last_words, snapshot, self.query.clone()))
+        Ok(Self::new(connected, snapshot, self.query.clone()))
     }
 
-    fn new(client: Client, last_words: LastWords, snapshot: Snapshot, query: Arc<Query>) -> Self {
+    fn new(connected: Connected, snapshot: Snapshot, query: Arc<Query>) -> Self {
         Self {
-            client,
-            last_words,
+            client: connected.client,
+            last_words: connected.last_words,
+            limits: connected.limits,
             statements: Mutex::default(),
             bounds: Mutex::default(),
             snapshot,
@@ -132,13 +143,11 @@ impl Postgres {
     }
 
     fn failed(&self, error: tokio_postgres::Error) -> Error {
-        match self.last_words.get() {
-            Some(why) if error.is_closed() => Error::Unavailable {
-                url: self.query.url.clone(),
-                why: why.clone(),
-            },
-            _ => self.query.failed(error),
-        }
+        with_last_words(
+            &self.last_words,
+            &self.query.url,
+            query_error(&self.query.url, &error),
+        )
     }
 }
 
@@ -185,7 +194,15 @@ impl Query {
             )
             .await
             .map_err(|error| query_error(&url, &error))?;
-        let type_names: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let names_of = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        let type_names: Result<Vec<(String, String)>, _> = rows.iter().map(names_of).collect();
+        let type_names = type_names.map_err(|error| query_error(&url, &error))?;
+        if type_names.len() != names.len() {
+            return Err(Error::Answer {
+                url,
+                why: format!("{} types for {} columns", type_names.len(), names.len()),
+            });
+        }
 
         let sql = without_semicolon(&settings.query);
         for &i in &*key {
@@ -328,10 +345,6 @@ impl Query {
     fn schema(&self) -> SchemaRef {
         let field = |c: &PgColumn| Field::new(&c.name, c.kind.arrow_type(), true);
         Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
-    }
-
-    fn failed(&self, error: tokio_postgres::Error) -> Error {
-        query_error(&self.url, &error)
     }
 }
 
@@ -496,8 +509,35 @@ impl Postgres {
             self.query.columns.clone(),
             self.schema(),
             self.query.key.clone(),
-            self.query.url.clone(),
+            copy::Server {
+                url: self.query.url.clone(),
+                limits: self.limits,
+                last_words: self.last_words.clone(),
+            },
         ))
+    }
+}
+
+impl Connected {
+    /// The error, with what ended the connection.
+    fn told(&self, url: &str, error: Error) -> Error {
+        with_last_words(&self.last_words, url, error)
+    }
+}
+
+/// Why a connection was lost, where that is known.
+fn with_last_words(last_words: &LastWords, url: &str, error: Error) -> Error {
+    let url = url.to_owned();
+    match (error, last_words.get()) {
+        (Error::Lost { .. }, Some(End::Said(why))) => Error::Unavailable {
+            url,
+            why: why.clone(),
+        },
+        (Error::Lost { .. }, Some(End::NotUnderstood(why))) => Error::Answer {
+            url,
+            why: why.clone(),
+        },
+        (error, _) => error,
     }
 }
 
@@ -515,9 +555,13 @@ fn query_error(url: &str, error: &tokio_postgres::Error) -> Error {
             url: url.to_owned(),
             why: server_message(server, ""),
         },
-        None => Error::Unavailable {
+        None if session::broke_off(error) => Error::Lost {
             url: url.to_owned(),
-            why: format!("the connection failed: {}", chain(error)),
+            why: chain(error),
+        },
+        None => Error::Answer {
+            url: url.to_owned(),
+            why: chain(error),
         },
     }
 }

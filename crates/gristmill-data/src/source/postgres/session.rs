@@ -1,5 +1,7 @@
 //! A transaction that only reads, on a snapshot that other connections can join.
 
+use std::io::ErrorKind;
+
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -11,7 +13,8 @@ use crate::source::postgres::{query_error, server_message};
 const SETTINGS: &str = "SET LOCAL datestyle = 'ISO'; SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; \
     SET LOCAL intervalstyle = 'iso_8601'; SET LOCAL jit = off";
 
-/// Limits meant for small questions, which a batch is not, nor the wait for one being written. Not every server knows all.
+/// The limits that are lifted when the connection is opened, for those who do not let that through. Not every server knows
+/// all.
 const NO_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', \
     'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
 
@@ -129,6 +132,23 @@ pub(super) fn may_pass(server: &DbError) -> bool {
         ]
         .contains(code)
         || ["57P05", "25P04"].contains(&code.code())
+}
+
+/// Whether the connection broke off, or none came about: not what was said on it is at fault, but that it ended.
+pub(super) fn broke_off(error: &tokio_postgres::Error) -> bool {
+    let cause = std::error::Error::source(error).map(|cause| cause.downcast_ref::<std::io::Error>());
+    match cause {
+        // So the driver calls a message that is cut short, or of impossible length.
+        Some(Some(cause)) => {
+            let misread = [ErrorKind::InvalidInput, ErrorKind::InvalidData];
+            let parsing = error.to_string().contains("parsing");
+            !parsing
+                && !misread.contains(&cause.kind())
+                && cause.get_ref().is_none_or(|cause| !cause.is::<rustls::Error>())
+        }
+        Some(None) => false,
+        None => error.is_closed(),
+    }
 }
 
 /// Whether a snapshot could not be joined because the transaction it belongs to has ended.

@@ -121,7 +121,7 @@ impl PgColumn {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn of_kind(name: &str, kind: PgKind) -> Self {
         Self {
             name: name.to_owned(),

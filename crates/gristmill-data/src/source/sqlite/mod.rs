@@ -12,23 +12,20 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::stream::{self, StreamExt};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, params_from_iter};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use crate::error::{Error, Result};
 use crate::key::{Bounds, Key, KeyRange};
 use crate::settings::SourceSettings;
 use crate::source::names::find_key;
+use crate::source::produced::on_thread;
 use crate::source::sql::{line_and_column, quoted, without_semicolon};
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
 use columns::SqliteColumn;
 use snapshot::State;
-
-/// Record batches that may wait to be taken.
-const BATCHES_AHEAD: usize = 2;
 
 /// Times that the transaction is begun anew because somebody wrote to the file in just that moment.
 const TRIES: usize = 20;
@@ -294,15 +291,11 @@ impl Source for Sqlite {
             );
             let (columns, schema, key) = (self.columns.clone(), self.schema(), self.key.clone());
             let connection = self.connection.clone().lock_owned().await;
-            let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
-            spawn_blocking(move || {
-                // Sending fails when nobody wants the rest.
-                let send = |batch| sender.blocking_send(Ok(batch)).is_ok();
-                if let Err(error) = rows::read(&connection, &sql, parameters, &columns, schema, &key, send) {
-                    let _ = sender.blocking_send(Err(error));
-                }
-            });
-            Ok(stream::poll_fn(move |context| receiver.poll_recv(context)).boxed())
+            let what = format!("reading {} ({})", self.settings.url, range.bounds);
+            Ok(on_thread(what, move |taker| {
+                let send = |batch| taker.give_blocking(batch);
+                rows::read(&connection, &sql, parameters, &columns, schema, &key, send)
+            }))
         }
         .boxed()
     }
