@@ -6,8 +6,6 @@ use std::os::unix::fs::FileExt;
 
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use crate::parquet_file::Why;
-
 /// The length of the footer and the signature, at the end of the file.
 const TAIL: u64 = 8;
 const SIGNATURE: &[u8; 4] = b"PAR1";
@@ -35,7 +33,7 @@ const SCHEMA: i16 = 2;
 const CHILDREN: i16 = 5;
 
 /// Reads the footer; returns it with the size of the file.
-pub(super) fn read(file: &File) -> Result<(ParquetMetaData, u64), Why> {
+pub(super) fn read(file: &File) -> Result<(ParquetMetaData, u64), String> {
     let no_parquet = || "it is no Parquet file, or its end is missing".to_owned();
     let io = |error: std::io::Error| error.to_string();
     let size = file.metadata().map_err(io)?.len();
@@ -66,7 +64,7 @@ pub(super) fn read(file: &File) -> Result<(ParquetMetaData, u64), Why> {
 }
 
 /// Refuses a footer that promises what a file of this size cannot hold.
-pub(super) fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), Why> {
+pub(super) fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), String> {
     let mut rows = 0_i64;
     for (number, group) in metadata.row_groups().iter().enumerate() {
         let damaged = |what: &str| format!("its footer is damaged: row group {number} {what}");

@@ -1,7 +1,7 @@
 //! From a URL to a connection, with messages that name the way out.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::Once;
 use std::time::Duration;
 
 use nix::unistd::{Uid, User};
@@ -15,9 +15,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::error::{Error, Result};
 use crate::guard::caught_async;
 use crate::source::limits::Limits;
+use crate::source::postgres::errors::{
+    End, LastWords, broke_off, chain, may_pass, query_error, server_message,
+};
 use crate::source::postgres::hosts::{names, places};
+use crate::source::postgres::passfile;
 use crate::source::postgres::tls::{self, Verify};
-use crate::source::postgres::{chain, passfile, query_error, server_message, session};
 use crate::source::tls_words::in_words;
 use crate::source::url::redact;
 
@@ -32,18 +35,6 @@ const NO_LIMITS: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_tra
     -c default_transaction_deferrable=off";
 /// Those that came with later versions: a server does not begin with a setting that it does not know.
 const LATER_LIMITS: [(u32, &str); 2] = [(14, "idle_session_timeout"), (17, "transaction_timeout")];
-
-/// Why a connection ended.
-pub(super) type LastWords = Arc<OnceLock<End>>;
-
-/// The end of a connection that the client did not ask for.
-#[derive(Debug)]
-pub(super) enum End {
-    /// What the server said, which ended it of its own accord.
-    Said(String),
-    /// What it said could not be understood.
-    NotUnderstood(String),
-}
 
 /// An open connection.
 pub(super) struct Connected {
@@ -272,8 +263,8 @@ impl Address {
         let url = redact(url);
         // A server that is being started refuses connections, or breaks them off.
         let may_pass = match error.as_db_error() {
-            Some(server) => session::may_pass(server),
-            None => session::broke_off(error),
+            Some(server) => may_pass(server),
+            None => broke_off(error),
         };
         if may_pass {
             Error::Unavailable { url, why }
@@ -297,7 +288,7 @@ where
             tracing::debug!("the connection ended: {}", chain(&error));
             match error.as_db_error() {
                 Some(server) => End::Said(server_message(server, "")),
-                None if session::broke_off(&error) => return,
+                None if broke_off(&error) => return,
                 None => End::NotUnderstood(chain(&error)),
             }
         }

@@ -13,10 +13,9 @@ use tokio_postgres::CopyOutStream;
 use crate::error::{Error, Result};
 use crate::source::limits::Limits;
 use crate::source::names::row_named;
-use crate::source::postgres::connect::LastWords;
 use crate::source::postgres::decode::ColumnBuilder;
+use crate::source::postgres::errors::{LastWords, query_error, with_last_words};
 use crate::source::postgres::types::PgColumn;
-use crate::source::postgres::{query_error, with_last_words};
 use crate::source::sql::quoted;
 use crate::source::{BatchStream, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 

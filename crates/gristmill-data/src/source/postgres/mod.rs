@@ -7,6 +7,7 @@ mod connect;
 mod copy;
 mod decode;
 mod equality;
+mod errors;
 mod hosts;
 mod numeric;
 mod passfile;
@@ -39,7 +40,8 @@ use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, OpenRange, Sou
 #[cfg(feature = "fuzzing")]
 pub use copy::decoded;
 
-use connect::{Connected, End, LastWords};
+use connect::Connected;
+use errors::{LastWords, may_pass, query_error, server_message, with_last_words};
 use session::Snapshot;
 use types::{PgColumn, PgKind};
 
@@ -156,7 +158,7 @@ impl Query {
     async fn prepare(client: &Client, settings: &SourceSettings, url: String) -> Result<Self> {
         // Prepared as it is written, so that positions in messages are right and a second statement is refused.
         let statement = client.prepare(&settings.query).await.map_err(|error| {
-            let Some(server) = error.as_db_error().filter(|server| !session::may_pass(server)) else {
+            let Some(server) = error.as_db_error().filter(|server| !may_pass(server)) else {
                 return query_error(&url, &error);
             };
             let position = match server.position() {
@@ -525,76 +527,6 @@ impl Connected {
     }
 }
 
-/// Why a connection was lost, where that is known.
-fn with_last_words(last_words: &LastWords, url: &str, error: Error) -> Error {
-    let url = url.to_owned();
-    match (error, last_words.get()) {
-        (Error::Lost { .. }, Some(End::Said(why))) => Error::Unavailable {
-            url,
-            why: why.clone(),
-        },
-        (Error::Lost { .. }, Some(End::NotUnderstood(why))) => Error::Answer {
-            url,
-            why: why.clone(),
-        },
-        (error, _) => error,
-    }
-}
-
 fn list(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(", ")
-}
-
-/// What the server or the connection said.
-fn query_error(url: &str, error: &tokio_postgres::Error) -> Error {
-    match error.as_db_error() {
-        Some(server) if !session::may_pass(server) => Error::Query {
-            why: server_message(server, ""),
-        },
-        Some(server) => Error::Unavailable {
-            url: url.to_owned(),
-            why: server_message(server, ""),
-        },
-        None if session::broke_off(error) => Error::Lost {
-            url: url.to_owned(),
-            why: chain(error),
-        },
-        None => Error::Answer {
-            url: url.to_owned(),
-            why: chain(error),
-        },
-    }
-}
-
-/// A server's message with all that it adds to it.
-fn server_message(server: &tokio_postgres::error::DbError, position: &str) -> String {
-    let mut message = format!("{}{position}", server.message());
-    for (name, more) in [("detail", server.detail()), ("hint", server.hint())] {
-        if let Some(more) = more {
-            message.push_str(&format!("; {name}: {more}"));
-        }
-    }
-    // In a database that knows nothing of its encoding.
-    if *server.code() == SqlState::CHARACTER_NOT_IN_REPERTOIRE {
-        message.push_str("; with the encoding that the text has, write ");
-        message.push_str(
-            "convert_from(convert(convert_to(column, 'SQL_ASCII'), 'LATIN1', 'UTF8'), 'SQL_ASCII') in source.query",
-        );
-    }
-    message
-}
-
-/// An error with its causes: the driver's own words alone are only `db error` or `error connecting to server`.
-fn chain(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        // Some causes are already part of the text of what they caused.
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -1,12 +1,10 @@
 //! A transaction that only reads, on a snapshot that other connections can join.
 
-use std::io::ErrorKind;
-
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::error::{Error, Result};
-use crate::source::postgres::{query_error, server_message};
+use crate::source::postgres::errors::{query_error, server_message};
 
 /// Text forms that read back as the same value, whatever the server's defaults. Each batch is planned anew, and compiling
 /// so many plans costs more than it saves.
@@ -109,46 +107,6 @@ async fn values(client: &Client, sql: &str) -> Result<Vec<Option<String>>, tokio
     Ok(row.map_or_else(Vec::new, |row| {
         (0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect()
     }))
-}
-
-/// Whether what the server says may be otherwise the next time it is asked, on a new connection.
-pub(super) fn may_pass(server: &DbError) -> bool {
-    let code = server.code();
-    // Connection exceptions; too little of something for now; an operator's intervention; another transaction in the way;
-    // the transaction was ended by a limit or an error before.
-    code.code().starts_with("08")
-        || [
-            SqlState::TOO_MANY_CONNECTIONS,
-            SqlState::OUT_OF_MEMORY,
-            SqlState::QUERY_CANCELED,
-            SqlState::ADMIN_SHUTDOWN,
-            SqlState::CRASH_SHUTDOWN,
-            SqlState::CANNOT_CONNECT_NOW,
-            SqlState::T_R_SERIALIZATION_FAILURE,
-            SqlState::T_R_DEADLOCK_DETECTED,
-            SqlState::LOCK_NOT_AVAILABLE,
-            SqlState::IN_FAILED_SQL_TRANSACTION,
-            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-        ]
-        .contains(code)
-        || ["57P05", "25P04"].contains(&code.code())
-}
-
-/// Whether the connection broke off, or none came about: not what was said on it is at fault, but that it ended.
-pub(super) fn broke_off(error: &tokio_postgres::Error) -> bool {
-    let cause = std::error::Error::source(error).map(|cause| cause.downcast_ref::<std::io::Error>());
-    match cause {
-        // So the driver calls a message that is cut short, or of impossible length.
-        Some(Some(cause)) => {
-            let misread = [ErrorKind::InvalidInput, ErrorKind::InvalidData];
-            let parsing = error.to_string().contains("parsing");
-            !parsing
-                && !misread.contains(&cause.kind())
-                && cause.get_ref().is_none_or(|cause| !cause.is::<rustls::Error>())
-        }
-        Some(None) => false,
-        None => error.is_closed(),
-    }
 }
 
 /// Whether a snapshot could not be joined because the transaction it belongs to has ended.
