@@ -2,6 +2,8 @@
 
 use arrow::error::ArrowError;
 
+use crate::secret::scrub_quoted;
+
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -21,7 +23,7 @@ pub enum Error {
         why: String,
     },
     /// The database does not answer.
-    #[error("cannot connect to {url}: {why}")]
+    #[error("cannot connect to {url}: {}", scrub_quoted(.why))]
     Connect {
         /// The URL, redacted.
         url: String,
@@ -29,7 +31,7 @@ pub enum Error {
         why: String,
     },
     /// The database does not answer, or broke off; it may answer later.
-    #[error("cannot connect to {url}: {why}")]
+    #[error("cannot connect to {url}: {}", scrub_quoted(.why))]
     Unavailable {
         /// The URL, redacted.
         url: String,
@@ -55,7 +57,7 @@ pub enum Error {
         why: String,
     },
     /// The snapshot that another connection was to read from is there no longer.
-    #[error("{url} no longer holds the snapshot that was read from: {why}")]
+    #[error("{url} no longer holds the snapshot that was read from: {}", scrub_quoted(.why))]
     SnapshotGone {
         /// The URL, redacted.
         url: String,
@@ -63,7 +65,7 @@ pub enum Error {
         why: String,
     },
     /// The database refused the query.
-    #[error("the database refused source.query: {why}")]
+    #[error("the database refused source.query: {}", scrub_quoted(.why))]
     Query {
         /// What the database said.
         why: String,
@@ -107,7 +109,7 @@ pub enum Error {
         why: &'static str,
     },
     /// A value does not have the type of its column.
-    #[error("column `{column}`, {row}: {why}")]
+    #[error("column `{column}`, {row}: {}", scrub_quoted(.why))]
     Value {
         /// The column.
         column: String,
@@ -117,7 +119,7 @@ pub enum Error {
         why: String,
     },
     /// A column named in `[clean]` is not there, or the filter is wrong.
-    #[error("clean.{setting}: {why}")]
+    #[error("clean.{setting}: {}", scrub_quoted(.why))]
     Clean {
         /// `require` or `filter`.
         setting: &'static str,
@@ -136,6 +138,12 @@ pub enum Error {
         difference: String,
         /// The way out.
         way_out: String,
+    },
+    /// What variables of the pipeline file were filled with cannot be compared.
+    #[error("{why}")]
+    RunKey {
+        /// What is wrong with the key, and the way out.
+        why: String,
     },
     /// The dataset is not a readable Delta table of ours.
     #[error("{dir} is not a readable dataset: {why}")]
@@ -182,7 +190,7 @@ pub enum Error {
         path: String,
     },
     /// Work stopped that should not have.
-    #[error("{what} stopped: {why}")]
+    #[error("{what} stopped: {}", scrub_quoted(.why))]
     Stopped {
         /// The work.
         what: String,
@@ -190,13 +198,13 @@ pub enum Error {
         why: String,
     },
     /// The Delta log refused an operation.
-    #[error(transparent)]
+    #[error("{}", scrub_quoted(&.0.to_string()))]
     Delta(#[from] deltalake_core::DeltaTableError),
     /// Parquet refused an operation.
-    #[error(transparent)]
+    #[error("{}", scrub_quoted(&.0.to_string()))]
     Parquet(#[from] parquet::errors::ParquetError),
     /// Arrow refused an operation.
-    #[error(transparent)]
+    #[error("{}", scrub_quoted(&.0.to_string()))]
     Arrow(#[from] ArrowError),
 }
 

@@ -11,9 +11,12 @@ pub mod key;
 pub mod parquet_file;
 pub mod prepare;
 pub mod pull;
+pub mod run_key;
 pub mod scratch;
+pub mod secret;
 pub mod settings;
 pub mod source;
+pub mod source_url;
 pub mod table;
 pub mod verify;
 

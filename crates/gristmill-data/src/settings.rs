@@ -5,12 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use crate::filled::Filled;
+pub use crate::source_url::SourceUrl;
 
 /// `[source]`.
-#[derive(Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SourceSettings {
     /// `sqlite:path.db`, `postgres://user:password@host:port/database?sslmode=…` or the same with `mysql://`. May hold a password.
-    pub url: String,
+    pub url: SourceUrl,
     /// Any single SELECT of the database's dialect.
     pub query: Filled,
     /// The columns of the query whose ranges are the batches.
@@ -72,16 +73,6 @@ impl From<KeyColumns> for WrittenKey {
 impl fmt::Display for KeyColumns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(", "))
-    }
-}
-
-impl fmt::Debug for SourceSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL may hold a password.
-        f.debug_struct("SourceSettings")
-            .field("query", &self.query)
-            .field("key", &self.key)
-            .finish_non_exhaustive()
     }
 }
 

@@ -127,6 +127,7 @@ pub async fn verify_source(
     compared: &mut (dyn FnMut(&BatchRecord) + Send),
 ) -> Result<Verified> {
     let (ledger, batches) = read(dir).await?;
+    ledger.identity.check_key(identity, dir)?;
     if let Some(difference) = ledger.identity.difference(identity) {
         return Err(Error::Changed {
             dir: dir.display().to_string(),

@@ -55,7 +55,7 @@ impl Case {
     fn with(query: &str, key: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let source = SourceSettings {
-            url: format!("sqlite:{}", dir.path().join("source.db").display()),
+            url: format!("sqlite:{}", dir.path().join("source.db").display()).into(),
             query: query.into(),
             key: key.into(),
         };
@@ -752,7 +752,7 @@ mod kills {
     #[ignore = "the process that is killed"]
     async fn child() {
         let mut case = Case::with("SELECT id, name, rank, score, noted FROM artist", "id");
-        case.source.url = std::env::var("CASE_URL").unwrap();
+        case.source.url = std::env::var("CASE_URL").unwrap().into();
         let dataset = std::env::var("CASE_DATASET").unwrap();
         case.pull(&dataset, 10, EVERY_BATCH).await.unwrap();
         let dataset = case.dataset(&dataset);
@@ -772,7 +772,7 @@ mod kills {
                 let name = format!("{point}-{count}");
                 let status = Command::new(std::env::current_exe().unwrap())
                     .args(["--ignored", "--exact", "kills::child"])
-                    .env("CASE_URL", &case.source.url)
+                    .env("CASE_URL", case.source.url.to_string())
                     .env("CASE_DATASET", case.dataset(&name))
                     .env("GRISTMILL_KILL_AT", format!("{point}:{count}"))
                     .output()

@@ -12,6 +12,7 @@ pub mod report;
 mod run;
 pub mod settings;
 mod stage;
+pub mod visible;
 mod warm;
 
 pub use error::{Error, Result};

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use gristmill_data::durable::folder_of;
 use gristmill_data::pull::Pulled;
+use gristmill_data::run_key::RunKey;
+use gristmill_data::secret;
 use gristmill_data::source::Source;
 use gristmill_data::source::open::connect;
 use gristmill_data::table::{Alike, BatchRecord, Ledger};
@@ -131,6 +134,7 @@ impl<'a> Session<'a> {
     /// Refuses columns whose types the features, the label or the split cannot read, before any row is read.
     pub(crate) fn check_types(&self) -> Result<()> {
         fit::estimator(self.pipeline).columns(&*delta_schema(&self.schema)?)?;
+        self.check_names()?;
         match &self.alike {
             None => Ok(()),
             Some(alike) => Err(Error::Entity {
@@ -138,6 +142,23 @@ impl<'a> Session<'a> {
                 alike: alike.clone(),
             }),
         }
+    }
+
+    /// Refuses columns that a database named after the value of a variable, as it does where a query says `SELECT f('${X}')`:
+    /// names are stored. One that the pipeline names itself is meant to have its name.
+    fn check_names(&self) -> Result<()> {
+        let named = self.pipeline.columns();
+        let is_plain = |name: &str| name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let fields = self.schema.fields().iter().map(|field| field.name());
+        for name in fields.filter(|name| !named.contains(&name.as_str())) {
+            if secret::is_value(name) || !is_plain(name) && secret::scrub(name) != *name {
+                return Err(Error::Data(gristmill_data::Error::ColumnName {
+                    column: secret::scrub(name).into_owned(),
+                    why: "is named after the value of a variable, which would be stored with it",
+                }));
+            }
+        }
+        Ok(())
     }
 
     /// Brings the dataset to completion, and does no more.
@@ -158,7 +179,9 @@ impl<'a> Session<'a> {
     /// When the database fails, the session is not connected, or another pipeline made the dataset.
     pub fn verify(&self, dataset: &Path, observe: &dyn Observe) -> Result<Verified> {
         let source = self.source()?;
-        let identity = pull::identity(self.pipeline, &source.schema(), &source.column_types())?;
+        let key = RunKey::read(folder_of(dataset))?;
+        let types = source.column_types();
+        let identity = pull::identity(self.pipeline, &source.schema(), &types, key.as_ref())?;
         let mut tell = |batch: &BatchRecord| {
             observe.event(Event::Detail(format!("batch {} compared", batch.number)));
         };

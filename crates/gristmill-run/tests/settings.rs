@@ -486,7 +486,7 @@ fn errors_of_the_source_are_shown_at_their_setting() {
 #[test]
 fn the_minimal_file_has_the_documented_defaults() {
     let pipeline = parse(MINIMAL).unwrap().pipeline;
-    assert_eq!(pipeline.source.url, "sqlite:artists.db");
+    assert_eq!(pipeline.source.url, "sqlite:artists.db".into());
     assert_eq!((pipeline.batch_rows, pipeline.connections), (100_000, 2));
     assert_eq!(pipeline.target_file_size, 128_000_000);
     assert_eq!(pipeline.consistency, Consistency::Resume);
@@ -570,7 +570,7 @@ fn naive_bayes_has_settings_of_its_own() {
 fn the_full_example_means_what_it_says() {
     let file = parse(FULL).unwrap();
     let pipeline = &file.pipeline;
-    assert_eq!(pipeline.source.url, "postgres://me@host/db");
+    assert_eq!(pipeline.source.url, "postgres://me@host/db".into());
     assert_eq!(pipeline.clean.require, ["name", "country"]);
     assert_eq!(pipeline.clean.filter.as_deref(), Some("country <> 'unknown'"));
     assert!(pipeline.clean.distinct);
@@ -617,7 +617,7 @@ fn values_have_more_than_one_form() {
     assert_eq!(logistic(&pipeline).reg_param, [1.0]);
     assert_eq!(logistic(&pipeline).max_iter, [5]);
     assert_eq!(pipeline.run.memory, 1_000_000_000);
-    assert_eq!(pipeline.source.url, "sqlite:${x}.db");
+    assert_eq!(pipeline.source.url, "sqlite:${x}.db".into());
     let text = with_model("[model.thresholds]\nFrance = 1\n\"the rest\" = 0.5");
     let text = text.replace("[model]", "class_weight = \"balanced\"\n[model]");
     let pipeline = parse(&text).unwrap().pipeline;

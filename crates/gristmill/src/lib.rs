@@ -22,6 +22,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let printer = printer::Printer::new(&args.global);
     printer.subscribe();
+    printer.hear_panics();
     guard::quiet();
     let done = guard::caught(|| command::dispatch(&args.command, &printer));
     match done.unwrap_or_else(|panic| Err(failure::Failure::of_panic(&panic))) {

@@ -1,4 +1,6 @@
 //! The only file that prints: data on stdout, everything else on stderr.
+//!
+//! Others' text passes `visible::text` before it is put into colours. Whatever leaves, passes `scrub` once more.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -9,10 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::{SecondsFormat, Utc};
+use gristmill_data::secret::{scrub, scrub_json, scrub_quoted};
 use gristmill_run::event::{Event, Observe};
+use gristmill_run::visible;
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::args::{Color, GlobalArgs, LogFormat};
 use crate::failure::Failure;
@@ -56,13 +62,79 @@ struct Stage {
 #[derive(Debug, Clone)]
 struct Terminal(Option<MultiProgress>);
 
-impl Write for Terminal {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let write = || io::stderr().lock().write_all(buffer).map(|()| buffer.len());
+impl Terminal {
+    /// A line for people.
+    fn line(&self, text: &str) {
+        self.write(&format!("{}\n", scrub(text)));
+    }
+
+    /// A line for programs.
+    fn json(&self, mut value: Value) {
+        scrub_json(&mut value);
+        self.write(&format!("{}\n", visible::json(&value)));
+    }
+
+    fn write(&self, text: &str) {
+        // Nobody is left to tell if stderr is closed.
+        let write = || {
+            let _ = io::stderr().lock().write_all(text.as_bytes());
+        };
         match &self.0 {
             Some(bars) => bars.suspend(write),
             None => write(),
         }
+    }
+}
+
+/// Where traced events go.
+struct Log {
+    terminal: Terminal,
+    json: bool,
+}
+
+/// Where one of them goes.
+struct LogEvent {
+    terminal: Terminal,
+    json: bool,
+    /// Whether a library tells it, which may repeat a query in pieces.
+    foreign: bool,
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = LogEvent;
+
+    fn make_writer(&'a self) -> LogEvent {
+        LogEvent {
+            terminal: self.terminal.clone(),
+            json: self.json,
+            foreign: true,
+        }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> LogEvent {
+        LogEvent {
+            foreign: !metadata.target().starts_with("gristmill"),
+            ..self.make_writer()
+        }
+    }
+}
+
+impl Write for LogEvent {
+    /// The subscriber writes an event as a whole.
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(buffer);
+        let text = text.trim_end_matches('\n');
+        match serde_json::from_str(text) {
+            Ok(mut value) if self.json => {
+                if self.foreign {
+                    each_text(&mut value, &|text| scrub_quoted(text));
+                }
+                self.terminal.json(value);
+            }
+            _ if self.foreign => self.terminal.line(&visible::text(&scrub_quoted(text))),
+            _ => self.terminal.line(&visible::text(text)),
+        }
+        Ok(buffer.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -72,8 +144,14 @@ impl Write for Terminal {
 
 /// Prints help, the version or a wrong usage, and returns the exit code that goes with it.
 pub fn usage(error: &clap::Error) -> ExitCode {
-    // Nobody is left to tell if this fails.
-    let _ = error.print();
+    if error.use_stderr() {
+        // It repeats what was given.
+        let text = error.render().to_string();
+        Terminal(None).line(visible::text(&text).trim_end());
+    } else {
+        // Nobody is left to tell if this fails.
+        let _ = error.print();
+    }
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
@@ -108,11 +186,12 @@ impl Printer {
             _ => "debug",
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-        let terminal = self.terminal.clone();
+        let (terminal, json) = (self.terminal.clone(), self.json);
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_ansi(self.color)
-            .with_writer(move || terminal.clone());
+            // Its colours could not be told from those that an event brings along.
+            .with_ansi(false)
+            .with_writer(Log { terminal, json });
         // A second subscriber, as tests in one process may make, is no reason to stop.
         let _ = if self.json {
             subscriber.json().flatten_event(true).try_init()
@@ -129,18 +208,32 @@ impl Printer {
         let (quiet, json, terminal) = (self.quiet, self.json, self.terminal.clone());
         let say = move || {
             if !quiet && !json {
-                // Nobody is left to tell if this fails.
-                let _ = writeln!(terminal.clone(), "stopping; again to stop at once");
+                terminal.line("stopping; again to stop at once");
             }
         };
         self.interrupt.listen(say).map_err(Failure::Run)
     }
 
-    /// Prints data on stdout. Whoever stopped reading it has seen enough: a closed pipe is no error.
+    /// Says what a panic says as everything else is said. It is a fault of ours, and not a message that anybody planned.
+    pub fn hear_panics(&self) {
+        let (json, terminal) = (self.json, self.terminal.clone());
+        std::panic::set_hook(Box::new(move |panic| {
+            let what = scrub_quoted(panic.payload_as_str().unwrap_or("no message"));
+            let at = panic.location().map(|at| format!(" ({at})")).unwrap_or_default();
+            let message = format!("panicked{at}: {what}");
+            if json {
+                terminal.json(logged("ERROR", &message, json!({})));
+            } else {
+                terminal.line(&format!("error: {}", visible::text(&message)));
+            }
+        }));
+    }
+
+    /// Prints text on stdout. Whoever stopped reading it has seen enough: a closed pipe is no error.
     pub fn data(&self, text: &str) -> Result<(), Failure> {
         let write = || {
             let mut stdout = io::stdout().lock();
-            stdout.write_all(text.as_bytes())?;
+            stdout.write_all(visible::text(text).as_bytes())?;
             stdout.flush()
         };
         let written = match &self.terminal.0 {
@@ -158,7 +251,7 @@ impl Printer {
     /// Says what the user wants to know, but not as data.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.say("INFO", text, text, json!({}));
+            self.say("INFO", &visible::text(text), text, json!({}));
         }
     }
 
@@ -172,7 +265,8 @@ impl Printer {
                     self.say("ERROR", &text, problem.message(), problem.json());
                 }
                 if problems.len() > 1 && !self.json {
-                    self.line(&format!("{} problems, nothing was done", problems.len()));
+                    self.terminal
+                        .line(&format!("{} problems, nothing was done", problems.len()));
                 }
             }
             Failure::Interrupted(error) => {
@@ -183,7 +277,11 @@ impl Printer {
                 let mut text = self.labelled(RED, "error", &error.to_string());
                 let mut last = error.to_string();
                 let mut causes = Vec::new();
-                for cause in error.chain().skip(1).map(ToString::to_string) {
+                for cause in error
+                    .chain()
+                    .skip(1)
+                    .map(|cause| scrub_quoted(&cause.to_string()))
+                {
                     // Many errors already say their cause.
                     if !last.contains(&cause) {
                         text.push_str(&format!("\n  {}", self.labelled(RED, "caused by", &cause)));
@@ -197,19 +295,12 @@ impl Printer {
     }
 
     /// One message: `text` for people, or a JSON object with `message` and `fields`.
-    fn say(&self, level: &str, text: &str, message: &str, mut fields: Value) {
-        if !self.json {
-            return self.line(text);
+    fn say(&self, level: &str, text: &str, message: &str, fields: Value) {
+        if self.json {
+            self.terminal.json(logged(level, message, fields));
+        } else {
+            self.terminal.line(text);
         }
-        fields["timestamp"] = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true).into();
-        fields["level"] = level.into();
-        fields["message"] = message.into();
-        self.line(&fields.to_string());
-    }
-
-    fn line(&self, text: &str) {
-        // Nobody is left to tell if stderr is closed.
-        let _ = self.terminal.clone().write_all(format!("{text}\n").as_bytes());
     }
 
     fn paint(&self, style: &str, text: &str) -> String {
@@ -227,7 +318,7 @@ impl Printer {
 
     /// `label: text` in lines that fit, those after the first indented.
     fn labelled(&self, style: &str, label: &str, text: &str) -> String {
-        let body = wrap(text, WIDTH - label.len() - 2).replace('\n', "\n  ");
+        let body = wrap(&visible::text(text), WIDTH - label.len() - 2).replace('\n', "\n  ");
         format!("{}: {body}", self.paint(style, label))
     }
 
@@ -272,7 +363,7 @@ impl Printer {
         let Some(stage) = stages.get_mut(name) else { return };
         if let Some(bar) = &stage.bar {
             bar.set_position(done);
-            bar.set_message(message);
+            bar.set_message(visible::text(&message));
         } else if stage.said.elapsed() >= PLAIN_INTERVAL {
             stage.said = Instant::now();
             let seconds = stage.started.elapsed().as_secs_f64();
@@ -280,7 +371,7 @@ impl Printer {
                 "event": "progress", "stage": name, "unit": stage.unit, "done": done, "total": stage.total,
                 "seconds": seconds,
             });
-            let text = progress_line(name, stage, done, seconds, &message);
+            let text = progress_line(name, stage, done, seconds, &visible::text(&message));
             drop(stages);
             self.say("INFO", &text, &message, fields);
         }
@@ -325,14 +416,15 @@ impl Observe for Printer {
                     bar.finish_and_clear();
                 }
                 let fields = json!({ "event": "stage_finished", "stage": stage, "seconds": seconds });
-                let text = format!("{} {message}, {}", self.stage(stage), duration(seconds));
+                let said = visible::text(&message);
+                let text = format!("{} {said}, {}", self.stage(stage), duration(seconds));
                 self.say("INFO", &text, &message, fields);
             }
             Event::StageSkipped { stage, message } => {
                 let fields = json!({ "event": "stage_skipped", "stage": stage });
                 self.say(
                     "INFO",
-                    &format!("{} skipped: {message}", self.stage(stage)),
+                    &format!("{} skipped: {}", self.stage(stage), visible::text(&message)),
                     &message,
                     fields,
                 );
@@ -348,10 +440,33 @@ impl Observe for Printer {
                 self.say("WARN", &text, &message, json!({}));
             }
             Event::Detail(message) if self.verbose > 0 => {
-                self.say("DEBUG", &format!("{:>9} {message}", ""), &message, json!({}));
+                self.say(
+                    "DEBUG",
+                    &format!("{:>9} {}", "", visible::text(&message)),
+                    &message,
+                    json!({}),
+                );
             }
             Event::Detail(_) => {}
         }
+    }
+}
+
+/// A message for programs.
+fn logged(level: &str, message: &str, mut fields: Value) -> Value {
+    fields["timestamp"] = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true).into();
+    fields["level"] = level.into();
+    fields["message"] = message.into();
+    fields
+}
+
+/// Changes every text of a JSON value.
+fn each_text(value: &mut Value, change: &impl Fn(&str) -> String) {
+    match value {
+        Value::String(text) => *text = change(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, change)),
+        Value::Object(entries) => entries.values_mut().for_each(|entry| each_text(entry, change)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

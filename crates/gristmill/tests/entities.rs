@@ -235,7 +235,7 @@ const SQLITE: &[Case] = &[
 /// The rows of a query on a source, and why its column 1 is refused, if it is.
 async fn read(url: &str, query: &str) -> (Vec<RecordBatch>, Option<Alike>) {
     let settings = SourceSettings {
-        url: url.to_owned(),
+        url: url.into(),
         query: query.into(),
         key: "id".into(),
     };
@@ -340,7 +340,7 @@ async fn what_postgresql_calls_equal_is_one_entity_or_refused() {
     // The query is not carried out to find collations, and an expression has the collation of what it is made of.
     let slow = "SELECT id, lower(v) AS v FROM entity_9 WHERE pg_sleep(60) IS NULL";
     let settings = SourceSettings {
-        url: server.url(),
+        url: server.url().into(),
         query: slow.into(),
         key: "id".into(),
     };
@@ -358,7 +358,7 @@ async fn what_mariadb_calls_equal_is_one_entity_or_refused() {
     }
     let slow = "SELECT id, max(v) AS v FROM entity_8 WHERE sleep(60) = 0 GROUP BY id";
     let settings = SourceSettings {
-        url: server.url(),
+        url: server.url().into(),
         query: slow.into(),
         key: "id".into(),
     };

@@ -29,9 +29,11 @@ const ORDER: [(&str, &[&str]); 4] = [
     (
         "crates/gristmill-data/src",
         &[
+            "secret",
             "error",
             "failpoint",
             "filled",
+            "source_url",
             "settings",
             "key",
             "content",
@@ -40,6 +42,8 @@ const ORDER: [(&str, &[&str]); 4] = [
             "scratch",
             "parquet_file",
             "csv_records",
+            "scratch",
+            "run_key",
             "prepare",
             "table",
             "source",
@@ -53,6 +57,7 @@ const ORDER: [(&str, &[&str]); 4] = [
             "error",
             "event",
             "memory",
+            "visible",
             "settings",
             "report",
             "engine",

@@ -14,7 +14,6 @@ mod produced;
 mod sql;
 mod sqlite;
 mod tls_words;
-pub mod url;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};

@@ -1,20 +1,20 @@
 //! From the URL of a source to the source.
 
-use super::url::redact;
 use super::{Source, files, mysql, postgres, sqlite};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::guard::caught_async;
-use crate::settings::SourceSettings;
+use crate::settings::{SourceSettings, SourceUrl};
 
 /// Connects to the database that the URL names and prepares the query.
 pub async fn connect(settings: &SourceSettings) -> Result<Box<dyn Source>> {
-    let what = format!("connecting to {}", redact(&settings.url));
+    settings.url.usable()?;
+    let what = format!("connecting to {}", settings.url);
     // A driver may panic at what a server says, and a library at what is in a file.
     caught_async(&what, open(settings)).await
 }
 
 async fn open(settings: &SourceSettings) -> Result<Box<dyn Source>> {
-    match settings.url.split_once(':') {
+    match settings.url.revealed().split_once(':') {
         Some(("sqlite", path)) => Ok(Box::new(sqlite::Sqlite::connect(path, settings).await?)),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
             Ok(Box::new(postgres::Postgres::connect(settings).await?))
@@ -25,21 +25,12 @@ async fn open(settings: &SourceSettings) -> Result<Box<dyn Source>> {
         Some((scheme @ ("parquet" | "csv" | "delta"), rest)) => {
             Ok(Box::new(files::Files::connect(scheme, rest, settings).await?))
         }
-        Some((scheme, _)) => Err(Error::Url {
-            url: redact(&settings.url),
-            why: format!("unknown kind of database `{scheme}`"),
-        }),
-        None => Err(Error::Url {
-            url: redact(&settings.url),
-            why: "no `scheme:` in front".to_owned(),
-        }),
+        _ => Err(settings.url.wrong("unknown kind of database".to_owned())),
     }
 }
 
 /// The query that stands where none is given, for a source that has one table only.
-pub fn default_query(url: &str) -> Option<String> {
-    let files = ["parquet:", "csv:", "delta:"]
-        .iter()
-        .any(|scheme| url.starts_with(scheme));
+pub fn default_query(url: &SourceUrl) -> Option<String> {
+    let files = ["parquet", "csv", "delta"].contains(&url.scheme());
     files.then(|| format!("SELECT * FROM {}", files::TABLE))
 }

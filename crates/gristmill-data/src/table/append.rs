@@ -147,6 +147,9 @@ impl Appender {
         create_folder(&log)?;
         let lock = Lock::take(dir)?;
         let ledger = Ledger::read(dir).await?;
+        if let Some(ledger) = &ledger {
+            ledger.identity.check_key(&identity, dir)?;
+        }
         if let Some(difference) = ledger
             .as_ref()
             .and_then(|ledger| ledger.identity.difference(&identity))

@@ -1,5 +1,6 @@
 //! What a dataset remembers of how it was made: the pipeline, in the table's configuration, and the batches, in its commits.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -8,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::durable::io;
+use crate::durable::{folder_of, io};
 use crate::error::{Error, Result};
 use crate::key::Bounds;
 use crate::prepare::Dropped;
-use crate::settings::{CleanSettings, Filled, KeyColumns};
+use crate::run_key::RunKey;
+use crate::settings::{CleanSettings, Filled, KeyColumns, SourceUrl};
 use crate::table::alike::Alike;
 use crate::table::hash::ContentHash;
 use crate::table::paths::{commit_path, log_path, table_url};
@@ -32,6 +34,11 @@ pub struct DatasetIdentity {
     key: KeyColumns,
     clean: CleanSettings,
     columns: Vec<Column>,
+    /// For each setting with variables, what tells whether their values are the same, to who has the key of this name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    filled: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run_key: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,6 +143,60 @@ impl DatasetIdentity {
                     alike: None,
                 })
                 .collect(),
+            filled: BTreeMap::new(),
+            run_key: None,
+        })
+    }
+
+    /// The same identity, which tells the values of variables apart where `key` is that of the run's folder.
+    pub fn keyed(mut self, url: &SourceUrl, key: Option<&RunKey>) -> Self {
+        let mut filled = Vec::new();
+        if url.masked() != url.to_string() {
+            filled.push(("source.url", url.masked()));
+        }
+        if self.query.has_variables() {
+            filled.push(("source.query", &*self.query));
+        }
+        if let Some(filter) = self.clean.filter.as_ref().filter(|filter| filter.has_variables()) {
+            filled.push(("clean.filter", filter));
+        }
+        let digest = |setting, value| key.map_or(String::new(), |key| key.digest(setting, value));
+        self.run_key = key.filter(|_| !filled.is_empty()).map(RunKey::name);
+        self.filled = filled
+            .into_iter()
+            .map(|(setting, value)| (setting.to_owned(), digest(setting, value)))
+            .collect();
+        self
+    }
+
+    /// Whether a setting that decides over the rows has variables.
+    pub fn has_variables(&self) -> bool {
+        !self.filled.is_empty()
+    }
+
+    /// Refuses to compare the values of variables without the key that they were recorded under.
+    pub(crate) fn check_key(&self, now: &Self, dir: &Path) -> Result<()> {
+        if self.filled.is_empty()
+            || now.filled.is_empty()
+            || now.run_key.is_some() && self.run_key == now.run_key
+        {
+            return Ok(());
+        }
+        let settings: Vec<&str> = self.filled.keys().map(String::as_str).collect();
+        let run = folder_of(dir);
+        Err(Error::RunKey {
+            why: format!(
+                "whether the variables in {} have the values that {} was made with cannot be told: the file run.key in {} {};                  copy it from the folder of the run that made the dataset, or delete {} to pull it anew",
+                settings.join(" and "),
+                dir.display(),
+                run.display(),
+                if now.run_key.is_some() {
+                    "is another run's"
+                } else {
+                    "is missing"
+                },
+                dir.display()
+            ),
         })
     }
 
@@ -179,7 +240,7 @@ impl DatasetIdentity {
             }
         };
         compare("source.url", self.source.clone(), now.source.clone());
-        let (then_query, now_query) = written(Some(&self.query), Some(&now.query));
+        let (then_query, now_query) = (self.query.written().to_owned(), now.query.written().to_owned());
         compare("source.query", then_query, now_query);
         compare("source.key", self.key.to_string(), now.key.to_string());
         let (old, new) = (&self.clean, &now.clean);
@@ -190,8 +251,14 @@ impl DatasetIdentity {
             new.empty_as_null.to_string(),
         );
         compare("clean.require", old.require.join(", "), new.require.join(", "));
-        let (then_filter, now_filter) = written(old.filter.as_ref(), new.filter.as_ref());
-        compare("clean.filter", then_filter, now_filter);
+        let filter = |clean: &CleanSettings| {
+            clean
+                .filter
+                .as_ref()
+                .map(|f| f.written().to_owned())
+                .unwrap_or_default()
+        };
+        compare("clean.filter", filter(old), filter(new));
         compare(
             "clean.distinct",
             old.distinct.to_string(),
@@ -202,6 +269,11 @@ impl DatasetIdentity {
             list(&self.columns),
             list(&now.columns),
         );
+        for (setting, then) in &self.filled {
+            if now.filled.get(setting).is_some_and(|now| now != then) {
+                differences.push(format!("{setting}: a variable in it has another value now"));
+            }
+        }
         if differences.is_empty() {
             let columns = self.columns.iter().zip(&now.columns);
             differences.extend(columns.filter_map(|(then, now)| {
@@ -381,16 +453,6 @@ fn list(columns: &[Column]) -> String {
         .map(|column| format!("{} {}", column.name, column.r#type))
         .collect();
     columns.join(", ")
-}
-
-/// Both texts as written, told apart where only the value of a variable differs.
-fn written(then: Option<&Filled>, now: Option<&Filled>) -> (String, String) {
-    let text = |filled: Option<&Filled>| filled.map(|f| f.written().to_owned()).unwrap_or_default();
-    let (before, mut after) = (text(then), text(now));
-    if before == after && then != now {
-        after.push_str(" (with another value of a variable)");
-    }
-    (before, after)
 }
 
 /// `text` on one line, cut down to what is around its first difference from `other`.

@@ -43,7 +43,7 @@ impl Case {
     /// `at` is called with the number of each batch that is recorded.
     async fn pull(&self, name: &str, connections: usize, mut at: impl FnMut(u64) + Send) -> (Pulled, Said) {
         let settings = SourceSettings {
-            url: self.server.url(),
+            url: self.server.url().into(),
             query: "SELECT id, name, size FROM item".into(),
             key: "id".into(),
         };

@@ -57,7 +57,7 @@ impl Case {
 
     fn settings(&self) -> SourceSettings {
         SourceSettings {
-            url: self.url.clone(),
+            url: self.url.as_str().into(),
             query: self.query.into(),
             key: "id".into(),
         }

@@ -76,7 +76,7 @@ async fn a_standby_that_was_promoted_and_a_server_that_was_restarted_have_names_
     let (case, standby) = case(&[]);
     let on = async |url: String| {
         let settings = SourceSettings {
-            url,
+            url: url.into(),
             query: "SELECT 1 AS id".into(),
             key: "id".into(),
         };

@@ -22,7 +22,7 @@ pub type Rows = Vec<Vec<String>>;
 
 pub fn settings(url: &str, query: &str, key: impl Into<KeyColumns>) -> SourceSettings {
     SourceSettings {
-        url: url.to_owned(),
+        url: url.into(),
         query: query.into(),
         key: key.into(),
     }

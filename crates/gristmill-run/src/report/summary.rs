@@ -6,6 +6,7 @@ use gristmill_learn::features::split::SPLIT_NAMES;
 
 use crate::report::metrics::{Baseline, Metrics, Splits};
 use crate::settings::Pipeline;
+use crate::visible;
 
 /// What `summary.txt` holds.
 pub(crate) fn summary(pipeline: &Pipeline, metrics: &Metrics) -> String {
@@ -24,7 +25,7 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
     writeln!(
         out,
         "Label `{}`: {label}, {features} features",
-        pipeline.label.column
+        visible::name(&pipeline.label.column)
     )?;
     writeln!(out)?;
     writeln!(out, "Rows")?;
@@ -100,9 +101,11 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
     writeln!(out)?;
     let fit = m.best.fit();
     match &m.baseline {
-        Baseline::Class { class, .. } => {
-            writeln!(out, "The majority class is \"{class}\". The model: {fit}.")?
-        }
+        Baseline::Class { class, .. } => writeln!(
+            out,
+            "The majority class is \"{}\". The model: {fit}.",
+            visible::name(class)
+        )?,
         Baseline::Number { mean, .. } => writeln!(out, "The mean label is {mean:.4}. The model: {fit}.")?,
     }
     let stages: Vec<String> = m

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use gristmill_data::settings::Filled;
+use gristmill_data::secret;
+use gristmill_data::settings::{Filled, SourceUrl};
+use gristmill_data::source_url::has_scheme;
 use toml::de::DeValue;
 
 use super::diagnose::Span;
@@ -16,7 +18,17 @@ impl<'t> Reader<'t> {
         let DeValue::String(written) = value.get_ref() else {
             return self.wrong_type(name, value, "a string");
         };
-        let problem = match value::expand(written, self.environment) {
+        let quoted = matches!(name, "source.url" | "source.query" | "clean.filter");
+        // Nothing that is filled in is shown from here on.
+        let filled_in = |variable: &str| {
+            let value = (self.environment)(variable)?;
+            // A whole URL has a form that may be shown, and its own secrets.
+            if !(name == "source.url" && has_scheme(&value)) {
+                secret::keep(&value, &format!("${{{variable}}}"), quoted);
+            }
+            Some(value)
+        };
+        let problem = match value::expand(written, &filled_in) {
             Ok(text) if !text.trim().is_empty() => return Some(text),
             Ok(_) => self.at(Some(value.span()), format!("`{name}` is empty")),
             Err(Unexpanded::NotSet(variable)) => {
@@ -46,6 +58,15 @@ impl<'t> Reader<'t> {
     pub(super) fn filled(&mut self, name: &str, value: Value<'t>) -> Option<Filled> {
         let text = self.text(name, value)?;
         Some(Filled::new(value.get_ref().as_str().unwrap_or_default(), text))
+    }
+
+    /// The URL of a source.
+    pub(super) fn source_url(&mut self, name: &str, value: Value<'t>) -> Option<SourceUrl> {
+        let text = self.text(name, value)?;
+        Some(SourceUrl::filled(
+            value.get_ref().as_str().unwrap_or_default(),
+            &text,
+        ))
     }
 
     /// `true` or `false`.

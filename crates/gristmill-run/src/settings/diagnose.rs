@@ -6,6 +6,8 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 
+use crate::visible;
+
 /// A range of bytes of a pipeline file.
 pub type Span = Range<usize>;
 
@@ -23,7 +25,7 @@ pub struct Diagnostic {
     help: Vec<String>,
 }
 
-/// A pipeline file as it may be shown: a password written in it is masked.
+/// A pipeline file as it may be shown: a password written in it is masked, and what a terminal would obey is replaced.
 #[derive(Debug)]
 pub struct Source {
     name: String,
@@ -35,7 +37,7 @@ impl Source {
     pub fn new(name: impl Into<String>, text: &str) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
-            text: mask_passwords(text),
+            text: visible::in_place(&mask_passwords(text)),
         })
     }
 
@@ -91,9 +93,10 @@ impl Diagnostic {
 
     /// The problem as text of several lines, with a caret under its place.
     pub fn render(&self, color: bool) -> String {
-        let message = wrap(&self.message, WIDTH - "error: ".len());
+        let message = wrap(&visible::text(&self.message), WIDTH - "error: ".len());
+        let (name, label) = (visible::text(&self.source.name), visible::text(&self.label));
         let mut group = Group::with_title(Level::ERROR.primary_title(message));
-        let mut beside = self.label.as_str();
+        let mut beside = label.as_str();
         match &self.span {
             Some(span) => {
                 let (line, column) = position(&self.source.text, span.start);
@@ -104,7 +107,7 @@ impl Diagnostic {
                 }
                 let primary = AnnotationKind::Primary.span(span.clone());
                 let mut snippet = Snippet::source(self.source.text.as_str())
-                    .path(self.source.name.as_str())
+                    .path(name.as_str())
                     .annotation(primary.label(Some(beside)));
                 if let Some((span, label)) = &self.related {
                     let context = AnnotationKind::Context.span(span.clone());
@@ -112,13 +115,13 @@ impl Diagnostic {
                 }
                 group = group.element(snippet);
             }
-            None => group = group.element(Origin::path(self.source.name.as_str())),
+            None => group = group.element(Origin::path(name.as_str())),
         }
-        if beside.is_empty() && !self.label.is_empty() {
-            group = group.element(Level::NOTE.message(wrap(&self.label, WIDTH - 14)));
+        if beside.is_empty() && !label.is_empty() {
+            group = group.element(Level::NOTE.message(wrap(&label, WIDTH - 14)));
         }
         for help in &self.help {
-            group = group.element(Level::HELP.message(wrap(help, WIDTH - 14)));
+            group = group.element(Level::HELP.message(wrap(&visible::text(help), WIDTH - 14)));
         }
         let renderer = if color {
             Renderer::styled()

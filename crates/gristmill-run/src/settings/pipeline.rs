@@ -41,8 +41,24 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// The columns of the query that it names.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        let mut columns: Vec<&str> = self
+            .source
+            .key
+            .iter()
+            .chain(&self.clean.require)
+            .map(String::as_str)
+            .collect();
+        columns.extend(self.features.iter().map(FeatureSettings::column));
+        columns.extend([self.label.column.as_str(), self.split.by.as_str()]);
+        columns.extend(self.label.weight.as_deref());
+        columns
+    }
+
     /// The settings that shape the model, its JSON keys sorted: not where the rows come from, how they are cut into
-    /// batches, or what the run may use. Where the query and the filter have variables, these are in it by digest only.
+    /// batches, or what the run may use. The query and the filter are in it as they are written:
+    /// nothing that is computed from the values of their variables goes into a model.
     pub fn shaping(&self) -> Value {
         let mut shaping = json!({
             "key": self.source.key,

@@ -89,7 +89,7 @@ fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (SourceSettings, Con
         &s,
         "url",
         "url = \"sqlite:data.db\" or \"postgres://user@host/db\"",
-        Reader::text,
+        Reader::source_url,
     );
     let query = match default_query(&url) {
         Some(query) => r.get(&s, "query", Reader::filled).unwrap_or_else(|| query.into()),

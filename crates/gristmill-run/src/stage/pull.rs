@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use gristmill_data::pull::{BatchCost, Pace, Progress};
 use gristmill_data::pull::{Pulled, pull};
-use gristmill_data::source::url::redact;
+use gristmill_data::run_key::RunKey;
 use gristmill_data::source::{ColumnType, KeyAccess, Source};
 use gristmill_data::table::compact;
 use gristmill_data::table::{BatchRecord, DatasetIdentity, Ledger};
@@ -17,15 +17,16 @@ use crate::report::thousands;
 use crate::settings::Pipeline;
 
 /// The identity of the dataset that a pipeline makes from columns like these; `types` says what the source knows of them, and is
-/// empty where it was not asked.
+/// empty where it was not asked. `key` is that of the folder that the dataset is in.
 pub(crate) fn identity(
     pipeline: &Pipeline,
     schema: &arrow::datatypes::Schema,
     types: &[ColumnType],
+    key: Option<&RunKey>,
 ) -> Result<DatasetIdentity> {
     let source = &pipeline.source;
     let identity = DatasetIdentity::new(
-        &redact(&source.url),
+        &source.url.to_string(),
         &source.query,
         &source.key,
         &pipeline.clean,
@@ -34,7 +35,7 @@ pub(crate) fn identity(
     let types = types
         .iter()
         .map(|column| (&*column.name, &*column.database_type, column.alike.as_ref()));
-    Ok(identity.with_types(types))
+    Ok(identity.with_types(types).keyed(&source.url, key))
 }
 
 /// The dataset in `dir`, if it is complete and made by just this pipeline: then no database is needed.
@@ -43,11 +44,11 @@ pub(crate) fn complete(
     pipeline: &Pipeline,
     schema: &arrow::datatypes::Schema,
 ) -> Result<bool> {
+    let key = RunKey::read(&pipeline.run.dir)?;
+    let identity = identity(pipeline, schema, &[], key.as_ref())?;
     Ok(ledger.record.complete
-        && ledger
-            .identity
-            .difference(&identity(pipeline, schema, &[])?)
-            .is_none())
+        && identity.has_variables() <= key.is_some()
+        && ledger.identity.difference(&identity).is_none())
 }
 
 /// What is to be said beforehand where no index serves the key. One batch sorts but once.
@@ -100,7 +101,15 @@ pub(crate) async fn run(
         observe.event(Event::Warning(warning));
     }
     let mut bytes = 0;
-    let identity = identity(pipeline, &source.schema(), &source.column_types())?;
+    let types = source.column_types();
+    let mut key = RunKey::read(&pipeline.run.dir)?;
+    // A key made now could tell nothing of a dataset that is there.
+    if identity(pipeline, &source.schema(), &types, None)?.has_variables()
+        && Ledger::read(dir).await?.is_none()
+    {
+        key = Some(RunKey::read_or_make(&pipeline.run.dir)?);
+    }
+    let identity = identity(pipeline, &source.schema(), &types, key.as_ref())?;
     let mut tell = |progress: Progress<'_>| match progress {
         Progress::Resumed {
             totals,

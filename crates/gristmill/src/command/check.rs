@@ -5,7 +5,7 @@ use std::fmt::Write;
 use gristmill_data::source::KeyAccess;
 use gristmill_run::check::{Check, Load};
 use gristmill_run::event::{Event, Observe};
-use gristmill_run::{Error, Session};
+use gristmill_run::{Error, Session, visible};
 
 use super::open::open;
 use crate::args::CheckArgs;
@@ -45,7 +45,7 @@ fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result 
     let width = check
         .columns
         .iter()
-        .map(|c| c.name.chars().count())
+        .map(|c| visible::name(&c.name).chars().count())
         .max()
         .unwrap_or(0)
         .max(6);
@@ -54,7 +54,9 @@ fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result 
         writeln!(
             out,
             "{:<width$}  {:<24}  {}",
-            column.name, column.database_type, column.arrow_type
+            visible::name(&column.name),
+            visible::name(&column.database_type),
+            column.arrow_type
         )?;
     }
     writeln!(out)?;

@@ -11,6 +11,7 @@ use gristmill_learn::model::bundle::{Bundle, Provenance};
 use gristmill_run::predict::bundle_file;
 use gristmill_run::report::metrics::{Best, Rows, Splits};
 use gristmill_run::report::write_splits;
+use gristmill_run::visible;
 use serde::Deserialize;
 
 use super::open::on_dataset;
@@ -98,7 +99,7 @@ fn write_model(out: &mut String, file: &Path, bundle: &Bundle, scored: &Scored) 
         writeln!(
             out,
             "{:<24}  {:<8}  {width:>10}  {}",
-            encoder.column(),
+            visible::name(encoder.column()),
             encoder.spec().kind,
             input.map_or("?", |input| &input.data_type)
         )?;
@@ -109,11 +110,16 @@ fn write_model(out: &mut String, file: &Path, bundle: &Bundle, scored: &Scored) 
             let classes = label.classes();
             let shown: Vec<&str> = classes.iter().take(8).map(String::as_str).collect();
             let more = if classes.len() > shown.len() { ", …" } else { "" };
-            format!("{}: {}{more}", label.column(), shown.join(", "))
+            let shown = shown.join(", ");
+            format!(
+                "{}: {}{more}",
+                visible::name(label.column()),
+                visible::name(&shown)
+            )
         }
         Label::Number(label) => format!(
             "{}: a number, mean {:.4}, standard deviation {:.4}",
-            label.column(),
+            visible::name(label.column()),
             label.mean(),
             label.std()
         ),
@@ -193,7 +199,7 @@ fn write_dataset(out: &mut String, path: &Path, ledger: &Ledger, table: &TableVe
     writeln!(out)?;
     writeln!(out, "{:<24}  Type", "Column")?;
     for field in table.schema.fields() {
-        writeln!(out, "{:<24}  {}", field.name(), field.data_type())?;
+        writeln!(out, "{:<24}  {}", visible::name(field.name()), field.data_type())?;
     }
     Ok(())
 }

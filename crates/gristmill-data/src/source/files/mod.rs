@@ -75,7 +75,7 @@ struct Prepared {
 impl Files {
     /// `rest` is what follows `scheme:` in the URL.
     pub(super) async fn connect(scheme: &str, rest: &str, settings: &SourceSettings) -> Result<Self> {
-        let location = Location::parse(&settings.url, scheme, rest)?;
+        let location = Location::parse(&settings.url.to_string(), scheme, rest)?;
         let listing = match location.format {
             Format::Delta { version } if location.path().is_dir() => {
                 Some(list_files(location.path(), version).await?)

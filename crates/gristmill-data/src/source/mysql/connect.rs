@@ -11,7 +11,7 @@ use url::Url;
 use crate::error::{Error, Result};
 use crate::source::limits::Limits;
 use crate::source::tls_words::in_words;
-use crate::source::url::redact;
+use crate::source_url::{SourceUrl, keep_password};
 
 /// After so long a silence the system asks whether the server is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ const ACCESS_DENIED: u16 = 1045;
 const NO_SUCH_DATABASE: u16 = 1049;
 
 /// Opens a connection, which ends when it is dropped, and says how long it may keep silent.
-pub(super) async fn connect(url: &str) -> Result<(Conn, Limits)> {
+pub(super) async fn connect(url: &SourceUrl) -> Result<(Conn, Limits)> {
     let address = Address::parse(url, std::env::var("MYSQL_PWD").ok())?;
     // The build holds several implementations of cryptography, and the driver uses what the process has chosen.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -42,7 +42,7 @@ pub(super) async fn connect(url: &str) -> Result<(Conn, Limits)> {
     };
     let opened = address
         .limits
-        .connecting(&redact(url), &address.place, opening)
+        .connecting(&url.to_string(), &address.place, opening)
         .await?;
     Ok((opened, address.limits))
 }
@@ -117,12 +117,10 @@ struct Address {
 }
 
 impl Address {
-    fn parse(url: &str, environment_password: Option<String>) -> Result<Self> {
-        let wrong = |why: String| Error::Url {
-            url: redact(url),
-            why,
-        };
-        let parsed = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
+    fn parse(url: &SourceUrl, environment_password: Option<String>) -> Result<Self> {
+        url.usable()?;
+        let wrong = |why: String| url.wrong(why);
+        let parsed = Url::parse(url.revealed()).map_err(|error| wrong(error.to_string()))?;
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (mut mode, mut root_certificate, mut socket) = ("prefer".to_owned(), None, None);
         let mut limits = Limits::default();
@@ -155,6 +153,9 @@ impl Address {
             .filter(|password| !password.is_empty());
         let user = decoded(parsed.username());
         let database = Some(decoded(parsed.path().trim_start_matches('/'))).filter(|name| !name.is_empty());
+        if let Some(password) = &password {
+            keep_password(password, &[&user, database.as_deref().unwrap_or_default()]);
+        }
         let has_password = password.is_some();
         let options = OptsBuilder::default()
             .ip_or_hostname(host.unwrap_or_default())
@@ -185,7 +186,7 @@ impl Address {
         Conn::new(self.options.clone().ssl_opts(tls)).await
     }
 
-    fn explain(&self, url: &str, error: &MyError) -> Error {
+    fn explain(&self, url: &SourceUrl, error: &MyError) -> Error {
         let (place, user) = (&self.place, &self.user);
         let why = match error {
             MyError::Server(server) if server.code == ACCESS_DENIED && self.has_password => format!(
@@ -210,7 +211,7 @@ impl Address {
             }
             error => in_words(&format!("{} ({place})", transport_error(error))),
         };
-        let url = redact(url);
+        let url = url.to_string();
         // A server that is being started refuses connections, or breaks them off.
         let passes = match error {
             MyError::Server(server) => may_pass(server),
@@ -262,7 +263,7 @@ mod tests {
     use super::*;
 
     fn options(url: &str, environment: Option<&str>) -> Opts {
-        let address = Address::parse(url, environment.map(str::to_owned)).unwrap();
+        let address = Address::parse(&url.into(), environment.map(str::to_owned)).unwrap();
         address.options.into()
     }
 
@@ -302,7 +303,7 @@ mod tests {
             ("?sslmode=verify-full", (true, false, true)),
             ("?sslmode=verify-full&sslrootcert=%2F", (true, false, true)),
         ] {
-            let address = Address::parse(&format!("mysql://u@h:1/db{parameters}"), None).unwrap();
+            let address = Address::parse(&format!("mysql://u@h:1/db{parameters}").into(), None).unwrap();
             let verified = address
                 .tls
                 .as_ref()
@@ -323,7 +324,7 @@ mod tests {
                 "mysql://u:secret@h/db?sslmode=require&sslrootcert=/ca.pem",
                 "that takes sslmode=verify-full",
             ),
-            ("mysql://u:secret@h:port/db", "invalid port number"),
+            ("mysql://u:secret@h:port/db", "what stands for host:port is none"),
             (
                 "mysql://u:secret@h/db?colour=red",
                 "unknown option `colour`; there are socket",
@@ -334,7 +335,7 @@ mod tests {
                 "sslrootcert /nowhere: No such file",
             ),
         ] {
-            let message = Address::parse(url, None).err().unwrap().to_string();
+            let message = Address::parse(&url.into(), None).err().unwrap().to_string();
             assert!(message.contains(why) && !message.contains("secret"), "{message}");
         }
     }

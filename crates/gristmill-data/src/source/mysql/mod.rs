@@ -26,7 +26,6 @@ use crate::settings::SourceSettings;
 use crate::source::limits::Limits;
 use crate::source::names::find_key;
 use crate::source::produced::{Taker, on_task};
-use crate::source::url::redact;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
 use dialect::{Side, compared, without_semicolon};
 use snapshot::Snapshot;
@@ -70,7 +69,7 @@ pub(super) struct MySql {
 
 impl MySql {
     pub(super) async fn connect(settings: &SourceSettings) -> Result<Self> {
-        let url = redact(&settings.url);
+        let url = settings.url.to_string();
         let (mut connection, limits) = connect::connect(&settings.url).await?;
         let failed = |error| query_error(&url, &error);
         let begin = begin(&mut connection);

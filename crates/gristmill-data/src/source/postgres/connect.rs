@@ -22,7 +22,7 @@ use crate::source::postgres::hosts::{names, places};
 use crate::source::postgres::passfile;
 use crate::source::postgres::tls::{self, Verify};
 use crate::source::tls_words::in_words;
-use crate::source::url::redact;
+use crate::source_url::{SourceUrl, keep_password};
 
 /// After so long a silence the system asks whether the server is still there, each few seconds, a few times.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -44,13 +44,17 @@ pub(super) struct Connected {
 }
 
 /// Opens a connection and lets it run until the client is dropped.
-pub(super) async fn connect(url: &str) -> Result<Connected> {
+pub(super) async fn connect(url: &SourceUrl) -> Result<Connected> {
     let environment = Environment {
         password: std::env::var("PGPASSWORD").ok(),
         passfile: passfile::default_path(),
     };
     let address = Address::parse(url, environment)?;
-    let connector = tls::connector(address.verify, address.root_certificate.as_deref(), &redact(url))?;
+    let connector = tls::connector(
+        address.verify,
+        address.root_certificate.as_deref(),
+        &url.to_string(),
+    )?;
     let opened = match address.open(url, connector.clone(), NO_LIMITS).await {
         // So say those in between that keep connections ready; then they are lifted in the transaction.
         Err(error) if error.to_string().contains("startup parameter") => {
@@ -70,11 +74,11 @@ pub(super) async fn connect(url: &str) -> Result<Connected> {
     let set: String = later.iter().map(|setting| format!("SET {setting};")).collect();
     let lift = async {
         let lifted = connected.client.batch_execute(&set).await;
-        lifted.map_err(|error| query_error(&redact(url), &error))
+        lifted.map_err(|error| query_error(&url.to_string(), &error))
     };
     if address
         .limits
-        .connecting(&redact(url), "the server", lift)
+        .connecting(&url.to_string(), "the server", lift)
         .await
         .is_ok()
     {
@@ -116,12 +120,10 @@ enum Origin {
 
 impl Address {
     /// Takes libpq's parameters out that the driver does not know, and leaves it the rest.
-    fn parse(url: &str, mut environment: Environment) -> Result<Self> {
-        let wrong = |why: String| Error::Url {
-            url: redact(url),
-            why,
-        };
-        let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
+    fn parse(url: &SourceUrl, mut environment: Environment) -> Result<Self> {
+        url.usable()?;
+        let wrong = |why: String| url.wrong(why);
+        let (base, parameters) = url.revealed().split_once('?').unwrap_or((url.revealed(), ""));
         let (mut mode, mut root_certificate) = ("prefer".to_owned(), None);
         let (mut rest, mut limits) = (Vec::new(), Limits::default());
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
@@ -155,6 +157,10 @@ impl Address {
             return Err(wrong("it names no host".to_owned()));
         }
         let password = find_password(&mut config, environment);
+        if let Some(found) = config.get_password() {
+            let names = [config.get_user(), config.get_dbname()].map(Option::unwrap_or_default);
+            keep_password(&String::from_utf8_lossy(found), &names);
+        }
         if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
             config.keepalives_idle(KEEPALIVE);
         }
@@ -177,8 +183,13 @@ impl Address {
     }
 
     /// Connects to the first of the hosts that lets it, with these options; returns the server's version too.
-    async fn open(&self, url: &str, connector: MakeRustlsConnect, options: &str) -> Result<(Connected, u32)> {
-        let shown = redact(url);
+    async fn open(
+        &self,
+        url: &SourceUrl,
+        connector: MakeRustlsConnect,
+        options: &str,
+    ) -> Result<(Connected, u32)> {
+        let shown = url.to_string();
         let mut failed = None;
         for place in places(&self.config, options) {
             let connector = connector.clone();
@@ -225,7 +236,7 @@ impl Address {
         }))
     }
 
-    fn explain(&self, url: &str, place: &str, error: &tokio_postgres::Error) -> Error {
+    fn explain(&self, url: &SourceUrl, place: &str, error: &tokio_postgres::Error) -> Error {
         let user = match self.config.get_user() {
             Some(user) => format!("user `{user}`"),
             None => "the system's user".to_owned(),
@@ -260,7 +271,7 @@ impl Address {
             }
             (None, why) => in_words(&format!("{why} ({place})")),
         };
-        let url = redact(url);
+        let url = url.to_string();
         // A server that is being started refuses connections, or breaks them off.
         let may_pass = match error.as_db_error() {
             Some(server) => may_pass(server),
@@ -351,7 +362,7 @@ mod tests {
     use super::*;
 
     fn parse(url: &str) -> Result<Address> {
-        Address::parse(url, Environment::default())
+        Address::parse(&url.into(), Environment::default())
     }
 
     fn password(url: &str, environment: Option<&str>) -> Option<String> {
@@ -359,7 +370,7 @@ mod tests {
             password: environment.map(str::to_owned),
             passfile: None,
         };
-        let address = Address::parse(url, environment).unwrap();
+        let address = Address::parse(&url.into(), environment).unwrap();
         address
             .config
             .get_password()
@@ -396,7 +407,7 @@ mod tests {
                 password: password.map(str::to_owned),
                 passfile: Some(file.path().to_owned()),
             };
-            let address = Address::parse(url, environment).unwrap();
+            let address = Address::parse(&url.into(), environment).unwrap();
             let password = address.config.get_password().map(<[u8]>::to_vec);
             (
                 password.map(|password| String::from_utf8(password).unwrap()),
@@ -466,7 +477,10 @@ mod tests {
                 "postgres://u:secret@h/db?sslmode=always",
                 "sslmode=always is not one of disable, prefer",
             ),
-            ("postgres://u:secret@h:port/db", "invalid value for option `port`"),
+            (
+                "postgres://u:secret@h:port/db",
+                "what stands for host:port is none",
+            ),
             ("postgres://u:secret@h/db?colour=red", "unknown option `colour`"),
             ("postgres:///db?password=secret", "names no host"),
         ] {

@@ -35,7 +35,6 @@ use crate::settings::SourceSettings;
 use crate::source::limits::Limits;
 use crate::source::names::find_key;
 use crate::source::sql::{line_and_column, quoted, without_semicolon};
-use crate::source::url::redact;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, OpenRange, Source};
 #[cfg(feature = "fuzzing")]
 pub use copy::decoded;
@@ -94,7 +93,7 @@ struct KeyPart {
 
 impl Postgres {
     pub(super) async fn connect(settings: &SourceSettings) -> Result<Self> {
-        let url = redact(&settings.url);
+        let url = settings.url.to_string();
         let connected = connect::connect(&settings.url).await?;
         let begin = session::begin(&connected.client, &url, None);
         let snapshot = connected.limits.connecting(&url, "the server", begin).await;

@@ -57,7 +57,7 @@ impl Sqlite {
 
     fn open(path: &Path, settings: SourceSettings) -> Result<Self> {
         let failed = |why: String| Error::Connect {
-            url: settings.url.clone(),
+            url: settings.url.to_string(),
             why,
         };
         if !path.is_file() {
@@ -172,7 +172,7 @@ impl Sqlite {
 
 impl Source for Sqlite {
     fn describe(&self) -> String {
-        self.settings.url.clone()
+        self.settings.url.to_string()
     }
 
     fn schema(&self) -> SchemaRef {

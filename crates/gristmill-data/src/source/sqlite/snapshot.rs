@@ -198,7 +198,7 @@ mod tests {
     /// The name that a run of its own would have for what it reads, and what it reads: the rows, by another connection.
     async fn read(path: &Path) -> (String, String) {
         let settings = SourceSettings {
-            url: format!("sqlite:{}", path.display()),
+            url: format!("sqlite:{}", path.display()).into(),
             query: "SELECT id, v FROM t".into(),
             key: "id".into(),
         };
