@@ -191,11 +191,9 @@ fn write_dataset(out: &mut String, path: &Path, ledger: &Ledger, table: &TableVe
         thousands(dropped.filter),
         thousands(dropped.duplicate)
     )?;
-    writeln!(
-        out,
-        "Snapshots {}, the last {}",
-        totals.snapshots, totals.last_snapshot
-    )?;
+    // A name is as long as its source makes it, so it has a line of its own.
+    writeln!(out, "Snapshots {}, the last:", totals.snapshots)?;
+    writeln!(out, "          {}", totals.last_snapshot)?;
     writeln!(out)?;
     writeln!(out, "{:<24}  Type", "Column")?;
     for field in table.schema.fields() {
