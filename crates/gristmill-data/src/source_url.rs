@@ -367,7 +367,7 @@ impl<'t> Parts<'t> {
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(address) => match address.split_once(']') {
-            Some((host, port)) if port.is_empty() => (host, ""),
+            Some((host, "")) => (host, ""),
             Some((host, port)) if port.starts_with(':') => (host, &port[1..]),
             _ => return false,
         },
