@@ -455,11 +455,11 @@ fn a_budget_below_one_model_is_refused() {
     let ways = what_fits(&model, &SEARCH, size, 1 << 30);
     assert!(ways.iter().all(|way| way.bytes <= 1 << 30), "{ways:?}");
     let changes: Vec<&str> = ways.iter().map(|way| way.change.as_str()).collect();
-    assert_eq!(changes, ["at most 97000 features, by bits or min_count"]);
+    assert_eq!(changes, ["have at most 97000 features, by bits or min_count"]);
     let ways = what_fits(&model, &SEARCH, size, 6 << 30);
-    assert_eq!(ways[0].change, "model.history = 4");
-    assert_eq!(ways[1].change, "model.solver = \"adagrad\"");
-    assert_eq!(ways[3].change, "model.kind = \"naive_bayes\"");
+    assert_eq!(ways[0].change, "set model.history = 4");
+    assert_eq!(ways[1].change, "set model.solver = \"adagrad\"");
+    assert_eq!(ways[3].change, "set model.kind = \"naive_bayes\"");
 }
 
 #[test]

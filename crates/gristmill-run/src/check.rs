@@ -7,21 +7,24 @@ use gristmill_data::pull::Planner;
 use gristmill_data::pull::{Sample, sample};
 use gristmill_data::source::{ColumnType, Estimate, KeyAccess, Source};
 use gristmill_data::table::Ledger;
-use gristmill_learn::train::{TrainingSize, WayOut, may_be_lifted, model_bytes, sums_bytes};
+use gristmill_learn::train::{TrainingSize, may_be_lifted, model_bytes, sums_bytes};
 
+use crate::budget::Budget;
 use crate::directory::Directory;
-use crate::error::Result;
-use crate::memory::rss;
+use crate::engine::worker_threads;
+use crate::error::{Error, Result};
+use crate::event::{Event, Observe};
 use crate::run::Session;
 use crate::settings::Pipeline;
 use crate::stage::fit::Fit;
+use crate::stage::transform::Transform;
 use crate::stage::{Found, find, pull, train};
 
 /// Ranges of the plan that are worked out.
 const SHOWN_RANGES: usize = 3;
 
 /// What a run would do.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Check {
     /// The database, redacted.
     pub source: String,
@@ -67,12 +70,12 @@ impl Check {
 }
 
 /// The memory of a training.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Memory {
-    /// Bytes of the process before training, and kept free beside it.
-    pub base: u64,
     /// Bytes of each model of the search.
     pub model: u64,
+    /// Bytes beside the models: of the process, of what was fitted, of rows and sums.
+    pub beside: u64,
     /// Models of the search, and how many of them would advance together.
     pub models: u64,
     /// See [`Memory::models`].
@@ -81,15 +84,8 @@ pub struct Memory {
     pub budget: u64,
     /// Whether symmetries of the rows, which the training looks for, may make a model smaller.
     pub may_shrink: bool,
-    /// What would fit, with the bytes of the process then; empty where it holds.
-    pub ways: Vec<WayOut>,
-}
-
-impl Memory {
-    /// Whether at least one model fits.
-    pub fn holds(&self) -> bool {
-        self.together > 0
-    }
+    /// Why a run would be refused, if it would be.
+    pub refused: Option<Error>,
 }
 
 impl Session<'_> {
@@ -103,29 +99,7 @@ impl Session<'_> {
         let source = self.source()?;
         let retrieval = self.block_on(retrieval(source, pipeline))??;
         let size = self.known_size()?;
-        let memory = size.map(|(size, rows)| {
-            let process = rss() + train::MARGIN;
-            let base = process + sums_bytes(&pipeline.model, &pipeline.search, size);
-            let model = model_bytes(&pipeline.model, size);
-            let models = match pipeline.folds() {
-                1 => 1,
-                folds => u64::from(folds) * pipeline.model.models() as u64,
-            };
-            let together = (pipeline.run.memory.saturating_sub(base) / model).min(models);
-            Memory {
-                base,
-                model,
-                models,
-                together,
-                budget: pipeline.run.memory,
-                may_shrink: may_be_lifted(&pipeline.model, rows),
-                ways: if together > 0 {
-                    Vec::new()
-                } else {
-                    train::ways_out(pipeline, &pipeline.model, size, process)
-                },
-            }
-        });
+        let memory = size.as_ref().map(|known| memory(pipeline, known)).transpose()?;
         Ok(Check {
             source: source.describe(),
             columns: source.column_types(),
@@ -135,13 +109,13 @@ impl Session<'_> {
             load: retrieval.load,
             sample: retrieval.sample,
             warnings: retrieval.warnings,
-            size: size.map(|(size, _)| size),
+            size: size.map(|known| known.size),
             memory,
         })
     }
 
-    /// The dimensions that an earlier run with these settings found, and the rows of its dataset.
-    fn known_size(&self) -> Result<Option<(TrainingSize, u64)>> {
+    /// What an earlier run with these settings found.
+    fn known_size(&self) -> Result<Option<Known>> {
         let pipeline = self.pipeline();
         let dataset = pipeline.run.dir.join("dataset");
         let Some(ledger) = self.block_on(Ledger::read(&dataset))?? else {
@@ -149,15 +123,88 @@ impl Session<'_> {
         };
         let fit = Fit::new(pipeline, ledger.record.totals.hash.to_string());
         let dir = Directory::read(&pipeline.run.dir)?;
-        let Found::Finished(fitted, _) = find(&fit, &dir) else {
+        let Found::Finished(fitted, record) = find(&fit, &dir) else {
             return Ok(None);
         };
-        let size = TrainingSize {
-            features: fitted.assembler.width() as usize,
-            classes: fitted.assembler.classes().len(),
+        let transform = Transform {
+            assembler: &fitted.assembler,
+            fit: record.fingerprint,
         };
-        Ok(Some((size, ledger.record.totals.rows_kept)))
+        let rows = match find(&transform, &dir) {
+            Found::Finished((features, _), _) => Some(train::Rows::of(&features, fitted.training_rows())?),
+            _ => None,
+        };
+        Ok(Some(Known {
+            size: TrainingSize {
+                features: fitted.assembler.width() as usize,
+                classes: fitted.assembler.classes().len(),
+            },
+            fitted: fitted.assembler.bytes() as u64,
+            dataset_rows: ledger.record.totals.rows_kept,
+            rows,
+        }))
     }
+}
+
+/// What an earlier run found.
+struct Known {
+    size: TrainingSize,
+    /// Bytes of what was fitted.
+    fitted: u64,
+    dataset_rows: u64,
+    /// The rows of the features, if it got that far.
+    rows: Option<train::Rows>,
+}
+
+/// How a run would share out its budget, by the same plan.
+fn memory(pipeline: &Pipeline, known: &Known) -> Result<Memory> {
+    let (size, search) = (known.size, &pipeline.search);
+    let rows = known.rows.map_or(known.dataset_rows, |rows| rows.rows);
+    let (model, _) = train::resolved(&pipeline.model, size, rows);
+    let budget = Budget::new(pipeline.run.memory);
+    let threads = worker_threads(pipeline.run.threads, &Silent);
+    let each = model_bytes(&model, size);
+    let sums = sums_bytes(&model, search, size);
+    let mut memory = Memory {
+        model: each,
+        beside: 0,
+        models: match pipeline.folds() {
+            1 => 1,
+            folds => u64::from(folds) * pipeline.model.models() as u64,
+        },
+        together: 0,
+        budget: pipeline.run.memory,
+        may_shrink: may_be_lifted(&model, rows),
+        refused: None,
+    };
+    let planned = || -> Result<u64> {
+        let _process = budget.reserve_process(threads)?;
+        let _fitted = budget.reserve("what was fitted", known.fitted)?;
+        let plan = train::Plan::new(&budget, &model, search, size, known.rows)?;
+        if plan.models < sums + each {
+            return Err(train::refusal(&budget, &model, search, size, sums + each));
+        }
+        Ok(plan.models)
+    };
+    match planned() {
+        Ok(models) => {
+            memory.together = (models.saturating_sub(sums) / each.max(1)).min(memory.models);
+            memory.beside = pipeline.run.memory.saturating_sub(models) + sums;
+        }
+        Err(Error::Memory(shortage)) => {
+            memory.beside = (shortage.needed() * 1_000_000).saturating_sub(each);
+            memory.refused = Some(Error::Memory(shortage));
+        }
+        Err(other) => return Err(other),
+    }
+    Ok(memory)
+}
+
+/// Hears nothing.
+struct Silent;
+
+impl Observe for Silent {
+    fn event(&self, _: Event) {}
 }
 
 /// What is found out by asking the database.

@@ -1,6 +1,6 @@
 //! What can go wrong in a run.
 
-use gristmill_learn::train::WayOut;
+use crate::shortage::Shortage;
 
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -63,18 +63,8 @@ pub enum Error {
         why: String,
     },
     /// The memory budget is too small.
-    #[error(
-        "run.memory = {} MB cannot hold the training, which needs {} MB; {}",
-        .budget / 1_000_000, megabytes(*.needed), ways_out(.ways)
-    )]
-    Memory {
-        /// The budget.
-        budget: u64,
-        /// What the process holds, and what it still needs.
-        needed: u64,
-        /// What would fit, its bytes counted as in `needed`; empty where the features are not known yet.
-        ways: Vec<WayOut>,
-    },
+    #[error("{0}")]
+    Memory(Shortage),
     /// The column of `split.by` does not tell entities apart.
     #[error(
         "split.by = `{column}` cannot tell entities apart: it is {}, where {} are equal, so one entity could be on both sides of \
@@ -106,21 +96,6 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
-}
-
-fn ways_out(ways: &[WayOut]) -> String {
-    if ways.is_empty() {
-        return "raise it, lower model.history, or have fewer features (bits, min_count)".to_owned();
-    }
-    let ways: Vec<String> = ways
-        .iter()
-        .map(|way| format!("{} ({} MB)", way.change, megabytes(way.bytes)))
-        .collect();
-    format!("raise it, or set one of: {}", ways.join("; "))
-}
-
-fn megabytes(bytes: u64) -> u64 {
-    bytes.div_ceil(1_000_000)
 }
 
 /// What the system said of a file or folder, as an error of this crate.

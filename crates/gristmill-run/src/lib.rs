@@ -1,5 +1,6 @@
 //! The engine and the stages of a run.
 
+pub mod budget;
 pub mod check;
 mod checkpoint;
 mod directory;
@@ -11,6 +12,7 @@ pub mod predict;
 pub mod report;
 mod run;
 pub mod settings;
+pub mod shortage;
 mod stage;
 pub mod visible;
 mod warm;

@@ -16,17 +16,17 @@ use gristmill_data::verify::{Verified, verify_source};
 use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::model::Thresholds;
 
+use crate::budget::Budget;
 use crate::checkpoint;
 use crate::directory::{Directory, FinishedStage};
-use crate::engine::LocalEngine;
+use crate::engine::{LocalEngine, worker_threads};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observe};
-use crate::memory::rss;
 use crate::settings::Pipeline;
 use crate::stage::fit::Fit;
 use crate::stage::model::{Model, Outcome};
 use crate::stage::transform::Transform;
-use crate::stage::{Work, fit, perform, pull, skip, train};
+use crate::stage::{Work, fit, perform, pull, skip};
 use crate::warm::EarlierModel;
 
 /// How long a connection may take to say good-bye.
@@ -195,14 +195,12 @@ impl<'a> Session<'a> {
     pub fn run(mut self, observe: &dyn Observe) -> Result<Outcome> {
         let pipeline = self.pipeline;
         self.check_types()?;
-        let (budget, needed) = (pipeline.run.memory, rss() + train::MARGIN);
-        if self.source.is_some() && needed > budget {
-            let ways = Vec::new();
-            return Err(Error::Memory { budget, needed, ways });
-        }
+        let threads = worker_threads(pipeline.run.threads, observe);
+        let budget = Budget::new(pipeline.run.memory);
+        let _process = budget.reserve_process(threads)?;
         let earlier = self.warm_start.as_deref().map(EarlierModel::read).transpose()?;
         let mut dir = Directory::open(&pipeline.run.dir)?;
-        let engine = LocalEngine::new(pipeline.run.threads)?;
+        let engine = LocalEngine::new(threads)?.within(&budget);
 
         let pulled = self.pull_stage(&mut dir, observe)?;
         let dataset = self.block_on(TableVersion::open_delta(&dir.dataset()))??;
@@ -217,6 +215,7 @@ impl<'a> Session<'a> {
         };
         let fit = Fit::new(pipeline, pulled.totals.hash.to_string());
         let (fitted, fit_record) = perform(&fit, &mut dir, &work)?;
+        let _fitted = budget.reserve("what was fitted", fitted.assembler.bytes() as u64)?;
         // Thresholds that do not fit the classes are refused before the features are written.
         let thresholds = Thresholds::of(pipeline.model.thresholds(), fitted.assembler.classes())?;
         let transform = Transform {

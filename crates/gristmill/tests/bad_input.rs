@@ -352,20 +352,12 @@ fn a_pipeline_changed_since_the_dataset_was_made() {
     }
 }
 
-/// Sizes are those of the process, which are never quite the same.
-fn assert_budget_snapshot(name: &str, text: &str) {
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"(needs\s+|\()\d+ MB", "$1[SIZE] MB");
-    settings.add_filter(r"at most \d+ features", "at most [N] features");
-    settings.bind(|| assert_snapshot!(name, text));
-}
-
 #[test]
 fn a_budget_too_small() {
     // Whatever the features, this is not enough, so nothing is begun.
     let small = [("threads = 2", "threads = 2\nmemory = \"64MB\"")];
     let place = Place::with(&table(ROWS), &pipeline(&small));
-    assert_budget_snapshot(
+    assert_snapshot!(
         "a_budget_too_small",
         &failure(&place.gristmill("run pipeline.toml"), 2),
     );
@@ -380,7 +372,7 @@ fn a_budget_too_small() {
         ("threads = 2", "threads = 2\nmemory = \"400MB\""),
     ];
     let place = Place::with(&sql, &pipeline(&many));
-    assert_budget_snapshot(
+    assert_snapshot!(
         "too_many_features",
         &failure(&place.gristmill("run pipeline.toml"), 2),
     );
@@ -397,7 +389,7 @@ fn a_budget_too_small() {
     let output = place.gristmill("check pipeline.toml");
     assert_eq!(output.status.code(), Some(2));
     assert!(stdout(&output).contains("does not hold"));
-    assert_budget_snapshot("too_many_features_checked", &stderr(&output));
+    assert_snapshot!("too_many_features_checked", &stderr(&output));
 }
 
 /// Whoever may write anywhere cannot write below a file.

@@ -86,13 +86,83 @@ const CASES: &[Case] = &[
         commands: &["run"],
         expected: Expected::Done,
     },
+    Case {
+        name: "narrow-rows-threads",
+        memory: 512,
+        table: NARROW,
+        pipeline: rows_of_t!(
+            "[[feature]]\ncolumn = \"x\"\nencode = \"numeric\"\n[label]\ncolumn = \"label\"\n\
+             [model]\nkind = \"logistic_regression\"\nreg_param = 0.01\nmax_iter = 2\n"
+        ),
+        run: "threads = 64\n",
+        commands: &["run"],
+        expected: Expected::Done,
+    },
+    Case {
+        name: "classes",
+        memory: 512,
+        table: CLASSES,
+        pipeline: NUMBER_TO_CLASSES,
+        run: "",
+        commands: &["run"],
+        expected: Expected::Done,
+    },
+    Case {
+        name: "categories",
+        memory: 256,
+        table: CATEGORIES,
+        pipeline: rows_of_t!(
+            "[[feature]]\ncolumn = \"name\"\nencode = \"one_hot\"\n[label]\ncolumn = \"label\"\n\
+             [model]\nkind = \"logistic_regression\"\nreg_param = 0.01\nmax_iter = 2\n"
+        ),
+        run: "",
+        commands: &["run"],
+        expected: Expected::Refused,
+    },
+    Case {
+        name: "ngram-bits-threads",
+        memory: 512,
+        table: CATEGORIES,
+        pipeline: rows_of_t!(
+            "[[feature]]\ncolumn = \"name\"\nencode = \"ngrams\"\nrange = [1, 2]\nbits = 24\n\
+             [label]\ncolumn = \"label\"\n\
+             [model]\nkind = \"logistic_regression\"\nreg_param = 0.01\nmax_iter = 2\n"
+        ),
+        run: "threads = 16\n",
+        commands: &["run"],
+        expected: Expected::Done,
+    },
 ];
+
+/// A million and a half rows of one number.
+const NARROW: &str = table!(
+    "1500000",
+    "CAST(i AS INTEGER) AS id, CAST(i * 7919 % 10007 AS REAL) AS x, CAST('c' || (i % 2) AS TEXT) AS label"
+);
+
+/// Rows of 5,000 classes, searched for a penalty.
+const CLASSES: &str = table!(
+    "40000",
+    "CAST(i AS INTEGER) AS id, CAST(i % 13 AS REAL) AS x, CAST('c' || (i % 5000) AS TEXT) AS label"
+);
+
+const NUMBER_TO_CLASSES: &str = rows_of_t!(
+    "[[feature]]\ncolumn = \"x\"\nencode = \"numeric\"\n[label]\ncolumn = \"label\"\nmin_rows = 1\n\
+     [model]\nkind = \"logistic_regression\"\nreg_param = [0.01, 0.1]\nmax_iter = 2\n[search]\nfolds = 2\n"
+);
+
+/// Two million names, all different.
+const CATEGORIES: &str = table!(
+    "2000000",
+    "CAST(i AS INTEGER) AS id, CAST(printf('%016x', i * 2654435761) AS TEXT) AS name, \
+     CAST('c' || (i % 2) AS TEXT) AS label"
+);
 
 /// Texts of 100 KB, 500 MB in all.
 const WIDE_TEXT: &str = table!(
     "5000",
     "CAST(i AS INTEGER) AS id, CAST(hex(zeroblob(25000)) || hex(randomblob(25000)) AS TEXT) AS body, \
-     CAST('c' || i % 3 AS TEXT) AS label"
+     CAST('c' || (i % 3) AS TEXT) AS label"
 );
 
 const NGRAMS_OF_TEXT: &str = rows_of_t!(

@@ -54,10 +54,12 @@ const ORDER: [(&str, &[&str]); 4] = [
     (
         "crates/gristmill-run/src",
         &[
+            "shortage",
             "error",
             "event",
             "memory",
             "visible",
+            "budget",
             "settings",
             "report",
             "engine",

@@ -24,8 +24,9 @@ pub(crate) const ROW_GROUP_ROWS: usize = 131_072;
 /// are held in memory.
 const PART_GROUP_ROWS: usize = 32_768;
 
-/// A row group of wide rows ends earlier, for it stays in memory until it does.
-const ROW_GROUP_BYTES: usize = 64 << 20;
+/// A row group of wide rows ends earlier, for it stays in memory until it does: so many bytes for each row that it may have,
+/// which are 64 MiB of a dataset, and 16 MiB of a part.
+const ROW_GROUP_BYTES_PER_ROW: usize = 512;
 
 /// Bytes of a data page: little enough that its buffers lie in a processor's cache, and are not asked of the system anew
 /// for every page as those of 1 MiB are, the library's default.
@@ -140,7 +141,7 @@ pub(crate) fn writer(
         .set_created_by("gristmill".to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_max_row_group_row_count(Some(group_rows))
-        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_max_row_group_bytes(Some(group_rows * ROW_GROUP_BYTES_PER_ROW))
         .set_data_page_size_limit(PAGE_BYTES)
         // Of each page only the key's: in its order lie the rows, and by nothing else could a reader pass over pages.
         .set_statistics_enabled(EnabledStatistics::Chunk)

@@ -52,6 +52,32 @@ pub trait Accumulate: Send {
     /// The state so far. It can be spilled, sent, checkpointed or looked at.
     fn state(&mut self) -> Result<RecordBatch>;
 
-    /// Bytes held, near enough for a memory budget.
+    /// Bytes held, within a fifth: an engine asks after each batch, and refuses what its memory budget cannot hold.
     fn size(&self) -> usize;
+
+    /// Bytes held at most while it grows to take in a state like its own, and while it gives its state.
+    fn peak(&self) -> usize {
+        // A map that grows holds its old table and one twice as large.
+        3 * self.size()
+    }
+
+    /// What holds most of it, as a refusal names it, and how to have less of it.
+    fn largest(&self) -> Share {
+        Share {
+            bytes: self.size(),
+            what: "the sums over the rows".to_owned(),
+            way_out: "have fewer features".to_owned(),
+        }
+    }
+}
+
+/// A part of an accumulator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Bytes that it holds.
+    pub bytes: usize,
+    /// What it is, e.g. `the 1200000 categories of column \`name\` so far`.
+    pub what: String,
+    /// What makes it smaller, e.g. `leave the column out`.
+    pub way_out: String,
 }

@@ -85,6 +85,9 @@ pub trait Encoder: Send + Sync {
     /// How many sparse columns it writes.
     fn width(&self) -> u32;
 
+    /// Bytes held.
+    fn bytes(&self) -> usize;
+
     /// The name of sparse column `index < width`, e.g. `language=German`.
     fn name(&self, index: u32) -> String;
 

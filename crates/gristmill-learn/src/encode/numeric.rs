@@ -103,6 +103,10 @@ impl Encoder for NumericEncoder {
         1
     }
 
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.column.capacity()
+    }
+
     fn name(&self, _index: u32) -> String {
         self.column.clone()
     }

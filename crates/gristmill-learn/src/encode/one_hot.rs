@@ -11,7 +11,7 @@ use crate::contract::step::{Encoder, Estimator, SparseBlock, StepSpec};
 use crate::error::{Error, Result};
 use crate::settings::{OneHotSettings, Scale, Unseen};
 use crate::statistics::column::{Reads, strings};
-use crate::statistics::{Counts, Vocabulary};
+use crate::statistics::{Counts, Vocabulary, allocated, map_bytes};
 
 pub(super) const KIND: &str = "one_hot";
 
@@ -110,6 +110,17 @@ impl Encoder for OneHotEncoder {
 
     fn width(&self) -> u32 {
         self.values.len() as u32
+    }
+
+    fn bytes(&self) -> usize {
+        let texts: usize = self
+            .categories
+            .iter()
+            .flatten()
+            .map(|text| allocated(text.len()))
+            .sum();
+        let index = map_bytes::<String, u32>(self.index.capacity()) + texts;
+        index + self.categories.get_array_memory_size() + self.values.len() * size_of::<f32>()
     }
 
     fn name(&self, index: u32) -> String {

@@ -101,6 +101,12 @@ impl Assembler {
         self.width
     }
 
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let encoders: usize = self.encoders.iter().map(|encoder| encoder.bytes()).sum();
+        encoders + self.label.bytes()
+    }
+
     /// The name of sparse column `index < width`.
     pub fn feature_name(&self, index: u32) -> String {
         let encoder = self.starts.partition_point(|start| *start <= index) - 1;

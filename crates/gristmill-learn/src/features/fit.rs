@@ -6,7 +6,7 @@ use arrow::array::{BooleanArray, RecordBatch, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Schema;
 
-use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::pass::{Accumulate, Grain, Pass, Share};
 use crate::encode::estimator;
 use crate::error::{Error, Result};
 use crate::features::Assembler;
@@ -48,6 +48,14 @@ pub struct Fitted {
     pub rare_rows: u64,
     /// The rarest class, if it has fewer training rows than there are folds: some fold must do without it.
     pub fewer_rows_than_folds: Option<(String, u64)>,
+}
+
+impl Fitted {
+    /// Training rows with a label.
+    pub fn training_rows(&self) -> u64 {
+        let train = Split::Train as usize;
+        self.rows[train] - self.null_label[train]
+    }
 }
 
 impl FitPipeline {
@@ -243,6 +251,14 @@ impl Accumulate for Accumulator {
 
     fn size(&self) -> usize {
         size_of::<Self>() + self.inner.size()
+    }
+
+    fn peak(&self) -> usize {
+        size_of::<Self>() + self.inner.peak()
+    }
+
+    fn largest(&self) -> Share {
+        self.inner.largest()
     }
 }
 

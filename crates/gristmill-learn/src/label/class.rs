@@ -9,7 +9,7 @@ use crate::contract::step::StepSpec;
 use crate::error::{Error, Result};
 use crate::settings::{LabelSettings, Rare};
 use crate::statistics::column::{Reads, strings};
-use crate::statistics::{Counts, Vocabulary};
+use crate::statistics::{Counts, Vocabulary, allocated, map_bytes};
 
 /// The class of all rare classes with `rare = "other"`.
 pub const OTHER: &str = "other";
@@ -93,6 +93,13 @@ impl LabelIndexer {
     /// The names of the classes, by number.
     pub fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    /// Bytes held: each name is there twice.
+    pub(crate) fn bytes(&self) -> usize {
+        let names: usize = self.classes.iter().map(|name| allocated(name.len())).sum();
+        let lists = self.classes.len() * (size_of::<String>() + size_of::<u64>());
+        2 * names + lists + map_bytes::<String, i32>(self.index.capacity())
     }
 
     /// The training rows of each class.

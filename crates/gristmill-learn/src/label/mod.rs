@@ -82,6 +82,14 @@ impl Label {
         }
     }
 
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Class(label) => label.bytes(),
+            Self::Number(_) => size_of::<Self>(),
+        }
+    }
+
     /// Checks that the column is there with a type that can be such a label.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, ListArray, RecordBatch, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, Float64Array, LargeListArray, RecordBatch, UInt64Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, UInt64Type};
 
@@ -202,7 +202,7 @@ impl Accumulate for Summary {
         let column = |name: &str| {
             state
                 .column_by_name(name)
-                .and_then(|c| c.as_list_opt::<i32>())
+                .and_then(|c| c.as_list_opt::<i64>())
                 .ok_or_else(|| broken(format!("no list `{name}`")))
         };
         let weight_squares = state
@@ -246,16 +246,14 @@ impl Accumulate for Summary {
         let lists = |item: DataType, width: usize, values: ArrayRef| -> Result<ArrayRef> {
             let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, self.folds.len()));
             let field = Arc::new(Field::new_list_field(item, false));
-            Ok(Arc::new(ListArray::try_new(field, offsets, values, None)?))
+            Ok(Arc::new(LargeListArray::try_new(field, offsets, values, None)?))
         };
         let floats = |of: fn(&Fold) -> &Vec<f64>| -> ArrayRef {
-            Arc::new(Float64Array::from_iter_values(
-                self.folds.iter().flat_map(|f| of(f).iter().copied()),
-            ))
+            let each: Vec<&[f64]> = self.folds.iter().map(|f| of(f).as_slice()).collect();
+            Arc::new(Float64Array::from(each.concat()))
         };
-        let counts: ArrayRef = Arc::new(UInt64Array::from_iter_values(
-            self.folds.iter().flat_map(|f| f.counts.iter().copied()),
-        ));
+        let counts: Vec<&[u64]> = self.folds.iter().map(|f| f.counts.as_slice()).collect();
+        let counts: ArrayRef = Arc::new(UInt64Array::from(counts.concat()));
         Ok(RecordBatch::try_from_iter([
             ("counts", lists(DataType::UInt64, self.pass.classes, counts)?),
             (

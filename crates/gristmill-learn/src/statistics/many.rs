@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Schema};
+use rayon::prelude::*;
 
-use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::pass::{Accumulate, Grain, Pass, Share};
 use crate::error::{Error, Result};
 
 /// Passes that see the same rows.
@@ -98,8 +99,14 @@ struct Accumulator {
 }
 
 impl Accumulate for Accumulator {
+    /// Each pass by itself, on the threads of the caller: rows may be so wide that no second grain of them is in memory.
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.inner.iter_mut().try_for_each(|one| one.update(batch))
+        if let [one] = self.inner.as_mut_slice() {
+            return one.update(batch);
+        }
+        let updated: Vec<Result<()>> = self.inner.par_iter_mut().map(|one| one.update(batch)).collect();
+        // Of several errors that of the first pass, whichever came first.
+        updated.into_iter().collect()
     }
 
     fn merge(&mut self, state: &RecordBatch) -> Result<()> {
@@ -123,5 +130,20 @@ impl Accumulate for Accumulator {
 
     fn size(&self) -> usize {
         self.inner.iter().map(|one| one.size()).sum()
+    }
+
+    fn peak(&self) -> usize {
+        self.inner.iter().map(|one| one.peak()).sum()
+    }
+
+    fn largest(&self) -> Share {
+        let shares = self.inner.iter().map(|one| one.largest());
+        // Of equal ones the first.
+        let largest = shares.reduce(|most, share| if share.bytes > most.bytes { share } else { most });
+        largest.unwrap_or_else(|| Share {
+            bytes: 0,
+            what: "no passes".to_owned(),
+            way_out: String::new(),
+        })
     }
 }

@@ -17,5 +17,5 @@ pub use moments::{Moments, MomentsState};
 pub use quantiles::Quantiles;
 pub use vocabulary::{Counts, Vocabulary};
 
-pub(crate) use state::state_column;
+pub(crate) use state::{allocated, map_bytes, state_column};
 pub(crate) use vocabulary::by_frequency;

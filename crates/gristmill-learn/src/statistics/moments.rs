@@ -159,6 +159,6 @@ impl Accumulate for Accumulator {
     }
 
     fn size(&self) -> usize {
-        size_of::<Self>()
+        size_of::<Self>() + self.column.capacity()
     }
 }

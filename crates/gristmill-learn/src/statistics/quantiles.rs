@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, Float64Array, RecordBatch, UInt64Array};
 use arrow::datatypes::Schema;
 
-use crate::contract::pass::{Accumulate, Pass};
+use crate::contract::pass::{Accumulate, Pass, Share};
 use crate::error::Result;
 use crate::statistics::column::{Reads, numbers};
-use crate::statistics::state_column;
+use crate::statistics::state::{map_bytes, state_column};
 
 const NAME: &str = "quantiles";
 
@@ -129,7 +129,18 @@ impl Accumulate for Accumulator {
     }
 
     fn size(&self) -> usize {
-        self.counts.capacity() * (size_of::<(u64, u64)>() + 1)
+        map_bytes::<u64, u64>(self.counts.capacity())
+    }
+
+    fn largest(&self) -> Share {
+        Share {
+            bytes: self.size(),
+            what: format!(
+                "the values of column `{}`, counted for its median,",
+                self.pass.column
+            ),
+            way_out: "use impute = \"mean\" for columns of many values".to_owned(),
+        }
     }
 }
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use crate::contract::pass::{Accumulate, Pass};
+use crate::contract::pass::{Accumulate, Pass, Share};
 use crate::error::Result;
 use crate::statistics::column::{Reads, strings};
-use crate::statistics::state_column;
+use crate::statistics::state::{allocated, map_bytes, state_column};
 
 const NAME: &str = "vocabulary";
 
@@ -81,6 +81,7 @@ struct VocabularyState {
     pass: Vocabulary,
     nulls: u64,
     counts: HashMap<String, u64>,
+    /// Of the heap, for all categories.
     text_bytes: usize,
 }
 
@@ -93,7 +94,7 @@ impl VocabularyState {
         if let Some(count) = self.counts.get_mut(value) {
             *count += rows;
         } else {
-            self.text_bytes += value.len();
+            self.text_bytes += allocated(value.len());
             self.counts.insert(value.to_owned(), rows);
         }
     }
@@ -132,7 +133,26 @@ impl Accumulate for VocabularyState {
     }
 
     fn size(&self) -> usize {
-        self.text_bytes + self.counts.capacity() * (size_of::<(String, u64)>() + 1)
+        self.text_bytes + map_bytes::<String, u64>(self.counts.capacity())
+    }
+
+    fn largest(&self) -> Share {
+        let (levels, column) = (self.counts.len(), &self.pass.column);
+        let (what, way_out) = match self.pass.step {
+            "label" => (
+                "classes",
+                "label.kind = \"number\" learns a number; look at label.column",
+            ),
+            _ => (
+                "categories",
+                "use encode = \"ngrams\" for the column, or leave it out",
+            ),
+        };
+        Share {
+            bytes: self.size(),
+            what: format!("the {what} of column `{column}`, {levels} so far,"),
+            way_out: way_out.to_owned(),
+        }
     }
 }
 

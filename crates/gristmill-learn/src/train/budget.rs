@@ -7,7 +7,7 @@ use crate::train::start::{model_bytes, sums_bytes};
 /// A change that makes a training fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WayOut {
-    /// What to set, e.g. `model.history = 2`.
+    /// What to do, e.g. `set model.history = 2`.
     pub change: String,
     /// Bytes that one model then takes, with the sums over its features.
     pub bytes: u64,
@@ -40,13 +40,13 @@ pub fn what_fits(
             let fits = |history: &u32| bytes(*history, settings.solver) <= available;
             if let Some(history) = (1..settings.history).rev().find(fits) {
                 offer(
-                    format!("model.history = {history}"),
+                    format!("set model.history = {history}"),
                     bytes(history, settings.solver),
                 );
             }
             if settings.elastic_net_param.iter().all(|share| *share == 0.0) {
                 offer(
-                    "model.solver = \"adagrad\"".to_owned(),
+                    "set model.solver = \"adagrad\"".to_owned(),
                     bytes(settings.history, Solver::Adagrad),
                 );
             }
@@ -56,7 +56,7 @@ pub fn what_fits(
     if features > 0 {
         let fewer = TrainingSize { features, ..size };
         offer(
-            format!("at most {features} features, by bits or min_count"),
+            format!("have at most {features} features, by bits or min_count"),
             needed(settings, search, fewer),
         );
     }
@@ -66,7 +66,7 @@ pub fn what_fits(
             thresholds: None,
         });
         offer(
-            "model.kind = \"naive_bayes\"".to_owned(),
+            "set model.kind = \"naive_bayes\"".to_owned(),
             needed(&plain, search, size),
         );
     }

@@ -14,7 +14,7 @@ pub const TRAINING_FORMAT: u32 = 2;
 
 pub use budget::{WayOut, what_fits};
 pub use least_squares::linear::linear_search;
-pub use logistic::gather::may_be_lifted;
+pub use logistic::gather::{gathered_items, may_be_lifted};
 pub use logistic::logistic_search;
 pub use naive_bayes::naive_bayes_search;
 pub use size::{F64_ELEMENTS, MANY_MARGINS, TrainingSize};

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::model::Thresholds;
 use crate::model::bundle::MAX_COEFFICIENT_BYTES;
+use crate::search::grid::{folds, grid};
 use crate::search::trainer::Trainer;
 use crate::settings::{ModelSettings, SearchSettings};
 use crate::train::least_squares::linear::{self, linear_search};
@@ -61,7 +62,7 @@ pub fn model_bytes(settings: &ModelSettings, size: TrainingSize) -> u64 {
 /// Bytes that the sums over the features take besides.
 pub fn sums_bytes(settings: &ModelSettings, search: &SearchSettings, size: TrainingSize) -> u64 {
     match settings {
-        ModelSettings::LogisticRegression(_) => logistic::sums_bytes(size, search.folds),
+        ModelSettings::LogisticRegression(s) => logistic::sums_bytes(size, folds(&grid(s), search)),
         ModelSettings::NaiveBayes(s) => naive_bayes::sums_bytes(size, naive_bayes::folds(s, search)),
         ModelSettings::LinearRegression(s) => linear::sums_bytes(s, search, size),
     }

@@ -1,35 +1,37 @@
 //! The engine on this machine: decoding runs ahead of the work, and the work has one fixed order of reduction.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use arrow::array::RecordBatch;
 use gristmill_data::guard::{caught, stopped};
 use gristmill_data::table::{PartWriter, TableVersion};
-use gristmill_learn::contract::pass::{Grain, Pass};
+use gristmill_learn::contract::pass::{Accumulate, Grain, Pass};
 use gristmill_learn::contract::step::{LeftOut, Transformer};
 use rayon::prelude::*;
 
+use super::flow::{Flow, InOrder, Piece, Rounds};
 use super::{Engine, FINGERPRINT, LEFT_OUT, Watch};
+use crate::budget::{Budget, Held};
 use crate::error::{Error, Result};
 
-/// Rows decoded at a time. The grains of passes are multiples of it.
-const SCAN_ROWS: usize = 8192;
-/// Threads that decode at most: so many keep up with any work, and each holds row groups of its own.
-const MOST_DECODERS: usize = 4;
-/// Batches that each of them is ahead.
-const BATCHES_AHEAD: usize = 4;
 /// Rows in each part of a mapped table.
 const PART_ROWS: usize = 1 << 20;
+/// Bytes of a part that is written: a row group of 16 MiB, and its columns as they are encoded.
+const WRITER_BYTES: u64 = 24 << 20;
+/// Bytes that a transformer makes of a byte of rows, until the first rows tell: a text becomes five n-grams a letter.
+const MOST_GROWTH: u64 = 40;
+/// What is transformed is held so often: feature by feature, put together, and on its way to the file.
+const TRANSFORMED_TIMES: u64 = 3;
 
-/// Runs passes on a pool of threads.
+/// Runs passes on a pool of threads, within a budget.
 pub struct LocalEngine {
     pool: rayon::ThreadPool,
     cache: Mutex<Cache>,
+    budget: Budget,
 }
 
 /// The decoded rows of the table that is scanned again and again.
@@ -59,7 +61,22 @@ impl LocalEngine {
         Ok(Self {
             pool,
             cache: Mutex::default(),
+            budget: Budget::unlimited(),
         })
+    }
+
+    /// The same engine, whose scans live on what is left of this budget: they are refused, not killed, where that is too
+    /// little, and their results do not depend on it.
+    pub fn within(self, budget: &Budget) -> Self {
+        Self {
+            budget: budget.clone(),
+            ..self
+        }
+    }
+
+    /// What its scans live on.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Runs `work` on the engine's threads.
@@ -105,7 +122,8 @@ impl LocalEngine {
             cache.batches.iter().try_for_each(update)?;
         } else {
             cache.start(wanted);
-            read_ahead(table, &columns, self.threads(), |mut batches| {
+            let flow = Flow::new(table, &columns, self.threads(), &self.budget, 1)?;
+            flow.read(table, &columns, |mut batches| {
                 batches.try_for_each(|batch| {
                     let batch = batch?;
                     update(&batch)?;
@@ -113,6 +131,7 @@ impl LocalEngine {
                     Ok(())
                 })
             })?;
+            // Where they were too many, nothing is kept.
             cache.complete = cache.limit > 0;
         }
         drop(cache);
@@ -127,36 +146,114 @@ impl LocalEngine {
         grain: usize,
         watch: Watch<'_>,
     ) -> Result<RecordBatch> {
+        let flow = Flow::new(table, &columns, self.threads(), &self.budget, 1)?;
+        let mut held = self.budget.reserve("what is learnt", 0)?;
         let mut total = pass.start();
         let mut done = 0;
-        read_ahead(table, &columns, self.threads(), |batches| {
-            let mut grains = Grains {
-                batches,
-                grain,
-                left: VecDeque::new(),
-            };
+        flow.read(table, &columns, |batches| {
+            let mut rounds = Rounds::new(batches, grain);
+            // The grain that goes on from round to round, and the bytes of the largest so far.
+            let mut open: Option<Box<dyn Accumulate>> = None;
+            let mut each = total.peak() as u64;
             loop {
-                let group: Vec<Vec<RecordBatch>> =
-                    grains.by_ref().take(self.threads()).collect::<Result<_>>()?;
-                if group.is_empty() {
-                    return Ok(());
+                let grains = self.grains_at_once(&mut held, total.as_ref(), open.as_deref(), each)?;
+                let round = rounds.next(grains, flow.bytes)?;
+                if round.is_empty() {
+                    break;
                 }
-                let partial = |grain: &Vec<RecordBatch>| -> Result<RecordBatch> {
-                    let mut accumulator = pass.start();
-                    grain.iter().try_for_each(|b| accumulator.update(b))?;
-                    Ok(accumulator.state()?)
-                };
-                let states: Vec<Result<RecordBatch>> =
-                    self.pool.install(|| group.par_iter().map(partial).collect());
-                for state in states {
-                    total.merge(&state?)?;
+                let mut rows = 0;
+                let work: Vec<(Box<dyn Accumulate>, Piece)> = round
+                    .into_iter()
+                    .map(|piece| {
+                        rows += piece.batches.iter().map(|b| b.num_rows() as u64).sum::<u64>();
+                        (open.take().unwrap_or_else(|| pass.start()), piece)
+                    })
+                    .collect();
+                let worked: Vec<Result<Worked>> = self.pool.install(|| {
+                    work.into_par_iter()
+                        .map(|(grain, piece)| worked(grain, piece))
+                        .collect()
+                });
+                for worked in worked {
+                    let worked = worked?;
+                    each = each.max(worked.bytes);
+                    match worked.grain {
+                        Grained::Ended(state) => total.merge(&state)?,
+                        Grained::Open(accumulator) => open = Some(accumulator),
+                    }
                 }
-                done += group.iter().flatten().map(|b| b.num_rows() as u64).sum::<u64>();
+                done += rows;
                 going_on(watch(done))?;
             }
+            if let Some(mut last) = open {
+                total.merge(&last.state()?)?;
+            }
+            Ok(())
         })?;
         Ok(total.state()?)
     }
+
+    /// How many grains may be worked on at once, so that they and the total fit into the budget.
+    ///
+    /// # Errors
+    /// `Memory`, with the part that is largest, when not even one more does.
+    fn grains_at_once(
+        &self,
+        held: &mut Held,
+        total: &dyn Accumulate,
+        open: Option<&dyn Accumulate>,
+        each: u64,
+    ) -> Result<usize> {
+        let learnt = total.peak() as u64;
+        let grain = each.max(open.map_or(0, |open| open.peak() as u64));
+        if let Err(error) = held.resize("what is learnt", learnt + grain) {
+            let mut largest = total.largest();
+            if let Some(open) = open.map(Accumulate::largest)
+                && open.bytes > largest.bytes
+            {
+                largest = open;
+            }
+            return Err(match error {
+                Error::Memory(mut shortage) => {
+                    if let Some(part) = shortage.parts.last_mut() {
+                        part.what = format!("what is learnt, most of it {}", largest.what);
+                    }
+                    shortage.ways = vec![largest.way_out];
+                    Error::Memory(shortage)
+                }
+                other => other,
+            });
+        }
+        let more = self.budget.left().checked_div(grain).unwrap_or(u64::MAX) as usize;
+        let grains = more.saturating_add(1).min(self.threads());
+        held.resize("what is learnt", learnt + grains as u64 * grain)?;
+        Ok(grains)
+    }
+}
+
+/// What became of a piece of a grain.
+struct Worked {
+    grain: Grained,
+    /// That its accumulator holds at most.
+    bytes: u64,
+}
+
+enum Grained {
+    /// Its state.
+    Ended(RecordBatch),
+    /// It goes on in the next round.
+    Open(Box<dyn Accumulate>),
+}
+
+fn worked(mut accumulator: Box<dyn Accumulate>, piece: Piece) -> Result<Worked> {
+    piece.batches.iter().try_for_each(|b| accumulator.update(b))?;
+    let bytes = accumulator.peak() as u64;
+    let grain = if piece.ended {
+        Grained::Ended(accumulator.state()?)
+    } else {
+        Grained::Open(accumulator)
+    };
+    Ok(Worked { grain, bytes })
 }
 
 impl Engine for LocalEngine {
@@ -177,15 +274,18 @@ impl Engine for LocalEngine {
         watch: Watch<'_>,
     ) -> Result<(TableVersion, LeftOut)> {
         let columns = step.columns(&table.schema)?;
+        let flow = Flow::new(table, &columns, self.threads(), &self.budget, MOST_GROWTH / 10)?;
+        let _writing = self.budget.reserve("the file that is written", WRITER_BYTES)?;
         let mut writer = PartWriter::create(into, step.output_schema(&table.schema)?, PART_ROWS)?;
         let mut left_out = LeftOut::default();
-        read_ahead(table, &columns, self.threads(), |mut batches| {
+        flow.read(table, &columns, |mut batches| {
             // Writing has a thread of its own, so that it overlaps with the next group's work.
             let (send, receive) = sync_channel::<RecordBatch>(2 * self.threads());
             thread::scope(|scope| {
                 let write = || receive.into_iter().try_for_each(|batch| writer.write(&batch));
                 let writing = scope.spawn(|| caught(write));
-                let working = self.transform_groups(&mut batches, step, &send, &mut left_out, watch);
+                let working =
+                    self.transform_groups(&mut batches, flow.bytes, step, &send, &mut left_out, watch);
                 drop(send);
                 let written = writing
                     .join()
@@ -212,27 +312,39 @@ impl LocalEngine {
     fn transform_groups(
         &self,
         batches: &mut InOrder,
+        bytes: u64,
         step: &dyn Transformer,
         send: &SyncSender<RecordBatch>,
         left_out: &mut LeftOut,
         watch: Watch<'_>,
     ) -> Result<()> {
-        let mut done = 0;
+        let (mut done, mut growth) = (0, MOST_GROWTH);
         loop {
-            let group: Vec<RecordBatch> = batches.by_ref().take(2 * self.threads()).collect::<Result<_>>()?;
+            let mut group: Vec<RecordBatch> = Vec::new();
+            let mut taken = 0;
+            while group.len() < 2 * self.threads() && taken * growth < bytes {
+                let Some(batch) = batches.next().transpose()? else {
+                    break;
+                };
+                taken += batch.get_array_memory_size() as u64;
+                group.push(batch);
+            }
             if group.is_empty() {
                 return Ok(());
             }
             let transformed: Vec<_> = self
                 .pool
                 .install(|| group.par_iter().map(|batch| step.transform(batch)).collect());
+            let mut made = 0;
             for one in transformed {
                 let one = one?;
+                made += one.rows.get_array_memory_size() as u64;
                 *left_out += one.left_out;
                 if send.send(one.rows).is_err() {
                     return Ok(());
                 }
             }
+            growth = 1 + TRANSFORMED_TIMES * made / taken.max(1);
             done += group.iter().map(|b| b.num_rows() as u64).sum::<u64>();
             going_on(watch(done))?;
         }
@@ -266,112 +378,5 @@ fn going_on(verdict: ControlFlow<()>) -> Result<()> {
     match verdict {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(Error::Interrupted),
-    }
-}
-
-/// Scans the table on so many threads of their own, a few batches ahead of `work`.
-fn read_ahead<T>(
-    table: &TableVersion,
-    columns: &[String],
-    threads: usize,
-    work: impl FnOnce(InOrder) -> Result<T>,
-) -> Result<T> {
-    let shares = table.scan_shares(columns, SCAN_ROWS, threads.clamp(1, MOST_DECODERS))?;
-    thread::scope(|scope| {
-        let mut receivers = Vec::with_capacity(shares.len());
-        for share in shares {
-            let (send, receive) = sync_channel(BATCHES_AHEAD);
-            receivers.push(receive);
-            scope.spawn(move || {
-                let decode = || {
-                    for rows in share {
-                        let rows = rows.map(|rows| rows.map_or(Decoded::GroupEnd, Decoded::Rows));
-                        let failed = rows.is_err();
-                        // Nobody listens any more when the work has failed.
-                        if send.send(rows.map_err(Error::from)).is_err() || failed {
-                            return;
-                        }
-                    }
-                    let _ = send.send(Ok(Decoded::End));
-                };
-                if let Err(panic) = caught(decode) {
-                    let _ = send.send(Err(stopped("decoding rows", panic).into()));
-                }
-            });
-        }
-        work(InOrder {
-            shares: receivers,
-            turn: 0,
-            ended: false,
-        })
-    })
-}
-
-/// What a thread that decodes tells.
-enum Decoded {
-    Rows(RecordBatch),
-    GroupEnd,
-    /// It has no more row groups. A channel that closes without it is no end.
-    End,
-}
-
-/// The batches of a table, whose row groups come from the shares in turn.
-struct InOrder {
-    shares: Vec<Receiver<Result<Decoded>>>,
-    turn: usize,
-    ended: bool,
-}
-
-impl Iterator for InOrder {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.ended {
-            match self.shares[self.turn].recv() {
-                Ok(Ok(Decoded::Rows(batch))) => return Some(Ok(batch)),
-                Ok(Ok(Decoded::GroupEnd)) => self.turn = (self.turn + 1) % self.shares.len(),
-                // The share whose turn it is when the last row group has ended, has none.
-                Ok(Ok(Decoded::End)) => self.ended = true,
-                Ok(Err(error)) => return Some(Err(error)),
-                Err(_) => {
-                    let error = stopped("decoding rows", "its thread ended before they did");
-                    return Some(Err(error.into()));
-                }
-            }
-        }
-        None
-    }
-}
-
-/// Cuts the stream of batches into runs of exactly `grain` rows (the last may have fewer), wherever files and batches end.
-struct Grains<I> {
-    batches: I,
-    grain: usize,
-    left: VecDeque<RecordBatch>,
-}
-
-impl<I: Iterator<Item = Result<RecordBatch>>> Iterator for Grains<I> {
-    type Item = Result<Vec<RecordBatch>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut rows = 0;
-        let mut taken = Vec::new();
-        while rows < self.grain {
-            let batch = match self.left.pop_front().map(Ok).or_else(|| self.batches.next()) {
-                Some(Ok(batch)) => batch,
-                Some(Err(e)) => return Some(Err(e)),
-                None => break,
-            };
-            let room = self.grain - rows;
-            if batch.num_rows() > room {
-                self.left.push_front(batch.slice(room, batch.num_rows() - room));
-                taken.push(batch.slice(0, room));
-                rows += room;
-            } else {
-                rows += batch.num_rows();
-                taken.push(batch);
-            }
-        }
-        (!taken.is_empty()).then_some(Ok(taken))
     }
 }

@@ -1,6 +1,8 @@
 //! The engine's contract: fold a pass over a table, map a table to another.
 
+mod flow;
 mod local;
+mod threads;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -12,7 +14,9 @@ use gristmill_learn::contract::step::{LeftOut, Transformer};
 
 use crate::error::Result;
 
+pub(crate) use flow::scan_bytes;
 pub use local::LocalEngine;
+pub(crate) use threads::worker_threads;
 
 /// Hears how many rows are done, and says whether to go on; where not, the work ends with `Interrupted`.
 pub type Watch<'a> = &'a (dyn Fn(u64) -> ControlFlow<()> + Sync);

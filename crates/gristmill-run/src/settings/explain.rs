@@ -15,7 +15,7 @@ impl PipelineFile {
                 let setting = by.unwrap_or_else(|| self.key_setting(column));
                 Some(self.problem(&setting, error.to_string(), ""))
             }
-            Error::Memory { .. } => Some(self.problem("run.memory", error.to_string(), "")),
+            Error::Memory(_) => Some(self.problem("run.memory", error.to_string(), "")),
             _ => None,
         }
     }

@@ -95,6 +95,7 @@ impl Stage for Model<'_> {
         };
         let input = train::Input {
             features: self.features,
+            rows: train::Rows::of(self.features, self.fitted.training_rows())?,
             size,
             thresholds: self.thresholds.clone(),
             warm: self.earlier.map(|earlier| earlier.align(assembler)),

@@ -8,54 +8,160 @@ use gristmill_data::failpoint;
 use gristmill_data::table::TableVersion;
 use gristmill_learn::model::Thresholds;
 use gristmill_learn::search::{Next, Status, Trained, WarmStart};
-use gristmill_learn::settings::ModelSettings;
+use gristmill_learn::settings::{ModelSettings, SearchSettings};
 use gristmill_learn::train::trainer;
-use gristmill_learn::train::{TrainingSize, WayOut, model_bytes, sums_bytes, what_fits};
+use gristmill_learn::train::{TrainingSize, gathered_items, model_bytes, sums_bytes, what_fits};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Teller;
+use crate::budget::Budget;
 use crate::checkpoint::Checkpoints;
-use crate::engine::{Engine, LocalEngine};
+use crate::engine::{Engine, LocalEngine, scan_bytes};
 use crate::error::{Error, Result, io};
 use crate::event::{Event, Observe};
-use crate::memory::rss;
 use crate::settings::Pipeline;
 
-/// Left of the budget for what no plan counts: the allocator, the decoder, the batches in flight.
-pub(crate) const MARGIN: u64 = 128 << 20;
+/// Bytes of a row of the features besides its entries: label, ends of two lists, split, fold, weight.
+const ROW_BYTES: u64 = 28;
+/// Bytes of an entry: its column and its value.
+const ENTRY_BYTES: u64 = 8;
+
+/// The rows of the features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// All of them.
+    pub(crate) rows: u64,
+    /// Their entries.
+    pub(crate) entries: u64,
+    /// Those that the model learns from.
+    pub(crate) training: u64,
+}
+
+impl Rows {
+    /// Those of a table, of whose dataset so many in a million are for training.
+    pub(crate) fn of(features: &TableVersion, training: u64) -> Result<Self> {
+        let mut entries = 0;
+        for file in &features.files {
+            let opened = File::open(&file.path).map_err(io(&file.path))?;
+            let reader = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|e| Error::State {
+                path: file.path.display().to_string(),
+                why: e.to_string(),
+            })?;
+            for group in reader.metadata().row_groups() {
+                let column = group
+                    .columns()
+                    .iter()
+                    .find(|c| c.column_path().parts()[0] == "indices");
+                entries += column.map_or(0, |c| c.num_values().max(0) as u64);
+            }
+        }
+        Ok(Self {
+            rows: features.rows,
+            entries,
+            training: training.min(features.rows),
+        })
+    }
+
+    /// Bytes of all when decoded, with what each batch of them takes besides.
+    fn bytes(self) -> u64 {
+        let rows = self.entries * ENTRY_BYTES + self.rows * ROW_BYTES;
+        rows + rows / 50 + (64 << 10)
+    }
+
+    /// Bytes of the training rows while their symmetries are looked for: in batches, and in one piece.
+    fn gathered(self, model: &ModelSettings) -> u64 {
+        let items = gathered_items(
+            model,
+            self.training,
+            self.entries * self.training / self.rows.max(1),
+        );
+        let each = self.bytes() / (self.rows + self.entries).max(1) + 1;
+        items * each
+    }
+}
 
 /// How the memory budget is shared out in training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Plan {
-    /// Bytes for the models that advance together.
+    /// Bytes for the models that advance together, and the sums beside them.
     pub(crate) models: u64,
     /// Bytes for decoded rows kept between scans; 0 streams them from the file each time.
     pub(crate) cache: u64,
 }
 
 impl Plan {
-    /// Shares out what is left of the budget: the models come first, then the rows if they fit whole.
-    pub(crate) fn new(budget: u64, used: u64, one_model: u64, features: &TableVersion) -> Result<Self> {
-        let left = budget.saturating_sub(used + MARGIN);
-        let rows = decoded_bytes(features)?;
-        Ok(if left >= one_model + rows {
-            Self {
-                models: left - rows,
-                cache: rows,
-            }
-        } else {
-            Self {
-                models: left,
-                cache: 0,
-            }
+    /// Shares out what is left of the budget: the rows on their way come first, then the models, then all rows if they fit
+    /// whole. `rows` are not known before they are transformed.
+    ///
+    /// # Errors
+    /// `Memory` when not even the search for symmetries fits. Whether one model does, the trainer knows once it knows them.
+    pub(crate) fn new(
+        budget: &Budget,
+        model: &ModelSettings,
+        search: &SearchSettings,
+        size: TrainingSize,
+        rows: Option<Rows>,
+    ) -> Result<Self> {
+        let scan = scan_bytes(budget, FEATURE_COLUMNS);
+        let left = budget.left().saturating_sub(scan);
+        let sums = sums_bytes(model, search, size);
+        let (gathered, all) = rows.map_or((0, 0), |rows| (rows.gathered(model), rows.bytes()));
+        if sums + gathered > left {
+            return Err(budget.shortage(TRAINING, scan + sums + gathered, Vec::new()));
+        }
+        let least = (sums + gathered).max(sums + model_bytes(model, size));
+        let cache = if left >= least.saturating_add(all) { all } else { 0 };
+        Ok(Self {
+            models: left - cache,
+            cache,
         })
     }
 }
+
+/// The settings of the model, whose solver is one that trains so many rows, and why.
+pub(crate) fn resolved(
+    model: &ModelSettings,
+    size: TrainingSize,
+    rows: u64,
+) -> (ModelSettings, Option<String>) {
+    let mut model = model.clone();
+    let mut why = None;
+    if let ModelSettings::LogisticRegression(settings) = &mut model {
+        (settings.solver, why) = size.solver(settings, rows);
+    }
+    (model, why)
+}
+
+/// The refusal of a training that takes so many bytes besides the rows of a scan, with what would fit.
+pub(crate) fn refusal(
+    budget: &Budget,
+    model: &ModelSettings,
+    search: &SearchSettings,
+    size: TrainingSize,
+    needed: u64,
+) -> Error {
+    let scan = scan_bytes(budget, FEATURE_COLUMNS);
+    let ways = what_fits(model, search, size, budget.left().saturating_sub(scan));
+    let together = |bytes| match budget.shortage(TRAINING, scan + bytes, Vec::new()) {
+        Error::Memory(shortage) => shortage.needed(),
+        _ => 0,
+    };
+    let ways = ways
+        .iter()
+        .map(|way| format!("{} ({} MB)", way.change, together(way.bytes)));
+    budget.shortage(TRAINING, scan + needed, ways.collect())
+}
+
+const TRAINING: &str = "the training";
+/// Columns of the features that are read in training.
+const FEATURE_COLUMNS: usize = 7;
 
 /// What a training is given.
 pub(crate) struct Input<'a> {
     /// The rows.
     pub(crate) features: &'a TableVersion,
+    /// What they take.
+    pub(crate) rows: Rows,
     /// Their dimensions.
     pub(crate) size: TrainingSize,
     /// How the model predicts.
@@ -77,18 +183,12 @@ pub(crate) fn run(
 ) -> Result<(Trained, f64)> {
     let (features, size) = (input.features, input.size);
     let teller = Teller::start(observe, "train", "scans", None);
-    let mut model = pipeline.model.clone();
-    if let ModelSettings::LogisticRegression(settings) = &mut model {
-        let (solver, why) = size.solver(settings, features.rows);
-        if let Some(why) = why {
-            observe.event(Event::Detail(format!("train: {why}")));
-        }
-        settings.solver = solver;
+    let (model, why) = resolved(&pipeline.model, size, features.rows);
+    if let Some(why) = why {
+        observe.event(Event::Detail(format!("train: {why}")));
     }
-    let budget = pipeline.run.memory;
-    let used = rss();
-    let one_model = model_bytes(&model, size) + sums_bytes(&model, &pipeline.search, size);
-    let plan = Plan::new(budget, used, one_model, features)?;
+    let (budget, search) = (engine.budget().clone(), &pipeline.search);
+    let plan = Plan::new(&budget, &model, search, size, Some(input.rows))?;
     engine.set_cache(plan.cache);
     if plan.cache == 0 {
         observe.event(Event::Detail(
@@ -97,12 +197,13 @@ pub(crate) fn run(
     }
     let too_large = |error| match error {
         gristmill_learn::Error::Budget { needed, .. } => {
-            memory(pipeline, &model, size, used + MARGIN, needed)
+            refusal(&budget, &model, search, size, needed + plan.cache)
         }
         other => other.into(),
     };
-    let mut trainer =
-        trainer(&model, &pipeline.search, size, input.thresholds, plan.models).map_err(too_large)?;
+    let mut trainer = trainer(&model, search, size, input.thresholds, plan.models).map_err(too_large)?;
+    // What is left is for the rows of a scan.
+    let mut held = Some(budget.reserve(TRAINING, plan.models + plan.cache)?);
     if let Some(warm) = input.warm {
         observe.event(Event::Detail(format!(
             "train: the earlier model knew {} of the {} features and {} of the {} classes",
@@ -118,9 +219,10 @@ pub(crate) fn run(
     });
     let (mut answer, mut pace) = (None, Pace::default());
     let trained = loop {
-        let next = engine
-            .install(|| trainer.next(answer.take()))
-            .map_err(too_large)?;
+        let next = engine.install(|| trainer.next(answer.take())).map_err(|error| {
+            held = None;
+            too_large(error)
+        })?;
         if let Next::Done(trained) = next {
             break trained;
         }
@@ -168,28 +270,6 @@ pub(crate) fn run(
         if resumed { ", begun in an earlier run" } else { "" }
     ));
     Ok((*trained, checkpoints.seconds()))
-}
-
-/// The error of a training that needs so many bytes besides those of the process, with what would fit.
-fn memory(pipeline: &Pipeline, model: &ModelSettings, size: TrainingSize, base: u64, needed: u64) -> Error {
-    Error::Memory {
-        budget: pipeline.run.memory,
-        needed: base + needed,
-        ways: ways_out(pipeline, model, size, base),
-    }
-}
-
-/// What would fit into the budget beside so many bytes of the process, which are counted in.
-pub(crate) fn ways_out(
-    pipeline: &Pipeline,
-    model: &ModelSettings,
-    size: TrainingSize,
-    base: u64,
-) -> Vec<WayOut> {
-    let left = pipeline.run.memory.saturating_sub(base);
-    let mut ways = what_fits(model, &pipeline.search, size, left);
-    ways.iter_mut().for_each(|way| way.bytes += base);
-    ways
 }
 
 /// How fast a training gets on.
@@ -241,26 +321,6 @@ fn minutes(seconds: f64) -> String {
         ..6000.0 => format!("{:.0} min", seconds / 60.0),
         _ => format!("{:.1} h", seconds / 3600.0),
     }
-}
-
-/// Bytes of the features when decoded: 8 an entry, and the columns of one value a row, weights among them.
-fn decoded_bytes(features: &TableVersion) -> Result<u64> {
-    let mut entries = 0;
-    for file in &features.files {
-        let opened = File::open(&file.path).map_err(io(&file.path))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|e| Error::State {
-            path: file.path.display().to_string(),
-            why: e.to_string(),
-        })?;
-        for group in reader.metadata().row_groups() {
-            let column = group
-                .columns()
-                .iter()
-                .find(|c| c.column_path().parts()[0] == "indices");
-            entries += column.map_or(0, |c| c.num_values().max(0) as u64);
-        }
-    }
-    Ok(entries * 8 + features.rows * 28)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use gristmill_data::source::KeyAccess;
 use gristmill_run::check::{Check, Load};
 use gristmill_run::event::{Event, Observe};
-use gristmill_run::{Error, Session, visible};
+use gristmill_run::{Session, visible};
 
 use super::open::open;
 use crate::args::CheckArgs;
@@ -27,14 +27,9 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
         printer.event(Event::Warning(warning));
     }
     match check.memory {
-        Some(memory) if !memory.holds() && !memory.may_shrink => Err(failure::at(
-            &file,
-            Error::Memory {
-                budget: memory.budget,
-                needed: memory.base + memory.model,
-                ways: memory.ways,
-            },
-        )),
+        Some(memory) if !memory.may_shrink => memory
+            .refused
+            .map_or(Ok(()), |refused| Err(failure::at(&file, refused))),
         _ => Ok(()),
     }
 }
@@ -91,9 +86,9 @@ fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result 
         out,
         "Memory   {} a model, {} beside it, of {}:\n         {}",
         bytes(memory.model),
-        bytes(memory.base),
+        bytes(memory.beside),
         bytes(memory.budget),
-        if memory.holds() {
+        if memory.refused.is_none() {
             format!("{} of {} models advance together", memory.together, memory.models)
         } else if memory.may_shrink {
             "holds only if rows or columns that repeat make it smaller".to_owned()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::datatypes::Schema;
 
-use crate::contract::pass::{Accumulate, Pass};
+use crate::contract::pass::{Accumulate, Pass, Share};
 use crate::encode::NgramHasher;
 use crate::error::{Error, Result};
 use crate::settings::NgramSettings;
@@ -53,6 +53,7 @@ impl Pass for Buckets {
             column: self.settings.column.clone(),
             hasher: NgramHasher::new(&self.settings),
             counts: vec![0; 1 << self.settings.bits],
+            filled: 0,
             row: Vec::new(),
         })
     }
@@ -62,6 +63,8 @@ struct Accumulator {
     column: String,
     hasher: NgramHasher,
     counts: Vec<u32>,
+    /// Counts above 0.
+    filled: usize,
     row: Vec<u32>,
 }
 
@@ -75,6 +78,7 @@ impl Accumulate for Accumulator {
             self.row.dedup();
             for bucket in &self.row {
                 let count = &mut self.counts[*bucket as usize];
+                self.filled += usize::from(*count == 0);
                 *count = count.saturating_add(1);
             }
         }
@@ -91,6 +95,7 @@ impl Accumulate for Accumulator {
                     pass: NAME,
                     why: format!("bucket {bucket} is beyond this pass's bits"),
                 })?;
+            self.filled += usize::from(*count == 0 && *rows > 0);
             *count = count.saturating_add(*rows);
         }
         Ok(())
@@ -98,8 +103,11 @@ impl Accumulate for Accumulator {
 
     fn state(&mut self) -> Result<RecordBatch> {
         let filled = || (0u32..).zip(&self.counts).filter(|(_, count)| **count > 0);
-        let buckets = UInt32Array::from_iter_values(filled().map(|(bucket, _)| bucket));
-        let counts = UInt32Array::from_iter_values(filled().map(|(_, count)| *count));
+        // With room for all: a vector that grows is held twice.
+        let (mut buckets, mut counts) = (Vec::with_capacity(self.filled), Vec::with_capacity(self.filled));
+        buckets.extend(filled().map(|(bucket, _)| bucket));
+        counts.extend(filled().map(|(_, count)| *count));
+        let (buckets, counts) = (UInt32Array::from(buckets), UInt32Array::from(counts));
         Ok(RecordBatch::try_from_iter([
             ("bucket", Arc::new(buckets) as _),
             ("count", Arc::new(counts) as _),
@@ -107,7 +115,20 @@ impl Accumulate for Accumulator {
     }
 
     fn size(&self) -> usize {
-        self.counts.len() * size_of::<u32>()
+        self.counts.len() * size_of::<u32>() + self.row.capacity() * size_of::<u32>()
+    }
+
+    /// It does not grow, and its state has the buckets that are filled.
+    fn peak(&self) -> usize {
+        self.size() + self.filled * 2 * size_of::<u32>()
+    }
+
+    fn largest(&self) -> Share {
+        Share {
+            bytes: self.size(),
+            what: format!("the {} buckets of column `{}`", self.counts.len(), self.column),
+            way_out: "lower its bits".to_owned(),
+        }
     }
 }
 

@@ -39,6 +39,16 @@ impl Columns {
         Some(Self::Table(table))
     }
 
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Table(table) => size_of_val(table.as_slice()),
+            Self::Cells { cells, sorted, .. } => {
+                size_of_val(cells.as_slice()) + size_of_val(sorted.as_slice())
+            }
+        }
+    }
+
     fn cells(buckets: &[u32], bits: u32) -> Option<Self> {
         let mut sorted: Vec<(u32, u32)> = buckets.iter().copied().zip(0..).collect();
         sorted.sort_unstable();

@@ -98,6 +98,10 @@ impl Encoder for NgramEncoder {
         self.buckets.len() as u32
     }
 
+    fn bytes(&self) -> usize {
+        self.buckets.len() * size_of::<u32>() + self.columns.bytes()
+    }
+
     fn name(&self, index: u32) -> String {
         format!("{}#{}", self.column(), self.buckets.value(index as usize))
     }

@@ -24,7 +24,7 @@ use crate::settings::LogisticSettings;
 use crate::statistics::Confusion;
 use crate::train::logistic::gather::GatherPass;
 use crate::train::logistic::lifted::Lifted;
-use crate::train::logistic::memory::affordable;
+use crate::train::logistic::memory::{affordable, sums_bytes};
 use crate::train::logistic::objective::Fit;
 use crate::train::logistic::scan::{Job, ScanPass, Task, answers};
 use crate::train::size::TrainingSize;
@@ -206,9 +206,16 @@ impl<F: Real> Family for Logistic<F> {
         let lifted = self.trainings.iter().filter_map(|t| t.lifted.as_ref());
         let held: u64 = lifted.map(|lifted| lifted.bytes()).sum();
         let each = self.trainings.iter().map(|t| t.model_bytes::<F>(&self.settings));
-        let (each, available) = (each.max().unwrap_or(1), self.memory.saturating_sub(held));
-        affordable(&self.settings, self.size, each, available)?;
-        Ok((available / each) as usize)
+        // Every fold held out, and none; or none alone.
+        let folds = self.trainings.len().saturating_sub(1).max(1);
+        let beside = held + sums_bytes(self.size, folds);
+        affordable(
+            &self.settings,
+            self.size,
+            each.max().unwrap_or(1),
+            beside,
+            self.memory,
+        )
     }
 
     fn start(

@@ -22,6 +22,21 @@ pub fn may_be_lifted(settings: &ModelSettings, rows: u64) -> bool {
     iterates && rows <= MAX_ENTRIES as u64
 }
 
+/// Rows and entries that are held at most while so many of both are gathered to look for symmetries: all of them in batches
+/// and in one piece, or those before they turned out to be too many.
+pub fn gathered_items(settings: &ModelSettings, rows: u64, entries: u64) -> u64 {
+    if !may_be_lifted(settings, rows) {
+        return 0;
+    }
+    let (items, most) = (rows + entries, MAX_ENTRIES as u64);
+    // What is known of the training rows is an average, a tenth off at most.
+    if items > most + most / 10 {
+        most
+    } else {
+        2 * items.min(most) + rows
+    }
+}
+
 /// Copies the training rows. Its state is a table like the one scanned, or one without columns where they were too many.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GatherPass;

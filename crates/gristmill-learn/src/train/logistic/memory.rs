@@ -7,22 +7,24 @@ use crate::train::logistic::objective::Fit;
 use crate::train::logistic::refine;
 use crate::train::size::{F64_ELEMENTS, TrainingSize};
 
-/// Refuses models that need more memory than there is.
+/// How many models of `each` bytes fit into `available` ones, `beside` which are taken already; refuses if not one does.
 pub(crate) fn affordable(
     settings: &LogisticSettings,
     size: TrainingSize,
     each: u64,
+    beside: u64,
     available: u64,
-) -> Result<()> {
-    if each <= available {
-        return Ok(());
+) -> Result<usize> {
+    let together = available.saturating_sub(beside) / each.max(1);
+    if together > 0 {
+        return Ok(together as usize);
     }
     Err(Error::Budget {
         what: format!(
             "one logistic regression of {} features and {} classes with history = {}",
             size.features, size.classes, settings.history
         ),
-        needed: each,
+        needed: beside.saturating_add(each),
         available,
     })
 }
@@ -41,7 +43,11 @@ pub(crate) fn model_bytes(settings: &LogisticSettings, size: TrainingSize) -> u6
 }
 
 /// Bytes that the sums over the features and the search for symmetries take besides.
-pub(crate) fn sums_bytes(size: TrainingSize, folds: u32) -> u64 {
-    let sums = u64::from(folds.max(1)) * 2 * size_of::<f64>() as u64 * 2;
-    size.features as u64 * (sums + refine::BYTES_PER_COLUMN)
+pub(crate) fn sums_bytes(size: TrainingSize, folds: usize) -> u64 {
+    let folds = folds as u64;
+    // Two sums of each fold, as they are summed up and as a state; means and deviations of what each fold leaves and of
+    // all, and those that are being made.
+    let sums = 2 * folds * 2 + 2 * (folds + 1) + 2;
+    let of_features = size.features as u64 * (sums * size_of::<f64>() as u64 + refine::BYTES_PER_COLUMN);
+    of_features + size.classes as u64 * sums * size_of::<f64>() as u64
 }

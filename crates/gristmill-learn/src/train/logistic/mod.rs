@@ -11,7 +11,7 @@ pub(crate) mod scan;
 use crate::error::Result;
 use crate::model::{Thresholds, Weights};
 use crate::search::Search;
-use crate::search::grid::grid;
+use crate::search::grid::{folds, grid};
 use crate::search::trainer::Trainer;
 use crate::settings::{LogisticSettings, SearchSettings, Solver};
 use crate::train::adagrad::family::AdaGrad;
@@ -35,12 +35,12 @@ pub fn logistic_search(
     thresholds: Thresholds,
     memory: u64,
 ) -> Result<Box<dyn Trainer>> {
-    let available = memory.saturating_sub(sums_bytes(size, search.folds));
-    let shape = size.shape(settings.family);
     let points = grid(settings);
+    let sums = sums_bytes(size, folds(&points, search));
+    let shape = size.shape(settings.family);
     if settings.solver == Solver::Adagrad {
-        affordable(settings, size, model_bytes(settings, size), available)?;
-        let family = AdaGrad::new(settings, size.classes, shape, thresholds, available);
+        affordable(settings, size, model_bytes(settings, size), sums, memory)?;
+        let family = AdaGrad::new(settings, size.classes, shape, thresholds, memory - sums);
         return Ok(Box::new(Search::new(
             family,
             search,
@@ -50,10 +50,10 @@ pub fn logistic_search(
         )));
     }
     Ok(if shape.len() <= F64_ELEMENTS {
-        let family = Logistic::new(settings, size, shape, thresholds, available, Weights::F64);
+        let family = Logistic::new(settings, size, shape, thresholds, memory, Weights::F64);
         Box::new(Search::new(family, search, points, size.classes, size.features))
     } else {
-        let family = Logistic::new(settings, size, shape, thresholds, available, Weights::F32);
+        let family = Logistic::new(settings, size, shape, thresholds, memory, Weights::F32);
         Box::new(Search::new(family, search, points, size.classes, size.features))
     })
 }

@@ -25,6 +25,7 @@ use crate::rows::summary::Subset;
 use crate::search::Penalty;
 use crate::search::warm::lay_out;
 use crate::settings::LogisticSettings;
+use crate::statistics::Confusion;
 use crate::statistics::logarithm::{ln, ln_1p};
 
 /// An intercept that makes a class certain: e^-40 is lost beside 1.
@@ -170,7 +171,7 @@ impl<F: Real> Fit<F> {
     /// Bytes that a fit holds at most, with its part in a scan.
     pub(crate) fn bytes(shape: Shape, settings: &LogisticSettings) -> u64 {
         let vectors = shape.len() * size_of::<F>() * Self::vectors(settings);
-        (vectors + 2 * Block::<F>::bytes(shape) + shape.features * 2 * size_of::<f64>()) as u64
+        (vectors + 2 * Block::<F>::bytes(shape) + Confusion::bytes(shape.sets.max(2))) as u64
     }
 
     /// The point to evaluate next.

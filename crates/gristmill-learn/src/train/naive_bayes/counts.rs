@@ -210,8 +210,13 @@ impl Accumulate for Counts {
             let field = Arc::new(Field::new_list_field(values.data_type().clone(), false));
             Ok(Arc::new(LargeListArray::try_new(field, offsets, values, None)?))
         };
-        let rows = UInt64Array::from_iter_values(self.folds.iter().flat_map(|f| f.rows.iter().copied()));
-        let sums = Float64Array::from_iter_values(self.folds.iter().flat_map(|f| f.sums.iter().copied()));
+        let rows: Vec<&[u64]> = self.folds.iter().map(|f| f.rows.as_slice()).collect();
+        let sums: Vec<&[f64]> = self.folds.iter().map(|f| f.sums.as_slice()).collect();
+        // In one piece: a vector that grows is held twice.
+        let (rows, sums) = (
+            UInt64Array::from(rows.concat()),
+            Float64Array::from(sums.concat()),
+        );
         Ok(RecordBatch::try_from_iter([
             ("rows", lists(self.pass.shape.sets, Arc::new(rows))?),
             ("sums", lists(self.pass.shape.len(), Arc::new(sums))?),
