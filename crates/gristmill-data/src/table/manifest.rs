@@ -121,7 +121,7 @@ fn broken(dir: &Path, why: impl ToString) -> Error {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
@@ -195,9 +195,11 @@ mod tests {
             }
             write(part, content);
         }
-        (write(0, &before[1]), write(1, &before[0]));
+        write(0, &before[1]);
+        write(1, &before[0]);
         refused(&folder, "exchanged", &names[0]);
-        (write(0, &before[0]), write(1, &before[1]));
+        write(0, &before[0]);
+        write(1, &before[1]);
         fs::write(folder.join(part_name(3)), &before[0]).unwrap();
         refused(&folder, "added", "does not list part-000003.parquet");
         fs::remove_file(folder.join(part_name(3))).unwrap();

@@ -191,9 +191,12 @@ fn write_dataset(out: &mut String, path: &Path, ledger: &Ledger, table: &TableVe
         thousands(dropped.filter),
         thousands(dropped.duplicate)
     )?;
-    // A name is as long as its source makes it, so it has a line of its own.
+    // A name is as long as its source makes it, and may have no place to break it at.
     writeln!(out, "Snapshots {}, the last:", totals.snapshots)?;
-    writeln!(out, "          {}", totals.last_snapshot)?;
+    let name: Vec<char> = totals.last_snapshot.to_string().chars().collect();
+    for piece in name.chunks(WIDTH - 10) {
+        writeln!(out, "          {}", String::from_iter(piece))?;
+    }
     writeln!(out)?;
     writeln!(out, "{:<24}  Type", "Column")?;
     for field in table.schema.fields() {
