@@ -451,7 +451,7 @@ async fn databases_that_cannot_be_reached_are_explained() {
         ),
         (
             "oracle://u:secret@h/db".to_owned(),
-            "source.url oracle://u:***@h/db: unknown kind of database `oracle`; expected sqlite:path.db, \
+            "source.url oracle:***: unknown kind of database `oracle`; expected sqlite:path.db, \
              postgres://user@host:port/database, mysql://user@host:port/database, or parquet:, csv: or delta: and a path"
                 .to_owned(),
         ),

@@ -64,7 +64,7 @@ pub(crate) fn split() -> StepSpec {
     let shares: ArrayRef = Arc::new(Float64Array::from(vec![0.8, 0.1, 0.1]));
     spec(
         "split",
-        json!({"by": "id", "seed": 42, "folds": 3}),
+        json!({"by": "id", "seed": 42, "folds": 3, "version": 2}),
         vec![("shares", shares)],
     )
 }
