@@ -44,7 +44,7 @@ const HARMLESS: [&str; 19] = [
 ];
 
 /// A URL as it may be shown: `Display` and `Debug` say neither a password nor what a variable brought in. Only
-/// [`SourceUrl::revealed`] does.
+/// `SourceUrl::revealed` does.
 #[derive(Clone)]
 pub struct SourceUrl {
     revealed: String,
