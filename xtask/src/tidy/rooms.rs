@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Level};
+use super::Finding;
 
 /// The rooms of each crate, which are its top-level modules, in their order: a room may import from those before it.
 const ORDER: [(&str, &[&str]); 4] = [
@@ -181,11 +181,7 @@ fn circles(modules: &BTreeMap<Vec<String>, File<'_>>) -> Vec<Finding> {
         }
         let names: Vec<String> = circle.iter().map(|module| module.join("::")).collect();
         let message = format!("these files import each other in a circle: {}", names.join(", "));
-        findings.push(Finding {
-            // Drivers of databases still have some.
-            level: Level::Warning,
-            ..Finding::error(file.path, 1, message)
-        });
+        findings.push(Finding::error(file.path, 1, message));
     }
     findings
 }

@@ -12,8 +12,8 @@ use flate2::read::MultiGzDecoder;
 use crate::csv_records::Records;
 use crate::durable::io;
 use crate::error::{Error, Result};
+use crate::source::files::batches::Batches;
 use crate::source::files::guess::Guess;
-use crate::source::files::input::Batches;
 
 /// CSV files with the same columns.
 pub(super) struct CsvFiles {

@@ -1,18 +1,17 @@
 //! The files as one table: its columns, its exact rows, and the rows themselves, a few columns at a time.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{Error, Result};
 use crate::source::MAX_BATCH_ROWS;
+use crate::source::files::batches::Batches;
 use crate::source::files::csv::CsvFiles;
 use crate::source::files::location::{Format, Location};
 use crate::source::files::parquet::{ParquetFile, Rows};
@@ -20,9 +19,6 @@ use crate::table::Listing;
 
 /// The bytes that a record batch has at most, as far as the mean size of the rows tells.
 const MEAN_BATCH_BYTES: u64 = 1 << 20;
-
-/// Record batches, one after the other.
-pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// Some files of one format.
 pub(super) struct Input {
@@ -231,33 +227,6 @@ fn replaced(_: &fs::Metadata) -> Option<Replaced> {
 fn batch_rows(bytes: u64, rows: u64) -> usize {
     let mean = bytes / rows.max(1) + 1;
     (MEAN_BATCH_BYTES / mean).clamp(1, MAX_BATCH_ROWS as u64) as usize
-}
-
-/// The columns of `schema` from those of a batch, by name: in their order, of their types, null where there is none.
-pub(super) fn arranged(
-    batch: &RecordBatch,
-    schema: &SchemaRef,
-    constants: &BTreeMap<String, ArrayRef>,
-) -> Result<RecordBatch> {
-    let column = |field: &Arc<Field>| -> Result<ArrayRef> {
-        let rows = batch.num_rows();
-        let found = match (batch.column_by_name(field.name()), constants.get(field.name())) {
-            (Some(column), None) => column.clone(),
-            (_, Some(value)) => {
-                let repeated = arrow::array::UInt32Array::from(vec![0; rows]);
-                arrow::compute::take(value, &repeated, None)?
-            }
-            (None, None) => return Ok(new_null_array(field.data_type(), rows)),
-        };
-        Ok(if found.data_type() == field.data_type() {
-            found
-        } else {
-            arrow::compute::cast(&found, field.data_type())?
-        })
-    };
-    let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;
-    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
 }
 
 /// Equal for the same files in the same state.

@@ -3,6 +3,7 @@
 //! Files have no index. Parquet that is in the order of the key is read in place; everything else is sorted once, into a
 //! temporary Parquet file with small row groups. After that, planning and reading a range touch a few row groups.
 
+mod batches;
 mod csv;
 mod guess;
 mod input;

@@ -11,7 +11,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use crate::durable::io;
 use crate::error::{Error, Result};
 use crate::parquet_file::{self, Footer, Part};
-use crate::source::files::input::{Batches, arranged};
+use crate::source::files::batches::{Batches, arranged};
 
 /// A Parquet file that was opened by its footer.
 pub(super) struct ParquetFile {

@@ -6,6 +6,7 @@
 mod connect;
 mod dialect;
 mod equality;
+mod keys;
 mod plan;
 mod snapshot;
 mod types;

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use crate::error::{Error, Result};
 use crate::source::sql::quoted;
-use crate::source::sqlite::query_error;
+use crate::source::sqlite::errors::query_error;
 use crate::table::Alike;
 
 /// Values looked at where the declared type says nothing.

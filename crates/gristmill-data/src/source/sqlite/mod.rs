@@ -2,6 +2,7 @@
 
 mod columns;
 mod equality;
+mod errors;
 mod plan;
 mod rows;
 mod snapshot;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use rusqlite::types::{Value, ValueRef};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
@@ -22,9 +23,10 @@ use crate::key::{Bounds, Key, KeyRange};
 use crate::settings::SourceSettings;
 use crate::source::names::find_key;
 use crate::source::produced::on_thread;
-use crate::source::sql::{line_and_column, quoted, without_semicolon};
+use crate::source::sql::{quoted, without_semicolon};
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
 use columns::SqliteColumn;
+use errors::query_error;
 use snapshot::State;
 
 /// Times that the transaction is begun anew because somebody wrote to the file in just that moment.
@@ -344,35 +346,9 @@ fn to_key(value: Value) -> Option<Key> {
     }
 }
 
-/// What SQLite said, and where in the query.
-fn query_error(error: &rusqlite::Error, query: Option<&str>) -> Error {
-    let why = match (error, query) {
-        (rusqlite::Error::SqlInputError { msg, offset, .. }, Some(query)) if *offset >= 0 => {
-            format!("{msg} {}", line_and_column(query, *offset as usize))
-        }
-        (rusqlite::Error::SqlInputError { msg, .. }, _) => msg.clone(),
-        (rusqlite::Error::MultipleStatement, _) => {
-            "it holds several statements; write a single SELECT".to_owned()
-        }
-        _ => error.to_string(),
-    };
-    Error::Query { why }
-}
-
 /// A blocking thread that panicked or was cancelled by the end of the program.
 fn stopped(error: &tokio::task::JoinError) -> Error {
     Error::Query {
         why: format!("reading stopped: {error}"),
-    }
-}
-
-/// What SQLite calls the type of a value.
-fn type_name(value: ValueRef<'_>) -> &'static str {
-    match value {
-        ValueRef::Null => "null",
-        ValueRef::Integer(_) => "integer",
-        ValueRef::Real(_) => "real",
-        ValueRef::Text(_) => "text",
-        ValueRef::Blob(_) => "blob",
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::source::names::row_named;
 use crate::source::sql::quoted;
 use crate::source::sqlite::columns::{SqliteColumn, SqliteKind};
-use crate::source::sqlite::{query_error, type_name};
+use crate::source::sqlite::errors::{query_error, type_name};
 use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 
 /// Reads all rows, a record batch at a time, until `send` says that no more are wanted.
