@@ -47,14 +47,10 @@ impl NewFile {
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).truncate(false).open(&unfinished);
             let file = file.map_err(io(&unfinished))?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Error::BeingWritten {
-                        path: path.display().to_string(),
-                    });
-                }
-                Err(TryLockError::Error(error)) => return Err(io(&unfinished)(error)),
+            if !lock(&file, &unfinished)? {
+                return Err(Error::BeingWritten {
+                    path: path.display().to_string(),
+                });
             }
             // Another writer may have put it in its place, or removed it, before it was locked here.
             if is_at(&file, &unfinished) {
@@ -69,6 +65,13 @@ impl NewFile {
             failed: Arc::default(),
             put: false,
         })
+    }
+
+    /// The same with all that it shall hold, still beside its place.
+    pub fn holding(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let file = Self::create(path)?;
+        file.output()?.write_all(bytes).map_err(io(path))?;
+        Ok(file)
     }
 
     /// What is to be written to.
@@ -122,9 +125,7 @@ impl Drop for NewFile {
 
 /// Writes a file so that it is there whole, and on the disk, or not at all.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let file = NewFile::create(path)?;
-    file.output()?.write_all(bytes).map_err(io(path))?;
-    file.put().map(drop)
+    NewFile::holding(path, bytes)?.put().map(drop)
 }
 
 /// Puts the folder `unfinished`, whose files are on the disk, in the place of `dir`, which is removed. A kill in between leaves
@@ -223,6 +224,15 @@ pub fn sync_folder(dir: &Path) -> Result<()> {
     #[cfg(test)]
     record(|| Operation::SyncFolder(dir.to_owned()));
     Ok(())
+}
+
+/// Locks an open file or folder until it is closed; returns whether it did, or another process holds it.
+pub fn lock(file: &File, path: &Path) -> Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(io(path)(error)),
+    }
 }
 
 /// Gives a file or folder another name. Its folder is not synced.

@@ -1,12 +1,12 @@
 //! The folder of a run: where everything is, what is finished, and the lock that keeps a second run out.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use gristmill_data::content::{FileContent, read_bounded};
-use gristmill_data::durable::{create_folder, remove_leftovers, write_whole};
+use gristmill_data::durable::{create_folder, lock, remove_leftovers, write_whole};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -74,18 +74,14 @@ impl Directory {
         Self::read(root)?;
         create_folder(root)?;
         let path = root.join(".lock");
-        let lock = File::create(&path).map_err(io(&path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Locked {
-                    dir: root.display().to_string(),
-                });
-            }
-            Err(TryLockError::Error(e)) => return Err(io(&path)(e)),
+        let file = File::create(&path).map_err(io(&path))?;
+        if !lock(&file, &path)? {
+            return Err(Error::Locked {
+                dir: root.display().to_string(),
+            });
         }
         let directory = Self {
-            _lock: Some(lock),
+            _lock: Some(file),
             ..Self::read(root)?
         };
         for path in [

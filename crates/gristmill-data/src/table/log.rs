@@ -4,7 +4,7 @@
 //! The commits are written here and not by the Delta library, whose way of committing reads the table's state again each time
 //! and so costs more the more commits there are. What is committed here needs none of that state: it is one new file in the log.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use deltalake_core::checkpoints::create_checkpoint_from_table_url_and_cleanup;
 use serde_json::Value;
 
-use crate::durable::{io, link, remove_file, sync_folder, synced};
+use crate::durable::{io, link, lock, remove_file, sync_folder, synced};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::table::ledger::record_of;
@@ -39,15 +39,13 @@ impl Lock {
     /// Locks the folder, which must be there.
     pub(crate) fn take(dir: &Path) -> Result<Self> {
         let file = File::open(dir).map_err(io(dir))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _dir: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::Dataset {
-                dir: dir.display().to_string(),
-                why: "another gristmill is writing to it; wait for its end, or choose another run.dir"
-                    .to_owned(),
-            }),
-            Err(TryLockError::Error(error)) => Err(io(dir)(error)),
+        if lock(&file, dir)? {
+            return Ok(Self { _dir: file });
         }
+        Err(Error::Dataset {
+            dir: dir.display().to_string(),
+            why: "another gristmill is writing to it; wait for its end, or choose another run.dir".to_owned(),
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::Schema;
@@ -140,18 +139,7 @@ impl Model<'_> {
     ) -> Result<Outcome> {
         let rows = rows(self.totals, self.left_out, self.features.rows);
         let best = best(&trained);
-        let model = write_bundle(
-            dir,
-            self.pipeline,
-            self.totals,
-            schema,
-            self.fitted,
-            &trained,
-            &evaluated,
-            rows,
-            &best,
-            self.earlier.map(|earlier| earlier.hash.clone()),
-        )?;
+        let model = self.bundle(&dir.model(), schema, &trained, &evaluated, rows, &best)?;
         let stages = self.stages(spent);
         let metrics = Metrics {
             version: VERSION,
@@ -172,8 +160,8 @@ impl Model<'_> {
             peak_rss_bytes: peak_rss(),
         };
         let text = summary(self.pipeline, &metrics);
-        let summary = beside(&dir.summary(), text.as_bytes())?;
-        let table = beside(&dir.metrics(), &to_json(&dir.metrics(), &metrics)?)?;
+        let summary = NewFile::holding(&dir.summary(), text.as_bytes())?;
+        let table = NewFile::holding(&dir.metrics(), &to_json(&dir.metrics(), &metrics)?)?;
         failpoint::hit("outcome-written");
         remove_file(&dir.metrics())?;
         remove_file(&dir.summary())?;
@@ -189,6 +177,50 @@ impl Model<'_> {
             summary: text,
             model: dir.model(),
         })
+    }
+
+    /// Writes the bundle beside its place.
+    fn bundle(
+        &self,
+        path: &Path,
+        schema: &Schema,
+        trained: &Trained,
+        evaluated: &Evaluated,
+        rows: Rows,
+        best: &Best,
+    ) -> Result<NewFile> {
+        let json = |value: Result<Value, serde_json::Error>| {
+            value.map_err(|e| Error::State {
+                path: path.display().to_string(),
+                why: e.to_string(),
+            })
+        };
+        let clean = StepSpec {
+            kind: CLEAN.to_owned(),
+            settings: json(serde_json::to_value(TextRules::of(&self.pipeline.clean)))?,
+            arrays: BTreeMap::new(),
+        };
+        let provenance = Provenance {
+            gristmill: env!("CARGO_PKG_VERSION").to_owned(),
+            settings: self.pipeline.shaping(),
+            settings_hash: self.pipeline.shaping_hash(),
+            dataset_hash: self.totals.hash.to_string(),
+            warm_start: self.earlier.map(|earlier| earlier.hash.clone()),
+            rows: json(serde_json::to_value(rows))?,
+            best: json(serde_json::to_value(best))?,
+            metrics: json(serde_json::to_value(&evaluated.splits))?,
+        };
+        let bundle = Contents {
+            clean: &clean,
+            assembler: &self.fitted.assembler,
+            model: &trained.model,
+            input: &InputColumn::of(&self.fitted.assembler, schema)?,
+            provenance: &provenance,
+        };
+        create_folder(folder_of(path))?;
+        let file = NewFile::create(path)?;
+        bundle.write(&mut file.output()?).map_err(io(path))?;
+        Ok(file)
     }
 
     /// Every stage, those of earlier runs with the times that they took then.
@@ -207,13 +239,6 @@ impl Model<'_> {
         };
         before.chain(now).map(stage).collect()
     }
-}
-
-/// Writes a file beside its place.
-fn beside(path: &Path, bytes: &[u8]) -> Result<NewFile> {
-    let file = NewFile::create(path)?;
-    file.output()?.write_all(bytes).map_err(io(path))?;
-    Ok(file)
 }
 
 fn rows(totals: &Totals, left_out: LeftOut, kept: u64) -> Rows {
@@ -253,56 +278,4 @@ fn best(trained: &Trained) -> Best {
         converged: trained.converged,
         objective: trained.objective,
     }
-}
-
-/// Writes the bundle beside its place.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "one of everything that the model is made of"
-)]
-fn write_bundle(
-    dir: &Directory,
-    pipeline: &Pipeline,
-    totals: &Totals,
-    schema: &Schema,
-    fitted: &Fitted,
-    trained: &Trained,
-    evaluated: &Evaluated,
-    rows: Rows,
-    best: &Best,
-    warm_start: Option<String>,
-) -> Result<NewFile> {
-    let path = dir.model();
-    let json = |value: Result<serde_json::Value, serde_json::Error>| {
-        value.map_err(|e| Error::State {
-            path: path.display().to_string(),
-            why: e.to_string(),
-        })
-    };
-    let clean = StepSpec {
-        kind: CLEAN.to_owned(),
-        settings: json(serde_json::to_value(TextRules::of(&pipeline.clean)))?,
-        arrays: BTreeMap::new(),
-    };
-    let provenance = Provenance {
-        gristmill: env!("CARGO_PKG_VERSION").to_owned(),
-        settings: pipeline.shaping(),
-        settings_hash: pipeline.shaping_hash(),
-        dataset_hash: totals.hash.to_string(),
-        warm_start,
-        rows: json(serde_json::to_value(rows))?,
-        best: json(serde_json::to_value(best))?,
-        metrics: json(serde_json::to_value(&evaluated.splits))?,
-    };
-    let bundle = Contents {
-        clean: &clean,
-        assembler: &fitted.assembler,
-        model: &trained.model,
-        input: &InputColumn::of(&fitted.assembler, schema)?,
-        provenance: &provenance,
-    };
-    create_folder(folder_of(&path))?;
-    let file = NewFile::create(&path)?;
-    bundle.write(&mut file.output()?).map_err(io(&path))?;
-    Ok(file)
 }
