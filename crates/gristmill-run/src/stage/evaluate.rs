@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use gristmill_data::table::TableVersion;
-use gristmill_learn::evaluate::{HeldOutPass, RegressionPass, Repeated, ScorePass};
+use gristmill_learn::contract::pass::Pass;
+use gristmill_learn::evaluate::{HeldOutPass, RegressionPass, Repeated, RepeatedPass, ScorePass};
 use gristmill_learn::features::split::{SPLIT_NAMES, Split};
 use gristmill_learn::label::{Label, Target};
 use gristmill_learn::model::LinearModel;
 use gristmill_learn::search::Trained;
-use gristmill_learn::statistics::RegressionScores;
+use gristmill_learn::statistics::{Many, RegressionScores};
 
 use super::Teller;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, Observe};
 use crate::report::metrics::{Baseline, BaselineScores, Splits};
 
@@ -42,11 +44,17 @@ pub(crate) fn run(
     observe: &dyn Observe,
 ) -> Result<(Evaluated, f64)> {
     let teller = Teller::start(observe, "evaluate", "rows", Some(features.rows));
-    let (splits, baseline, message) = match label {
-        Label::Class(label) => classifier(engine, features, trained, label.classes(), &teller)?,
-        Label::Number(label) => regression(engine, features, trained, label, &teller)?,
+    let scan = Scan {
+        engine,
+        features,
+        teller: &teller,
     };
-    let repeated = repeated(engine, features, &teller)?;
+    let (scored, held_out) = match label {
+        Label::Class(label) => classifier(&scan, trained, label.classes())?,
+        Label::Number(label) => regression(&scan, trained, label)?,
+    };
+    let (splits, baseline, message) = scored;
+    let repeated = repeated(&scan, &held_out)?;
     if let Some(warning) = repeated.get("test").and_then(warning) {
         observe.event(Event::Warning(warning));
     }
@@ -59,16 +67,37 @@ pub(crate) fn run(
     Ok((evaluated, seconds))
 }
 
+/// The features table, scanned under a teller's eyes.
+struct Scan<'a> {
+    engine: &'a dyn Engine,
+    features: &'a TableVersion,
+    teller: &'a Teller<'a>,
+}
+
+/// The scores of every split and of the baseline, and the words for them.
+type Scored = (Splits, Baseline, String);
+
+impl Scan<'_> {
+    /// The state of a pass that scores, and the pass that finds repeated rows next, whose first half shares the scan.
+    fn score(&self, pass: impl Pass + 'static) -> Result<(RecordBatch, RepeatedPass)> {
+        let held_out = HeldOutPass::new(self.features.rows);
+        let both = Many::new(vec![Box::new(pass), Box::new(held_out)]);
+        let watch = |done| self.teller.progress(done, String::new());
+        let states = Many::states(&self.engine.fold(self.features, &both, &watch)?)?;
+        let [scores, rows] = <[RecordBatch; 2]>::try_from(states).map_err(|states| Error::State {
+            path: self.features.dir.display().to_string(),
+            why: format!("{} states of two passes", states.len()),
+        })?;
+        Ok((scores, held_out.next(&rows)?))
+    }
+}
+
 /// Counts the validation and test rows that have the features of a training row.
-fn repeated(
-    engine: &dyn Engine,
-    features: &TableVersion,
-    teller: &Teller<'_>,
-) -> Result<BTreeMap<String, Repeated>> {
-    let going_on = |_| teller.going_on();
-    let first = HeldOutPass::new(features.rows);
-    let second = first.next(&engine.fold(features, &first, &going_on)?)?;
-    let counts = second.repeated(&engine.fold(features, &second, &going_on)?)?;
+fn repeated(scan: &Scan<'_>, pass: &RepeatedPass) -> Result<BTreeMap<String, Repeated>> {
+    let state = scan
+        .engine
+        .fold(scan.features, pass, &|_| scan.teller.going_on())?;
+    let counts = pass.repeated(&state)?;
     let named = SPLIT_NAMES.iter().zip(counts);
     let held_out = named.filter(|(name, _)| **name != SPLIT_NAMES[Split::Train as usize]);
     Ok(held_out
@@ -88,15 +117,8 @@ fn warning(test: &Repeated) -> Option<String> {
     })
 }
 
-fn classifier(
-    engine: &dyn Engine,
-    features: &TableVersion,
-    trained: &Trained,
-    classes: &[String],
-    teller: &Teller<'_>,
-) -> Result<(Splits, Baseline, String)> {
-    let pass = ScorePass::new(Arc::clone(&trained.model));
-    let state = engine.fold(features, &pass, &|done| teller.progress(done, String::new()))?;
+fn classifier(scan: &Scan<'_>, trained: &Trained, classes: &[String]) -> Result<(Scored, RepeatedPass)> {
+    let (state, held_out) = scan.score(ScorePass::new(Arc::clone(&trained.model)))?;
     let confusions = ScorePass::confusions(&state)?;
     // Of equally large classes the first, as the vocabulary orders them.
     let largest = trained.class_rows.iter().max().copied().unwrap_or(0);
@@ -126,19 +148,13 @@ fn classifier(
         class,
         splits: baseline,
     };
-    Ok((Splits::Class(splits), baseline, message))
+    Ok(((Splits::Class(splits), baseline, message), held_out))
 }
 
-fn regression(
-    engine: &dyn Engine,
-    features: &TableVersion,
-    trained: &Trained,
-    label: &Target,
-    teller: &Teller<'_>,
-) -> Result<(Splits, Baseline, String)> {
+fn regression(scan: &Scan<'_>, trained: &Trained, label: &Target) -> Result<(Scored, RepeatedPass)> {
     let mean = Arc::new(LinearModel::constant(trained.model.features(), label.mean()));
     let pass = RegressionPass::on_splits(&[Arc::clone(&trained.model), mean]);
-    let state = engine.fold(features, &pass, &|done| teller.progress(done, String::new()))?;
+    let (state, held_out) = scan.score(pass.clone())?;
     let scores = pass.scores(&state)?;
     let by_name = |scores: &[RegressionScores]| -> BTreeMap<String, RegressionScores> {
         let named = SPLIT_NAMES.iter().zip(scores);
@@ -158,5 +174,5 @@ fn regression(
         mean: label.mean(),
         splits: baseline,
     };
-    Ok((Splits::Number(splits), baseline, message))
+    Ok(((Splits::Number(splits), baseline, message), held_out))
 }
