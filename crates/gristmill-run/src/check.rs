@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use gristmill_data::key::KeyRange;
-use gristmill_data::pull::Planner;
-use gristmill_data::pull::{Sample, sample};
+use gristmill_data::pull::{Planner, Sample, sample};
 use gristmill_data::source::{ColumnType, Estimate, KeyAccess, Source};
 use gristmill_data::table::Ledger;
 use gristmill_learn::train::{TrainingSize, may_be_lifted, model_bytes, sums_bytes};
@@ -13,7 +12,6 @@ use crate::budget::Budget;
 use crate::directory::Directory;
 use crate::engine::worker_threads;
 use crate::error::{Error, Result};
-use crate::event::{Event, Observe};
 use crate::run::Session;
 use crate::settings::Pipeline;
 use crate::stage::fit::Fit;
@@ -162,7 +160,7 @@ fn memory(pipeline: &Pipeline, known: &Known) -> Result<Memory> {
     let rows = known.rows.map_or(known.dataset_rows, |rows| rows.rows);
     let (model, _) = train::resolved(&pipeline.model, size, rows);
     let budget = Budget::new(pipeline.run.memory);
-    let threads = worker_threads(pipeline.run.threads, &Silent);
+    let (threads, _) = worker_threads(pipeline.run.threads);
     let each = model_bytes(&model, size);
     let sums = sums_bytes(&model, search, size);
     let mut memory = Memory {
@@ -198,13 +196,6 @@ fn memory(pipeline: &Pipeline, known: &Known) -> Result<Memory> {
         Err(other) => return Err(other),
     }
     Ok(memory)
-}
-
-/// Hears nothing.
-struct Silent;
-
-impl Observe for Silent {
-    fn event(&self, _: Event) {}
 }
 
 /// What is found out by asking the database.

@@ -10,8 +10,7 @@ use gristmill_data::run_key::RunKey;
 use gristmill_data::secret;
 use gristmill_data::source::Source;
 use gristmill_data::source::open::connect;
-use gristmill_data::table::{Alike, BatchRecord, Ledger};
-use gristmill_data::table::{TableVersion, delta_schema};
+use gristmill_data::table::{Alike, BatchRecord, Ledger, TableVersion, delta_schema};
 use gristmill_data::verify::{Verified, verify_source};
 use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::model::Thresholds;
@@ -195,7 +194,10 @@ impl<'a> Session<'a> {
     pub fn run(mut self, observe: &dyn Observe) -> Result<Outcome> {
         let pipeline = self.pipeline;
         self.check_types()?;
-        let threads = worker_threads(pipeline.run.threads, observe);
+        let (threads, warning) = worker_threads(pipeline.run.threads);
+        if let Some(warning) = warning {
+            observe.event(Event::Warning(warning));
+        }
         let budget = Budget::new(pipeline.run.memory);
         let _process = budget.reserve_process(threads)?;
         let earlier = self.warm_start.as_deref().map(EarlierModel::read).transpose()?;

@@ -7,11 +7,11 @@ use std::thread;
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use gristmill_data::guard::{caught, stopped};
+use gristmill_data::parquet_file::Footer;
 use gristmill_data::table::TableVersion;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use crate::budget::{Budget, Held};
-use crate::error::{Error, Result, io};
+use crate::error::{Error, Result, broken_state, io};
 
 /// Rows decoded at a time at most. The grains of passes are multiples of it.
 const SCAN_ROWS: usize = 8192;
@@ -225,11 +225,8 @@ fn row_bytes(table: &TableVersion, columns: &[String]) -> Result<u64> {
         .step_by(table.files.len().div_ceil(LOOKED_AT).max(1))
     {
         let opened = File::open(&file.path).map_err(io(&file.path))?;
-        let metadata = ArrowReaderMetadata::load(&opened, Default::default()).map_err(|e| Error::State {
-            path: file.path.display().to_string(),
-            why: e.to_string(),
-        })?;
-        for group in metadata.metadata().row_groups() {
+        let footer = Footer::read(&opened).map_err(|why| broken_state(&file.path, &why))?;
+        for group in footer.metadata().row_groups() {
             rows += group.num_rows().max(0) as u64;
             for column in group.columns() {
                 let name = &column.column_path().parts()[0];

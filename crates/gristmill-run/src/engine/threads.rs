@@ -2,20 +2,17 @@
 
 use std::thread::available_parallelism;
 
-use crate::event::{Event, Observe};
-
 /// Threads for each core that may work at most: more only wait for each other.
 const THREADS_PER_CORE: usize = 4;
 
-/// So many threads as are wanted, or as many as the machine can use. No result depends on how many there are.
-pub(crate) fn worker_threads(wanted: usize, observe: &dyn Observe) -> usize {
+/// So many threads as are wanted, or as many as the machine can use, with the words for that. No result depends on how many
+/// there are.
+pub(crate) fn worker_threads(wanted: usize) -> (usize, Option<String>) {
     let cores = available_parallelism().map_or(1, usize::from);
     let most = THREADS_PER_CORE * cores;
     if wanted <= most {
-        return wanted;
+        return (wanted, None);
     }
-    observe.event(Event::Warning(format!(
-        "run.threads = {wanted} is more than {cores} cores can use; {most} threads work"
-    )));
-    most
+    let why = format!("run.threads = {wanted} is more than {cores} cores can use; {most} threads work");
+    (most, Some(why))
 }

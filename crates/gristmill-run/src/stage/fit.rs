@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use gristmill_data::durable::NewFile;
+use gristmill_data::parquet_file::Footer;
 use gristmill_learn::features::{FIT_FORMAT, FitPipeline, Fitted};
 use gristmill_learn::label::Label;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
 use super::{Spent, Stage, Teller, Work};
@@ -112,12 +113,11 @@ fn write_state(path: &Path, state: &RecordBatch) -> Result<()> {
 
 fn read_state(path: &Path) -> Result<RecordBatch> {
     let file = File::open(path).map_err(io(path))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|builder| builder.build())
-        .map_err(|e| broken_state(path, &e))?;
-    let schema = arrow::array::RecordBatchReader::schema(&reader);
-    let batches = reader
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| broken_state(path, &e))?;
-    concat_batches(&schema, &batches).map_err(|e| broken_state(path, &e))
+    let read = || {
+        let footer = Footer::read(&file)?;
+        let rows = footer.rows(Arc::new(file), None, None, footer.row_count() as usize)?;
+        let batches = rows.collect::<Result<Vec<_>, _>>()?;
+        concat_batches(footer.schema(), &batches).map_err(|e| e.to_string())
+    };
+    read().map_err(|why| broken_state(path, &why))
 }

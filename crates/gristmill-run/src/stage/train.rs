@@ -5,19 +5,18 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use gristmill_data::failpoint;
+use gristmill_data::parquet_file::Footer;
 use gristmill_data::table::TableVersion;
 use gristmill_learn::model::Thresholds;
 use gristmill_learn::search::{Next, Status, Trained, WarmStart};
 use gristmill_learn::settings::{ModelSettings, SearchSettings};
-use gristmill_learn::train::trainer;
-use gristmill_learn::train::{TrainingSize, gathered_items, model_bytes, sums_bytes, what_fits};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use gristmill_learn::train::{TrainingSize, gathered_items, model_bytes, sums_bytes, trainer, what_fits};
 
 use super::Teller;
 use crate::budget::Budget;
 use crate::checkpoint::Checkpoints;
 use crate::engine::{Engine, LocalEngine, scan_bytes};
-use crate::error::{Error, Result, io};
+use crate::error::{Error, Result, broken_state, io};
 use crate::event::{Event, Observe};
 use crate::settings::Pipeline;
 
@@ -43,11 +42,8 @@ impl Rows {
         let mut entries = 0;
         for file in &features.files {
             let opened = File::open(&file.path).map_err(io(&file.path))?;
-            let reader = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|e| Error::State {
-                path: file.path.display().to_string(),
-                why: e.to_string(),
-            })?;
-            for group in reader.metadata().row_groups() {
+            let footer = Footer::read(&opened).map_err(|why| broken_state(&file.path, &why))?;
+            for group in footer.metadata().row_groups() {
                 let column = group
                     .columns()
                     .iter()
