@@ -9,9 +9,10 @@ use crate::error::{Error, Result};
 use crate::key::{Bounds, KeyRange};
 use crate::prepare::{Cleaner, Dropped};
 use crate::source::Source;
-use crate::table::ContentHash;
-use crate::table::{BatchRecord, DatasetIdentity, Ledger, read_batches};
-use crate::table::{DataFile, TableVersion, batches_of, delta_schema, to_delta};
+use crate::table::{
+    BatchRecord, ContentHash, DataFile, DatasetIdentity, Ledger, TableVersion, batches_of, delta_schema,
+    read_batches, to_delta,
+};
 
 /// Rows in memory at a time.
 const SCAN_ROWS: usize = 8_192;

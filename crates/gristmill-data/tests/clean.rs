@@ -12,8 +12,7 @@ use arrow::compute::{cast, concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
 use gristmill_data::prepare::{Cleaner, Dropped};
 use gristmill_data::settings::CleanSettings;
-use gristmill_data::table::ContentHash;
-use gristmill_data::table::{delta_schema, to_delta};
+use gristmill_data::table::{ContentHash, delta_schema, to_delta};
 use proptest::prelude::*;
 
 type Row<'a> = (Option<i64>, Option<&'a str>, Option<&'a str>);

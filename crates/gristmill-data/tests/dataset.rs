@@ -16,8 +16,9 @@ use gristmill_data::key::Bounds;
 use gristmill_data::pull::{Pace, Progress, Pulled, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source;
-use gristmill_data::table::{Appender, PartWriter, TableVersion};
-use gristmill_data::table::{BatchRecord, ContentHash, DatasetIdentity, Ledger, Record};
+use gristmill_data::table::{
+    Appender, BatchRecord, ContentHash, DatasetIdentity, Ledger, PartWriter, Record, TableVersion,
+};
 use gristmill_data::{Error, Result};
 use proptest::prelude::*;
 use rusqlite::Connection;

@@ -27,8 +27,7 @@ use arrow::datatypes::{DataType, Field};
 use gristmill_learn::Error;
 use gristmill_learn::contract::pass::{Grain, Pass};
 use gristmill_learn::evaluate::ScorePass;
-use gristmill_learn::model::Coefficients;
-use gristmill_learn::model::Thresholds;
+use gristmill_learn::model::{Coefficients, Thresholds};
 use gristmill_learn::search::{Next, Params, Trained, Trainer};
 use gristmill_learn::settings::{
     Family, LogisticSettings, Metric, ModelSettings, NaiveBayesSettings, SearchSettings, Solver,

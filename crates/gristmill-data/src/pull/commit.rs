@@ -10,8 +10,7 @@ use crate::prepare::Dropped;
 use crate::pull::encode::EncodedBatch;
 use crate::pull::progress::{Pace, Progress};
 use crate::settings::Consistency;
-use crate::table::{Appender, WrittenFile};
-use crate::table::{Record, Totals};
+use crate::table::{Appender, Record, Totals, WrittenFile};
 
 /// Records and commits batches.
 pub(super) struct Committer<'a> {

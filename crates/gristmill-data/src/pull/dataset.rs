@@ -22,8 +22,7 @@ use crate::pull::retry::Backoff;
 use crate::settings::SourceSettings;
 use crate::source::Source;
 use crate::source::open::connect;
-use crate::table::{Appender, delta_schema};
-use crate::table::{DatasetIdentity, Totals};
+use crate::table::{Appender, DatasetIdentity, Totals, delta_schema};
 
 /// Times that the database is tried again while it gives nothing: some two minutes.
 const TRIES: u32 = 18;

@@ -10,9 +10,7 @@ use crate::key::Bounds;
 use crate::prepare::{Cleaner, Dropped};
 use crate::pull::progress::BatchCost;
 use crate::source::value_bytes;
-use crate::table::BatchRecord;
-use crate::table::ContentHash;
-use crate::table::{BatchFiles, BatchWriter, WrittenFile, to_delta};
+use crate::table::{BatchFiles, BatchRecord, BatchWriter, ContentHash, WrittenFile, to_delta};
 
 /// Makes batches of rows, on any thread.
 #[derive(Clone)]

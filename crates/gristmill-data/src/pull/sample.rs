@@ -7,8 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::error::Result;
 use crate::key::KeyRange;
-use crate::source::Source;
-use crate::source::value_bytes;
+use crate::source::{Source, value_bytes};
 
 /// So long is read at most.
 const LONGEST: Duration = Duration::from_secs(2);

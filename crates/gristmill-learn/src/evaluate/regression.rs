@@ -12,8 +12,7 @@ use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 use crate::rows::{RowSet, Split};
-use crate::statistics::MomentsState;
-use crate::statistics::{Errors, RegressionScores};
+use crate::statistics::{Errors, MomentsState, RegressionScores};
 
 const NAME: &str = "regression scores";
 

@@ -14,8 +14,7 @@ use crate::contract::step::{Encoder, LeftOut, SparseBlock, StepSpec, Transformed
 use crate::encode::encoder_from_spec;
 use crate::error::{Error, Result};
 use crate::features::split::Splitter;
-use crate::label::Label;
-use crate::label::Weigher;
+use crate::label::{Label, Weigher};
 use crate::rows::WEIGHT;
 use crate::statistics::column::find;
 

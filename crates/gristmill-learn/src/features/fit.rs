@@ -13,8 +13,7 @@ use crate::features::Assembler;
 use crate::features::split::Splitter;
 use crate::label::{Label, Weigher};
 use crate::rows::{SPLIT_NAMES, Split};
-use crate::settings::MAX_LINEAR_FEATURES;
-use crate::settings::{FeatureSettings, LabelKind, LabelSettings, SplitSettings};
+use crate::settings::{FeatureSettings, LabelKind, LabelSettings, MAX_LINEAR_FEATURES, SplitSettings};
 use crate::statistics::column::find;
 use crate::statistics::{Counts, Many, state_column};
 

@@ -3,8 +3,7 @@
 use arrow::array::{AsArray, Decimal128Array, Int32Array};
 use arrow::datatypes::{DataType, Float64Type, TimeUnit};
 use gristmill_learn::contract::step::{LeftOut, Transformer};
-use gristmill_learn::features::Assembler;
-use gristmill_learn::features::{FitPipeline, Fitted};
+use gristmill_learn::features::{Assembler, FitPipeline, Fitted};
 use gristmill_learn::label::Label;
 use gristmill_learn::{Error, Result};
 

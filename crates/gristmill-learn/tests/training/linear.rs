@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use gristmill_learn::evaluate::RegressionPass;
 use gristmill_learn::search::ElasticNetParams;
-use gristmill_learn::settings::LinearSettings;
-use gristmill_learn::settings::MAX_LINEAR_FEATURES;
+use gristmill_learn::settings::{LinearSettings, MAX_LINEAR_FEATURES};
 use gristmill_learn::train::linear_search;
 
 use super::*;

@@ -3,12 +3,10 @@
 use std::path::Path;
 use std::time::Instant;
 
-use gristmill_data::pull::{BatchCost, Pace, Progress};
-use gristmill_data::pull::{Pulled, pull};
+use gristmill_data::pull::{BatchCost, Pace, Progress, Pulled, pull};
 use gristmill_data::run_key::RunKey;
 use gristmill_data::source::{ColumnType, KeyAccess, Source};
-use gristmill_data::table::compact;
-use gristmill_data::table::{BatchRecord, DatasetIdentity, Ledger};
+use gristmill_data::table::{BatchRecord, DatasetIdentity, Ledger, compact};
 
 use super::Teller;
 use crate::error::Result;

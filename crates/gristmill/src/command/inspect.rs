@@ -4,8 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::anyhow;
-use gristmill_data::table::Ledger;
-use gristmill_data::table::TableVersion;
+use gristmill_data::table::{Ledger, TableVersion};
 use gristmill_learn::label::Label;
 use gristmill_learn::model::bundle::{Bundle, Provenance};
 use gristmill_run::predict::bundle_file;

@@ -6,8 +6,7 @@ use std::process::{Command, Output};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use gristmill_data::table::TableVersion;
-use gristmill_data::table::{Ledger, Totals};
+use gristmill_data::table::{Ledger, TableVersion, Totals};
 use gristmill_run::settings::diagnose::WIDTH;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rusqlite::Connection;

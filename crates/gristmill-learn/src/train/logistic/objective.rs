@@ -12,8 +12,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::error::Result;
-use crate::error::broken;
+use crate::error::{Result, broken};
 use crate::optimise::Optimiser;
 use crate::optimise::convergence::{Step, Stop};
 use crate::optimise::owlqn::L1;

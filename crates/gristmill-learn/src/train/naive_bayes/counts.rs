@@ -9,10 +9,9 @@ use rayon::prelude::*;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::error::{Error, Result};
-use crate::rows::RowSet;
-use crate::rows::Shape;
 use crate::rows::features::{self, Rows};
 use crate::rows::real::Real;
+use crate::rows::{RowSet, Shape};
 use crate::statistics::logarithm::ln;
 
 /// Sums the features of the training rows by fold and class.

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 
 use crate::error::{Error, Result};
-use crate::model::Thresholds;
-use crate::model::{LinearModel, ModelKind, Weights};
+use crate::model::{LinearModel, ModelKind, Thresholds, Weights};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 use crate::rows::{RowSet, Shape};
