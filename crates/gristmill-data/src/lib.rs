@@ -1,5 +1,6 @@
 //! Databases, key-range batches and the Delta dataset.
 
+pub mod budget;
 pub mod content;
 pub mod csv_records;
 pub mod durable;

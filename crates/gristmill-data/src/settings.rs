@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::RowBudget;
 pub use crate::filled::Filled;
 pub use crate::source_url::SourceUrl;
 
@@ -16,6 +17,8 @@ pub struct SourceSettings {
     pub query: Filled,
     /// The columns of the query whose ranges are the batches.
     pub key: KeyColumns,
+    /// What its rows may take on their way.
+    pub memory: RowBudget,
 }
 
 /// `source.key`: columns of the query by whose values, the first before the second, its rows are ordered. Never empty, and

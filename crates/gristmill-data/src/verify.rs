@@ -5,8 +5,10 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
 
+use crate::budget::{Held, RowBudget};
 use crate::error::{Error, Result};
 use crate::key::{Bounds, KeyRange};
+use crate::parquet_file::BatchLimit;
 use crate::prepare::{Cleaner, Dropped};
 use crate::source::Source;
 use crate::table::{
@@ -14,8 +16,11 @@ use crate::table::{
     read_batches, to_delta,
 };
 
-/// Rows in memory at a time.
-const SCAN_ROWS: usize = 8_192;
+/// What is in memory at a time.
+const SCAN: BatchLimit = BatchLimit {
+    rows: 8_192,
+    bytes: 1 << 20,
+};
 
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -125,6 +130,7 @@ pub async fn verify_source(
     dir: &Path,
     source: &dyn Source,
     identity: &DatasetIdentity,
+    memory: RowBudget,
     compared: &mut (dyn FnMut(&BatchRecord) + Send),
 ) -> Result<Verified> {
     let (ledger, batches) = read(dir).await?;
@@ -138,13 +144,14 @@ pub async fn verify_source(
     }
     let schema = delta_schema(&source.schema())?;
     let cleaner = Cleaner::new(identity.clean(), schema, identity.key())?;
+    let held = memory.held_in(dir);
     let mut verified = Verified::of(&batches);
     for batch in &batches {
         let range = KeyRange {
             number: batch.number,
             bounds: batch.bounds.clone(),
         };
-        verified.compare(batch, found(source, &cleaner, &range).await?);
+        verified.compare(batch, found(source, &cleaner, &held, &range).await?);
         compared(batch);
     }
     if ledger.record.complete {
@@ -160,14 +167,14 @@ pub async fn verify_source(
 }
 
 /// What the source has in a range, cleaned.
-async fn found(source: &dyn Source, cleaner: &Cleaner, range: &KeyRange) -> Result<Found> {
+async fn found(source: &dyn Source, cleaner: &Cleaner, held: &Held, range: &KeyRange) -> Result<Found> {
     let (mut rows, mut hash, mut dropped) = (0, ContentHash::default(), Dropped::default());
     let mut keep = |kept: RecordBatch| {
         rows += kept.num_rows() as u64;
         hash += ContentHash::of(&kept)?;
         Ok(())
     };
-    let mut order = cleaner.order();
+    let mut order = cleaner.order(held.clone());
     let mut stream = source.read(range).await?;
     while let Some(piece) = stream.try_next().await? {
         let piece = to_delta(&piece, cleaner.schema())?;
@@ -202,7 +209,7 @@ fn counted(
 ) -> Result<(Vec<Found>, ContentHash)> {
     let mut found = Vec::with_capacity(batches.len());
     let (mut all, mut hash, mut rows) = (ContentHash::default(), ContentHash::default(), 0);
-    for batch in table.only(file).scan(None, SCAN_ROWS)? {
+    for batch in table.only(file).scan(None, SCAN)? {
         let mut rest = batch?;
         while rest.num_rows() > 0 {
             let room = match batches.get(found.len()) {

@@ -10,6 +10,7 @@ use arrow::array::{
 };
 use arrow::compute::{cast, concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
+use gristmill_data::budget::Held;
 use gristmill_data::prepare::{Cleaner, Dropped};
 use gristmill_data::settings::CleanSettings;
 use gristmill_data::table::{ContentHash, delta_schema, to_delta};
@@ -69,17 +70,21 @@ fn clean(settings: &CleanSettings, batches: &[RecordBatch]) -> (RecordBatch, Dro
         .iter()
         .map(|batch| cleaner.rows(batch, &mut dropped).unwrap())
         .collect();
-    (ordered(&cleaner, &parts, &mut dropped), dropped)
+    let rows = ordered(&cleaner, &parts, 1 << 30, &mut dropped);
+    (rows, dropped)
 }
 
-/// The rows of a batch in canonical order.
-fn ordered(cleaner: &Cleaner, pieces: &[RecordBatch], dropped: &mut Dropped) -> RecordBatch {
+/// The rows of a batch in canonical order, those of one key held in so many bytes.
+fn ordered(cleaner: &Cleaner, pieces: &[RecordBatch], bytes: u64, dropped: &mut Dropped) -> RecordBatch {
     let mut rows = Vec::new();
     let mut out = |piece| {
         rows.push(piece);
         Ok(())
     };
-    let mut order = cleaner.order();
+    let mut order = cleaner.order(Held {
+        bytes,
+        folder: std::env::temp_dir(),
+    });
     for piece in pieces {
         order.push(piece, &mut out).unwrap();
     }
@@ -249,7 +254,7 @@ fn the_key_is_never_altered() {
     let cleaner = Cleaner::new(&settings, schema, &"key".into()).unwrap();
     let mut dropped = Dropped::default();
     let rows = cleaner.rows(&batch, &mut dropped).unwrap();
-    assert_eq!(ordered(&cleaner, &[rows], &mut dropped), batch);
+    assert_eq!(ordered(&cleaner, &[rows], 1 << 30, &mut dropped), batch);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use arrow::array::{
 use futures::TryStreamExt;
 use gristmill_data::Result;
 use gristmill_data::guard::caught;
+use gristmill_data::parquet_file::BatchLimit;
 use gristmill_data::pull::Planner;
 use gristmill_data::source::open::connect;
 use gristmill_data::table::{DataFile, TableVersion};
@@ -31,6 +32,11 @@ use support::files::{TempFiles, columns};
 use support::settings;
 
 const ROWS: usize = 300;
+
+const SCAN: BatchLimit = BatchLimit {
+    rows: 64,
+    bytes: 1 << 20,
+};
 
 /// Damages of each file, in the suite.
 const DAMAGES: usize = 8;
@@ -187,11 +193,11 @@ fn rows_of_table(files: &TempFiles) -> Result<usize> {
         metadata: Default::default(),
     };
     let mut rows = 0;
-    for batch in table.scan(None, 64)? {
+    for batch in table.scan(None, SCAN)? {
         rows += batch?.num_rows();
     }
     let (mut shared, names) = (0, vec!["id".to_owned()]);
-    for share in table.scan_shares(&names, 64, 2)? {
+    for share in table.scan_shares(&names, SCAN, 2)? {
         for batch in share {
             shared += batch?.map_or(0, |batch| batch.num_rows());
         }

@@ -12,7 +12,9 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray}
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use futures::FutureExt;
+use gristmill_data::budget::RowBudget;
 use gristmill_data::key::Bounds;
+use gristmill_data::parquet_file::BatchLimit;
 use gristmill_data::pull::{Pace, Progress, Pulled, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source;
@@ -59,6 +61,7 @@ impl Case {
             url: format!("sqlite:{}", dir.path().join("source.db").display()).into(),
             query: query.into(),
             key: key.into(),
+            memory: RowBudget::ample(),
         };
         let clean = CleanSettings {
             trim: true,
@@ -142,7 +145,11 @@ impl Case {
 }
 
 fn rows(table: &TableVersion) -> RecordBatch {
-    let batches: Vec<_> = table.scan(None, 64).unwrap().map(Result::unwrap).collect();
+    let batches: Vec<_> = table
+        .scan(None, at_most(64))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     assert!(
         batches
             .iter()
@@ -536,7 +543,11 @@ async fn a_file_that_is_cut_short_or_missing_is_named() {
     let path = &table.files[1].path;
     let bytes = fs::read(path).unwrap();
     fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
-    let error = table.scan(None, 10).unwrap().find_map(Result::err).unwrap();
+    let error = table
+        .scan(None, at_most(10))
+        .unwrap()
+        .find_map(Result::err)
+        .unwrap();
     assert!(
         error
             .to_string()
@@ -544,7 +555,11 @@ async fn a_file_that_is_cut_short_or_missing_is_named() {
         "{error}"
     );
     fs::remove_file(path).unwrap();
-    let error = table.scan(None, 10).unwrap().find_map(Result::err).unwrap();
+    let error = table
+        .scan(None, at_most(10))
+        .unwrap()
+        .find_map(Result::err)
+        .unwrap();
     assert!(
         matches!(&error, Error::Io { path, .. } if path.ends_with("batch-0000000001.parquet")),
         "{error}"
@@ -605,7 +620,7 @@ async fn every_type_survives_the_table() {
             .unwrap();
         let rows =
             RecordBatch::try_new(schema.clone(), vec![arrow::array::new_null_array(&kind, 2)]).unwrap();
-        let mut writer = appender.files().create(0).unwrap();
+        let mut writer = appender.files(64 << 20).create(0).unwrap();
         writer.write(&rows).unwrap();
         let file = writer.finish().unwrap();
         let mut record = Record::default();
@@ -625,20 +640,20 @@ async fn scans_give_the_columns_asked_for() {
     let all = rows(&table);
     let names = ["score", "id", "score"].map(str::to_owned);
     let batches: Vec<_> = table
-        .scan(Some(&names), 13)
+        .scan(Some(&names), at_most(13))
         .unwrap()
         .map(Result::unwrap)
         .collect();
     let scanned = concat_batches(&batches[0].schema(), &batches).unwrap();
     assert_eq!(scanned, all.project(&[3, 0, 3]).unwrap());
     let counted: usize = table
-        .scan(Some(&[]), 13)
+        .scan(Some(&[]), at_most(13))
         .unwrap()
         .map(|batch| batch.unwrap().num_rows())
         .sum();
     assert_eq!(counted as u64, table.rows);
     let error = table
-        .scan(Some(&["Score".to_owned()]), 13)
+        .scan(Some(&["Score".to_owned()]), at_most(13))
         .err()
         .unwrap()
         .to_string();
@@ -757,7 +772,9 @@ mod kills {
         let dataset = std::env::var("CASE_DATASET").unwrap();
         case.pull(&dataset, 10, EVERY_BATCH).await.unwrap();
         let dataset = case.dataset(&dataset);
-        compact(&dataset, target(&dataset)).await.unwrap();
+        compact(&dataset, target(&dataset), RowBudget::ample())
+            .await
+            .unwrap();
     }
 
     #[tokio::test]
@@ -766,7 +783,9 @@ mod kills {
         let whole = case.pull("whole", 10, EVERY_BATCH).await.unwrap();
         let expected = case.rows("whole").await;
         let dataset = case.dataset("whole");
-        let compacted = compact(&dataset, target(&dataset)).await.unwrap();
+        let compacted = compact(&dataset, target(&dataset), RowBudget::ample())
+            .await
+            .unwrap();
         assert!(compacted.into >= 4, "{compacted:?}");
         for point in PULL {
             for count in [1, 4] {
@@ -789,7 +808,9 @@ mod kills {
                 if killed.is_some() && !point.starts_with("compaction-") {
                     assert_eq!(parquet_files(&dataset) as u64, totals_files(&batches(&dataset)));
                 }
-                compact(&dataset, target(&dataset)).await.unwrap();
+                compact(&dataset, target(&dataset), RowBudget::ample())
+                    .await
+                    .unwrap();
                 assert_eq!(case.rows(&name).await, expected, "{name}");
                 let verified = verify_files(&dataset).await.unwrap();
                 assert!(
@@ -798,5 +819,13 @@ mod kills {
                 );
             }
         }
+    }
+}
+
+/// Batches bounded in rows alone.
+fn at_most(rows: usize) -> BatchLimit {
+    BatchLimit {
+        rows,
+        bytes: u64::MAX,
     }
 }

@@ -14,6 +14,8 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use futures::FutureExt;
 use gristmill_data::Error;
+use gristmill_data::budget::RowBudget;
+use gristmill_data::parquet_file::BatchLimit;
 use gristmill_data::pull::{Pace, Progress, Pulled, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source::Source;
@@ -78,7 +80,7 @@ async fn compared(settings: &SourceSettings, clean: &CleanSettings, dir: &Path) 
     let source = connect(settings).await.unwrap();
     let identity = identity(source.as_ref(), settings, clean);
     let mut seen = 0;
-    let verified = verify_source(dir, source.as_ref(), &identity, &mut |_| seen += 1)
+    let verified = verify_source(dir, source.as_ref(), &identity, memory(), &mut |_| seen += 1)
         .await
         .unwrap();
     assert_eq!(seen, verified.batches);
@@ -87,7 +89,11 @@ async fn compared(settings: &SourceSettings, clean: &CleanSettings, dir: &Path) 
 
 async fn rows(dir: &Path) -> RecordBatch {
     let table = TableVersion::open_delta(dir).await.unwrap();
-    let batches: Vec<_> = table.scan(None, 64).unwrap().map(Result::unwrap).collect();
+    let batches: Vec<_> = table
+        .scan(None, at_most(64))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     concat_batches(&table.schema, &batches).unwrap()
 }
 
@@ -115,7 +121,7 @@ async fn compaction_keeps_rows_order_hash_and_records() {
     assert_eq!((pulled.totals.batches_read, pulled.totals.batches_empty), (21, 3));
     let before = rows(&dir).await;
     let files = names(&dir).await;
-    let done = compact(&dir, BIG).await.unwrap();
+    let done = compact(&dir, BIG, RowBudget::ample()).await.unwrap();
     assert_eq!(done, Compacted { from: 18, into: 1 });
     assert_eq!(names(&dir).await, ["batch-0000000000-0000000020.parquet"]);
     assert_eq!(rows(&dir).await, before);
@@ -136,7 +142,10 @@ async fn compaction_keeps_rows_order_hash_and_records() {
     }
 
     // Once is enough, and a pull finds it complete.
-    assert_eq!(compact(&dir, BIG).await.unwrap(), Compacted::default());
+    assert_eq!(
+        compact(&dir, BIG, RowBudget::ample()).await.unwrap(),
+        Compacted::default()
+    );
     let again = self::pulled(&of(&database), &clean, &dir, 7).await;
     assert_eq!((again.totals, again.version), (pulled.totals, pulled.version + 1));
 
@@ -159,7 +168,10 @@ async fn row_groups_of_a_good_size_are_copied_as_they_are() {
         let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
         reader.parse_and_finish(&file).unwrap()
     });
-    assert_eq!(compact(&dir, BIG).await.unwrap(), Compacted { from: 5, into: 1 });
+    assert_eq!(
+        compact(&dir, BIG, RowBudget::ample()).await.unwrap(),
+        Compacted { from: 5, into: 1 }
+    );
     let merged = groups(&names(&dir).await[0]);
     assert_eq!(merged.num_row_groups(), 5);
     for (old, merged) in old.iter().zip(merged.row_groups()) {
@@ -188,7 +200,10 @@ async fn files_of_the_target_size_or_a_few_are_left_alone() {
         .map(|name| fs::metadata(dir.join(name)).unwrap().len())
         .max()
         .unwrap();
-    assert_eq!(compact(&dir, biggest).await.unwrap(), Compacted::default());
+    assert_eq!(
+        compact(&dir, biggest, RowBudget::ample()).await.unwrap(),
+        Compacted::default()
+    );
     assert_eq!(names(&dir).await, files);
 
     let dir = database.dir.path().join("many");
@@ -199,7 +214,7 @@ async fn files_of_the_target_size_or_a_few_are_left_alone() {
         .iter()
         .map(|name| fs::metadata(dir.join(name)).unwrap().len());
     let target = sizes.max().unwrap() + 1;
-    let done = compact(&dir, target).await.unwrap();
+    let done = compact(&dir, target, RowBudget::ample()).await.unwrap();
     // Two or three in each.
     assert_eq!(done, Compacted { from: 201, into: 86 });
     assert_eq!(
@@ -213,7 +228,10 @@ async fn files_of_the_target_size_or_a_few_are_left_alone() {
     );
     let verified = verify_files(&dir).await.unwrap();
     assert!(verified.same() && verified.batches == whole.totals.batches_read);
-    assert_eq!(compact(&dir, target).await.unwrap(), Compacted::default());
+    assert_eq!(
+        compact(&dir, target, RowBudget::ample()).await.unwrap(),
+        Compacted::default()
+    );
 }
 
 #[tokio::test]
@@ -223,7 +241,10 @@ async fn an_unfinished_dataset_is_not_compacted() {
     cut_off(&of(&database), &dir, Consistency::Resume).await;
     let files = names(&dir).await;
     assert!(files.len() > 5);
-    assert_eq!(compact(&dir, BIG).await.unwrap(), Compacted::default());
+    assert_eq!(
+        compact(&dir, BIG, RowBudget::ample()).await.unwrap(),
+        Compacted::default()
+    );
     assert_eq!(names(&dir).await, files);
 }
 
@@ -297,7 +318,7 @@ async fn a_changed_row_is_named_by_its_batch() {
         // The files are as they were.
         assert!(verify_files(&dir).await.unwrap().same());
         if !compacted {
-            compact(&dir, BIG).await.unwrap();
+            compact(&dir, BIG, RowBudget::ample()).await.unwrap();
         }
     }
     database
@@ -316,7 +337,7 @@ async fn verifying_with_another_pipeline_is_refused() {
     pulled(&settings, &clean(None), &dir, 50).await;
     let source = connect(&settings).await.unwrap();
     let other = identity(source.as_ref(), &settings, &clean(Some("id > 3")));
-    match verify_source(&dir, source.as_ref(), &other, &mut |_| ()).await {
+    match verify_source(&dir, source.as_ref(), &other, memory(), &mut |_| ()).await {
         Err(Error::Changed { difference, .. }) => {
             assert_eq!(difference, "clean.filter: then none, now `id > 3`")
         }
@@ -350,7 +371,7 @@ async fn a_damaged_file_is_found_by_its_batches() {
     assert_eq!((numbers(&verified), verified.whole), (vec![9], false));
     // In a file of many batches, only those that differ are named.
     for dir in [&dir, &wrong] {
-        compact(dir, BIG).await.unwrap();
+        compact(dir, BIG, RowBudget::ample()).await.unwrap();
     }
     let all = "batch-0000000000-0000000020.parquet";
     let verified = verify_files(&dir).await.unwrap();
@@ -370,7 +391,7 @@ async fn a_log_that_was_cleaned_up_is_said_and_the_rows_are_compared_as_a_whole(
     let database = database();
     let dir = database.dir.path().join("dataset");
     pulled(&of(&database), &clean(None), &dir, 10).await;
-    compact(&dir, BIG).await.unwrap();
+    compact(&dir, BIG, RowBudget::ample()).await.unwrap();
     for version in 0..12 {
         fs::remove_file(dir.join(format!("_delta_log/{version:020}.json"))).unwrap();
     }
@@ -393,7 +414,7 @@ async fn vacuum_deletes_what_no_retained_version_needs() {
     let pulled = pulled(&of(&database), &clean(None), &dir, 10).await;
     let before = rows(&dir).await;
     let old: BTreeSet<String> = names(&dir).await.into_iter().collect();
-    compact(&dir, BIG).await.unwrap();
+    compact(&dir, BIG, RowBudget::ample()).await.unwrap();
     let new: BTreeSet<String> = names(&dir).await.into_iter().collect();
     fs::write(dir.join("of-someone-else.parquet"), "x").unwrap();
 
@@ -490,7 +511,10 @@ async fn on_postgres() {
     let settings = settings(&url, "SELECT id, made, price, note FROM t", "id");
     let pulled = pulled(&settings, &clean(None), &dir, 40).await;
     let before = rows(&dir).await;
-    assert_eq!(compact(&dir, BIG).await.unwrap(), Compacted { from: 13, into: 1 });
+    assert_eq!(
+        compact(&dir, BIG, RowBudget::ample()).await.unwrap(),
+        Compacted { from: 13, into: 1 }
+    );
     assert_eq!(rows(&dir).await, before);
     assert_eq!(ContentHash::of(&before).unwrap(), pulled.totals.hash);
     assert!(verify_files(&dir).await.unwrap().same());
@@ -503,4 +527,16 @@ async fn on_postgres() {
         panic!("{verified:?}");
     };
     assert_eq!((difference.batch.number, difference.batch.rows_kept), (3, 40));
+}
+
+fn memory() -> RowBudget {
+    RowBudget::ample()
+}
+
+/// Batches bounded in rows alone.
+fn at_most(rows: usize) -> BatchLimit {
+    BatchLimit {
+        rows,
+        bytes: u64::MAX,
+    }
 }

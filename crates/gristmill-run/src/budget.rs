@@ -6,6 +6,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gristmill_data::budget::RowBudget;
+
 use crate::error::{Error, Result};
 use crate::shortage::{Part, Shortage};
 
@@ -27,6 +29,8 @@ const MOST_ROWS: u64 = 64 * MEGABYTE;
 /// A budget that is shared out. Copies share the same account.
 #[derive(Debug, Clone)]
 pub struct Budget {
+    /// Where it is set.
+    setting: &'static str,
     megabytes: u64,
     account: Arc<Mutex<Account>>,
 }
@@ -45,10 +49,25 @@ pub struct Held {
     number: u64,
 }
 
+/// What the rows of a pull live on, of a run's budget of so many bytes.
+pub(crate) fn of_rows(bytes: u64, connections: usize) -> RowBudget {
+    RowBudget::new("run.memory", bytes, process_bytes(bytes, 0), connections)
+}
+
+fn process_bytes(budget: u64, threads: usize) -> u64 {
+    PROCESS + threads as u64 * THREAD + budget / ALLOCATOR_PART
+}
+
 impl Budget {
-    /// A budget of so many bytes, of which nothing is taken.
+    /// A run's budget of so many bytes, of which nothing is taken.
     pub fn new(bytes: u64) -> Self {
+        Self::set_by("run.memory", bytes)
+    }
+
+    /// A budget of so many bytes that is set elsewhere.
+    pub fn set_by(setting: &'static str, bytes: u64) -> Self {
         Self {
+            setting,
             megabytes: bytes / MEGABYTE,
             account: Arc::default(),
         }
@@ -64,8 +83,8 @@ impl Budget {
     /// # Errors
     /// `Memory` when the budget is too small for that.
     pub fn reserve_process(&self, threads: usize) -> Result<Held> {
-        let allocator = self.megabytes * MEGABYTE / ALLOCATOR_PART;
-        self.reserve("the process", PROCESS + threads as u64 * THREAD + allocator)
+        let bytes = process_bytes(self.megabytes * MEGABYTE, threads);
+        self.reserve("the process", bytes)
     }
 
     /// Bytes that are not taken.
@@ -76,6 +95,12 @@ impl Budget {
     /// Bytes for the rows that are on their way through a scan.
     pub fn rows_in_flight(&self) -> u64 {
         (self.megabytes / ROWS_PART * MEGABYTE).clamp(LEAST_ROWS, MOST_ROWS)
+    }
+
+    /// What the values of rows may take that are not pulled.
+    pub(crate) fn of_rows_at_hand(&self) -> RowBudget {
+        let (all, left) = (self.megabytes * MEGABYTE, self.left());
+        RowBudget::new(self.setting, all, all - left, 1)
     }
 
     /// Takes a part.
@@ -115,6 +140,7 @@ impl Budget {
             megabytes: bytes.div_ceil(MEGABYTE),
         });
         Error::Memory(Shortage {
+            setting: self.setting,
             megabytes: self.megabytes,
             parts,
             ways,

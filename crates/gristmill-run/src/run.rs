@@ -181,10 +181,11 @@ impl<'a> Session<'a> {
         let key = RunKey::read(folder_of(dataset))?;
         let types = source.column_types();
         let identity = pull::identity(self.pipeline, &source.schema(), &types, key.as_ref())?;
+        let memory = self.pipeline.source.memory;
         let mut tell = |batch: &BatchRecord| {
             observe.event(Event::Detail(format!("batch {} compared", batch.number)));
         };
-        Ok(self.block_on(verify_source(dataset, source, &identity, &mut tell))??)
+        Ok(self.block_on(verify_source(dataset, source, &identity, memory, &mut tell))??)
     }
 
     /// Runs every stage whose work is not finished.

@@ -5,6 +5,8 @@ use std::fmt;
 /// More than there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortage {
+    /// Where the budget is set.
+    pub setting: &'static str,
     /// The budget.
     pub megabytes: u64,
     /// What was taken already, and last what was asked for.
@@ -31,7 +33,7 @@ impl Shortage {
 
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "run.memory = {} MB is too small: ", self.megabytes)?;
+        write!(f, "{} = {} MB is too small: ", self.setting, self.megabytes)?;
         for (i, part) in self.parts.iter().enumerate() {
             let before = match i {
                 0 => "",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
+use gristmill_data::parquet_file::BatchLimit;
 use gristmill_data::table::{PartWriter, TableVersion};
 use gristmill_learn::contract::pass::{Accumulate, Grain, Pass};
 use gristmill_learn::contract::step::Transformer;
@@ -178,7 +179,11 @@ fn mapped_rows_are_the_same_however_the_table_is_cut_and_the_work_is_shared() {
         let reopened = TableVersion::open_parquet(&into).unwrap();
         assert_eq!(reopened.metadata, features.metadata);
         let schema = assembler.output_schema(&table.schema).unwrap();
-        let batches: Vec<RecordBatch> = reopened.scan(None, 8192).unwrap().map(Result::unwrap).collect();
+        let batches: Vec<RecordBatch> = reopened
+            .scan(None, at_most(8192))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
         let rows = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
         assert_eq!(rows.schema().fields(), schema.fields());
         results.push((rows, left_out));
@@ -209,5 +214,13 @@ fn a_failing_pass_ends_the_scan_with_its_error() {
             .unwrap_err()
             .to_string();
         assert!(broken.contains("part-000002.parquet"), "{broken}");
+    }
+}
+
+/// Batches bounded in rows alone.
+fn at_most(rows: usize) -> BatchLimit {
+    BatchLimit {
+        rows,
+        bytes: u64::MAX,
     }
 }

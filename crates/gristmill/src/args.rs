@@ -167,6 +167,14 @@ pub struct PredictArgs {
     /// Write the K most likely labels of each row
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = value_parser!(u32).range(1..))]
     pub top: u32,
+    /// The budget for the memory of the process, as run.memory: 64MB or more
+    #[arg(long, value_name = "SIZE", default_value = "2GB", value_parser = memory)]
+    pub memory: u64,
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    gristmill_run::settings::memory(text)
+        .ok_or_else(|| "expected 64MB or more, as \"2GB\", \"512MB\" or \"1GiB\"".to_owned())
 }
 
 /// `gristmill demo`.

@@ -9,6 +9,7 @@ use std::fmt::Write;
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
+use gristmill_data::budget::RowBudget;
 use gristmill_data::key::{Bounds, Key, KeyRange};
 use gristmill_data::settings::SourceSettings;
 use gristmill_data::source::open::connect;
@@ -238,6 +239,7 @@ async fn read(url: &str, query: &str) -> (Vec<RecordBatch>, Option<Alike>) {
         url: url.into(),
         query: query.into(),
         key: "id".into(),
+        memory: RowBudget::ample(),
     };
     let source = connect(&settings)
         .await
@@ -343,6 +345,7 @@ async fn what_postgresql_calls_equal_is_one_entity_or_refused() {
         url: server.url().into(),
         query: slow.into(),
         key: "id".into(),
+        memory: RowBudget::ample(),
     };
     let source = connect(&settings).await.unwrap();
     assert!(source.column_types()[1].alike.is_some());
@@ -361,6 +364,7 @@ async fn what_mariadb_calls_equal_is_one_entity_or_refused() {
         url: server.url().into(),
         query: slow.into(),
         key: "id".into(),
+        memory: RowBudget::ample(),
     };
     let source = connect(&settings).await.unwrap();
     assert!(source.column_types()[1].alike.is_some());

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-use support::{Place, pipeline, stderr};
+use support::{Place, failure, pipeline, stderr};
 
 /// Runs under a limit of `$1` KiB for the memory that the process may write to: its heap, its stacks, its arenas.
 ///
@@ -21,6 +21,9 @@ exec "$@"
 "#;
 
 const BUDGET: u64 = 330_000_000;
+
+/// The budget of the cases with large rows.
+const ROWS_BUDGET: u64 = 160_000_000;
 
 /// So many rows that their features, decoded, do not fit beside a model.
 fn rows(place: &Place, rows: u64) {
@@ -180,4 +183,105 @@ fn a_run_under_a_hard_limit_holds_its_budget() {
     assert_eq!(output.status.code(), Some(0));
     assert!(!stderr(&output).contains("are streamed"));
     assert!(place.model("run") == place.model("roomy"));
+}
+
+/// A place whose table has so many rows of `columns`, expressions over `i`: the key `id`, `name`, and `country`.
+fn wide(rows: u64, columns: &str, more: &str) -> Place {
+    let place = Place::new();
+    place.sqlite(&format!(
+        "CREATE TABLE artist (id INTEGER, name TEXT, country TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+         INSERT INTO artist SELECT {columns}, 'c' || (i % 3) FROM n;
+         CREATE INDEX artist_id ON artist (id);"
+    ));
+    place.write("pipeline.toml", wide_pipeline(more, ROWS_BUDGET));
+    place
+}
+
+fn wide_pipeline(more: &str, memory: u64) -> String {
+    format!(
+        "[source]\nurl = \"sqlite:data.db\"\nquery = \"SELECT id, name, country FROM artist\"\nkey = \"id\"\n\
+         [[feature]]\ncolumn = \"name\"\nencode = \"one_hot\"\nmin_count = 2\nunseen = \"keep\"\n\
+         [label]\ncolumn = \"country\"\n\
+         [model]\nkind = \"logistic_regression\"\nreg_param = 0.1\nmax_iter = 1\n\
+         [run]\ndir = \"run\"\nthreads = 2\nmemory = {memory}\n{more}"
+    )
+}
+
+#[test]
+fn rows_are_held_within_the_budget_whatever_grows() {
+    for (what, rows, columns, more) in [
+        ("texts of 100 KB", 2_000, "i, hex(randomblob(50000))", ""),
+        ("equal texts of 100 KB", 2_000, "i, hex(zeroblob(50000))", ""),
+        (
+            "many connections",
+            2_000,
+            "i, hex(randomblob(50000))",
+            "[batches]\nrows = 200\nconnections = 16\n",
+        ),
+        ("one key", 300_000, "7, hex(randomblob(200))", ""),
+        ("null keys", 1_000_000, "NULL, 'b' || (i * 7919 % 100003)", ""),
+        (
+            "distinct rows of one key",
+            300_000,
+            "7, hex(randomblob(200))",
+            "[clean]\ndistinct = true\n",
+        ),
+    ] {
+        let place = wide(rows, columns, more);
+        for command in [
+            "pull pipeline.toml",
+            "verify run/dataset",
+            "verify run/dataset --pipeline pipeline.toml",
+        ] {
+            let output = limited(&place, command, ROWS_BUDGET);
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{what}: {command}: {}",
+                stderr(&output)
+            );
+        }
+        assert_eq!(place.totals("run").rows_kept, rows, "{what}");
+    }
+}
+
+#[test]
+fn prediction_holds_its_budget() {
+    let place = wide(2_000, "i, hex(randomblob(50000))", "");
+    place.write(
+        "pipeline.toml",
+        wide_pipeline("", 2_000_000_000).replace("randomblob", "zeroblob"),
+    );
+    place.run();
+    let input = "run/dataset/batch-0000000000.parquet";
+    let mut csv = String::from("name\n");
+    (0..2_000).for_each(|_| {
+        csv.push_str(&"x".repeat(100_000));
+        csv.push('\n');
+    });
+    place.write("rows.csv", csv);
+    for (input, output) in [
+        (input, "out.parquet"),
+        (input, "out.csv"),
+        ("rows.csv", "more.csv"),
+    ] {
+        let output = limited(
+            &place,
+            &format!("predict run/model --input {input} --output {output} --memory {ROWS_BUDGET}B"),
+            ROWS_BUDGET,
+        );
+        assert_eq!(output.status.code(), Some(0), "{input}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_value_too_large_for_the_budget_is_refused_by_name() {
+    let place = wide(3, "i, hex(zeroblob(CASE i WHEN 2 THEN 20000000 ELSE 1 END))", "");
+    let said = failure(&limited(&place, "pull pipeline.toml", ROWS_BUDGET), 2);
+    assert!(
+        said.contains("column `name`, row with id = 2: the value has 40.0 MB")
+            && said.contains("set run.memory"),
+        "{said}"
+    );
 }

@@ -31,6 +31,7 @@ const ORDER: [(&str, &[&str]); 4] = [
         &[
             "secret",
             "error",
+            "budget",
             "failpoint",
             "filled",
             "source_url",

@@ -2,9 +2,15 @@
 //! have it ask for more memory than there is, which ends the process. Hence every length is looked at before.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, ParquetOffsetIndex,
+};
+
+use super::positioned::Positioned;
 
 /// The length of the footer and the signature, at the end of the file.
 const TAIL: u64 = 8;
@@ -98,6 +104,36 @@ pub(super) fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), String>
         ));
     }
     Ok(())
+}
+
+/// The offset index: where the pages of each column begin, and how large their texts are. `None` where the file has none, or
+/// it is damaged: it is of use, and not needed.
+pub(super) fn pages(file: &Arc<File>, metadata: &ParquetMetaData, size: u64) -> Option<ParquetOffsetIndex> {
+    let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let place = |column: &ColumnChunkMetaData| {
+        let start = u64::try_from(column.offset_index_offset()?).ok()?;
+        let length = u64::try_from(column.offset_index_length()?).ok()?;
+        Some(start..start.checked_add(length).filter(|end| *end <= size)?)
+    };
+    let places: Vec<Range<u64>> = columns.map(place).collect::<Option<_>>()?;
+    let start = places.iter().map(|place| place.start).min()?;
+    let end = places.iter().map(|place| place.end).max()?;
+    // Writers put them one behind the other. Of pieces far apart, all between them would be read.
+    let together: u64 = places.iter().map(|place| place.end - place.start).sum();
+    if end - start > together.saturating_mul(2) {
+        return None;
+    }
+    let mut bytes = vec![0; usize::try_from(end - start).ok()?];
+    file.read_exact_at(&mut bytes, start).ok()?;
+    for place in places {
+        let piece = bytes.get((place.start - start) as usize..(place.end - start) as usize)?;
+        Walk(piece).skip(STRUCT, DEEPEST)?;
+    }
+    let mut reader = ParquetMetaDataReader::new_with_metadata(metadata.clone())
+        .with_offset_index_policy(PageIndexPolicy::Optional);
+    reader.read_page_indexes(&Positioned(file.clone())).ok()?;
+    let indexed = reader.finish().ok()?;
+    indexed.into_builder().take_offset_index()
 }
 
 /// Walks over a footer without keeping anything of it; `None` where a length does not fit.

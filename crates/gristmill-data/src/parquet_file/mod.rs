@@ -1,8 +1,11 @@
-//! A Parquet file that is read: as many rows as its footer promises, or an error; never fewer rows, never a panic.
+//! A Parquet file that is read: as many rows as its footer promises, in batches of bounded size, or an error; never fewer rows,
+//! never a panic.
 
 mod footer;
+mod limit;
 mod positioned;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,9 +16,10 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, ParquetOffsetIndex};
 
 use crate::guard::caught;
+pub use limit::BatchLimit;
 use positioned::Positioned;
 
 /// Why a file cannot be read. Who reads it knows its name.
@@ -23,7 +27,11 @@ pub type Why = String;
 
 /// The footer of a file: its columns, its row groups, and where these are.
 #[derive(Debug, Clone)]
-pub struct Footer(ArrowReaderMetadata);
+pub struct Footer {
+    metadata: ArrowReaderMetadata,
+    /// Only for the sizes of texts; rows are read as if it were not there.
+    pages: Option<Arc<ParquetOffsetIndex>>,
+}
 
 /// A row group of a file, and which of its rows.
 #[derive(Debug, Clone)]
@@ -34,11 +42,16 @@ pub struct Part {
     pub rows: Range<usize>,
 }
 
-/// Rows of a file, in record batches.
+/// Rows of a file, in record batches of bounded size.
 pub struct Rows {
-    /// `None` after the last row, or an error.
+    footer: Footer,
+    file: Arc<File>,
+    mask: ProjectionMask,
+    limit: BatchLimit,
+    /// What is still to come after the row group that is read; empty after an error.
+    parts: VecDeque<Part>,
     reader: Option<ParquetRecordBatchReader>,
-    /// Rows that are still to come.
+    /// Rows of it that are still to come.
     left: u64,
 }
 
@@ -48,23 +61,26 @@ impl Footer {
     /// # Errors
     /// When it is damaged, or the file is none of Parquet.
     pub fn read(file: &File) -> Result<Self, Why> {
-        let metadata = || {
-            let (metadata, size) = footer::read(file)?;
+        let read = || {
+            let file = Arc::new(file.try_clone().map_err(|e| e.to_string())?);
+            let (metadata, size) = footer::read(&file)?;
             footer::check(&metadata, size)?;
-            ArrowReaderMetadata::try_new(metadata.into(), ArrowReaderOptions::new())
-                .map_err(|e| e.to_string())
+            let pages = footer::pages(&file, &metadata, size).map(Arc::new);
+            let metadata = ArrowReaderMetadata::try_new(metadata.into(), ArrowReaderOptions::new())
+                .map_err(|e| e.to_string())?;
+            Ok(Self { metadata, pages })
         };
-        caught(metadata).map_err(panicked)?.map(Self)
+        caught(read).map_err(panicked)?
     }
 
     /// The columns.
     pub fn schema(&self) -> &SchemaRef {
-        self.0.schema()
+        self.metadata.schema()
     }
 
     /// All that it says.
     pub fn metadata(&self) -> &ParquetMetaData {
-        self.0.metadata()
+        self.metadata.metadata()
     }
 
     /// The rows of the file.
@@ -73,40 +89,78 @@ impl Footer {
         self.metadata().file_metadata().num_rows().unsigned_abs()
     }
 
-    /// The rows of `file`, whose footer this is, in batches of at most `batch_rows`: all of them or a part, with the columns at these
-    /// places, in the order of the file.
-    ///
-    /// # Errors
-    /// When the reader refuses the file.
+    /// The rows of `file`, whose footer this is, in batches of at most the rows and bytes of `limit`: all of them or a part,
+    /// with the columns at these places, in the order of the file.
     pub fn rows(
         &self,
         file: Arc<File>,
         part: Option<Part>,
         columns: Option<Vec<usize>>,
-        batch_rows: usize,
-    ) -> Result<Rows, Why> {
-        let open = || {
-            let mut builder =
-                ParquetRecordBatchReaderBuilder::new_with_metadata(Positioned(file), self.0.clone());
-            let left = match &part {
-                Some(part) => part.rows.len() as u64,
-                None => self.row_count(),
-            };
-            if let Some(columns) = columns {
-                let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
-                builder = builder.with_projection(mask);
-            }
-            if let Some(part) = part {
-                builder = builder
-                    .with_row_groups(vec![part.group])
-                    .with_offset(part.rows.start)
-                    .with_limit(part.rows.len());
-            }
-            let reader = builder.with_batch_size(batch_rows.max(1)).build();
-            let reader = Some(reader.map_err(|e| e.to_string())?);
-            Ok(Rows { reader, left })
+        limit: BatchLimit,
+    ) -> Rows {
+        let all = || {
+            let groups = self.metadata().row_groups().iter().enumerate();
+            groups.map(|(group, metadata)| Part {
+                group,
+                // It was checked not to be negative.
+                rows: 0..metadata.num_rows().unsigned_abs() as usize,
+            })
         };
-        caught(open).map_err(panicked)?
+        let schema = self.metadata().file_metadata().schema_descr();
+        Rows {
+            footer: self.clone(),
+            file,
+            mask: match columns {
+                Some(columns) => ProjectionMask::roots(schema, columns),
+                None => ProjectionMask::all(),
+            },
+            limit,
+            parts: part.map_or_else(|| all().collect(), |part| VecDeque::from([part])),
+            reader: None,
+            left: 0,
+        }
+    }
+}
+
+impl Rows {
+    /// The next batch, or `None` after the last row.
+    fn advance(&mut self) -> Result<Option<RecordBatch>, Why> {
+        loop {
+            let Some(reader) = &mut self.reader else {
+                let Some(part) = self.parts.pop_front() else {
+                    return Ok(None);
+                };
+                self.left = part.rows.len() as u64;
+                self.reader = Some(self.open(part)?);
+                continue;
+            };
+            match reader.next() {
+                Some(batch) => {
+                    let batch = batch.map_err(|error| error.to_string())?;
+                    let left = self.left.checked_sub(batch.num_rows() as u64);
+                    self.left = left.ok_or("it has more rows than its footer promises")?;
+                    return Ok(Some(batch));
+                }
+                None if self.left == 0 => self.reader = None,
+                None => return Err(format!("{} rows that its footer promises are missing", self.left)),
+            }
+        }
+    }
+
+    fn open(&self, part: Part) -> Result<ParquetRecordBatchReader, Why> {
+        let Footer { metadata, pages } = &self.footer;
+        let pages = pages.as_ref().and_then(|pages| pages.get(part.group));
+        let group = metadata.metadata().row_group(part.group);
+        let batch_rows = self.limit.rows_of(group, pages, &self.mask);
+        let file = Positioned(self.file.clone());
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone())
+            .with_projection(self.mask.clone())
+            .with_row_groups(vec![part.group])
+            .with_offset(part.rows.start)
+            .with_limit(part.rows.len())
+            .with_batch_size(batch_rows)
+            .build()
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -114,25 +168,12 @@ impl Iterator for Rows {
     type Item = Result<RecordBatch, Why>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let reader = self.reader.as_mut()?;
-        let why = match caught(|| reader.next()) {
-            Ok(Some(Ok(batch))) => match self.left.checked_sub(batch.num_rows() as u64) {
-                Some(left) => {
-                    self.left = left;
-                    return Some(Ok(batch));
-                }
-                None => "it has more rows than its footer promises".to_owned(),
-            },
-            Ok(Some(Err(error))) => error.to_string(),
-            Ok(None) if self.left == 0 => {
-                self.reader = None;
-                return None;
-            }
-            Ok(None) => format!("{} rows that its footer promises are missing", self.left),
-            Err(panic) => panicked(panic),
-        };
-        self.reader = None;
-        Some(Err(why))
+        let advanced = caught(|| self.advance()).unwrap_or_else(|panic| Err(panicked(panic)));
+        if advanced.is_err() {
+            self.reader = None;
+            self.parts.clear();
+        }
+        advanced.transpose()
     }
 }
 

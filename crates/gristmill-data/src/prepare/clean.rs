@@ -18,6 +18,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Held;
 use crate::error::{Error, Result};
 use crate::prepare::CanonicalOrder;
 use crate::settings::{CleanSettings, KeyColumns};
@@ -120,8 +121,8 @@ impl Cleaner {
     }
 
     /// What puts the cleaned rows of a batch into canonical order, of equal rows keeping one if so asked.
-    pub fn order(&self) -> CanonicalOrder {
-        CanonicalOrder::new(self.key.clone(), self.distinct)
+    pub fn order(&self, held: Held) -> CanonicalOrder {
+        CanonicalOrder::new(self.key.clone(), self.distinct, held)
     }
 
     /// The columns of the dataset.

@@ -2,6 +2,7 @@
 
 mod clean;
 mod order;
+mod spill;
 
 pub use clean::{Cleaner, Dropped, TextRules};
 pub use order::CanonicalOrder;

@@ -67,8 +67,11 @@ pub async fn pull(
             });
         }
     }
-    let files = appender.files();
-    let encoder = Encoder { cleaner, files };
+    let files = appender.files(settings.memory.row_group());
+    let held = settings.memory.held_in(dir);
+    let encoder = Encoder { cleaner, files, held };
+    let connections = settings.memory.readers().min(pace.connections.max(1));
+    let pace = Pace { connections, ..pace };
     let mut committer = Committer::new(appender, record, pace, progress);
     let mut source: Arc<dyn Source> = source.into();
     let mut backoff = Backoff::new(TRIES);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use tokio::sync::mpsc::Receiver;
 
+use crate::budget::Held;
 use crate::error::Result;
 use crate::key::Bounds;
 use crate::prepare::{Cleaner, Dropped};
@@ -17,6 +18,7 @@ use crate::table::{BatchFiles, BatchRecord, BatchWriter, ContentHash, WrittenFil
 pub(super) struct Encoder {
     pub(super) cleaner: Arc<Cleaner>,
     pub(super) files: BatchFiles,
+    pub(super) held: Held,
 }
 
 /// A batch that only waits for its commit, once its file is on the disk.
@@ -63,7 +65,7 @@ impl Encoder {
                 None => writer.insert(self.files.create(number)?).write(&rows),
             }
         };
-        let mut order = self.cleaner.order();
+        let mut order = self.cleaner.order(self.held.clone());
         let bounds = loop {
             match pieces.blocking_recv() {
                 Some(Piece::Rows(rows)) => {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Once};
 
 use crate::guard::quiet;
-use crate::parquet_file::Footer;
+use crate::parquet_file::{BatchLimit, Footer};
 pub use crate::source::postgres::decoded as copy_stream;
 
 /// Reads bytes as a Parquet file.
@@ -20,11 +20,12 @@ pub fn parquet_file(bytes: &[u8]) {
     }
     let Ok(footer) = Footer::read(&file) else { return };
     let promised = footer.row_count();
-    let Ok(rows) = footer.rows(Arc::new(file), None, None, 1_000) else {
-        return;
+    let limit = BatchLimit {
+        rows: 1_000,
+        bytes: 1 << 20,
     };
     let mut read = 0;
-    for batch in rows {
+    for batch in footer.rows(Arc::new(file), None, None, limit) {
         match batch {
             Ok(batch) => read += batch.num_rows() as u64,
             Err(_) => return,

@@ -15,12 +15,13 @@ mod sql;
 mod sqlite;
 mod tls_words;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+pub use crate::budget::value_bytes;
 use crate::error::{Error, Result};
 use crate::key::{Key, KeyRange};
 use crate::table::Alike;
@@ -28,7 +29,7 @@ pub use access::{Estimate, KeyAccess, NoIndex, WayOut};
 
 /// A record batch is closed at this many rows or bytes, whichever comes first.
 const MAX_BATCH_ROWS: usize = 8_192;
-const MAX_BATCH_BYTES: usize = 4 << 20;
+const MAX_BATCH_BYTES: usize = 1 << 20;
 
 /// Rows on their way, in record batches of bounded size.
 pub type BatchStream = BoxStream<'static, Result<RecordBatch>>;
@@ -95,12 +96,6 @@ pub struct OpenRange {
     pub key: usize,
     /// The key of a row of a batch; `None` where that cannot be.
     pub key_of: fn(&dyn Array, usize) -> Option<Key>,
-}
-
-/// The bytes that the values of rows take.
-pub fn value_bytes(rows: &RecordBatch) -> u64 {
-    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_default();
-    rows.columns().iter().map(bytes).sum::<usize>() as u64
 }
 
 /// What becomes of one column.

@@ -19,7 +19,7 @@ use crate::table::ledger::{DatasetIdentity, IDENTITY, Ledger, RECORD, Record};
 use crate::table::log::{Lock, Log, millis};
 use crate::table::paths::{batches_of, log_path};
 use crate::table::schema::{has_timestamp_ntz, to_kernel};
-use crate::table::write::{ROW_GROUP_ROWS, ended, writer};
+use crate::table::write::{GroupLimit, ROW_GROUP_ROWS, ended, writer};
 
 /// Who writes here, as the log has it.
 pub(crate) const ENGINE: &str = concat!("gristmill/", env!("CARGO_PKG_VERSION"));
@@ -41,6 +41,7 @@ pub struct BatchFiles {
     dir: PathBuf,
     schema: SchemaRef,
     key: KeyColumns,
+    row_group_bytes: usize,
 }
 
 /// Writes the file of one batch, which goes with this unless it is finished.
@@ -77,7 +78,10 @@ impl BatchFiles {
                 &unfinished,
                 self.schema.clone(),
                 &self.key,
-                ROW_GROUP_ROWS,
+                GroupLimit {
+                    rows: ROW_GROUP_ROWS,
+                    bytes: self.row_group_bytes,
+                },
             )?),
             unfinished,
             rows: 0,
@@ -176,12 +180,13 @@ impl Appender {
         Ok((appender, ledger))
     }
 
-    /// What writes the files of batches, on any thread.
-    pub fn files(&self) -> BatchFiles {
+    /// What writes the files of batches, on any thread. A row group ends when it has so many bytes, or the usual rows.
+    pub fn files(&self, row_group_bytes: usize) -> BatchFiles {
         BatchFiles {
             dir: self.dir.clone(),
             schema: self.schema.clone(),
             key: self.identity.key().clone(),
+            row_group_bytes,
         }
     }
 

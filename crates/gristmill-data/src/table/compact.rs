@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
+use crate::budget::RowBudget;
 use crate::durable::{io, rename, sync_folder};
 use crate::error::Result;
 use crate::failpoint;
@@ -47,7 +48,7 @@ struct Merged {
 /// Merges the files of a complete dataset that hold one batch and fewer than `target` bytes, into files of about `target` bytes,
 /// where there are more than a few in a row. Each file that it writes is committed at once, so one that was killed goes on
 /// where it was; a second one finds nothing to do.
-pub async fn compact(dir: &Path, target: u64) -> Result<Compacted> {
+pub async fn compact(dir: &Path, target: u64, memory: RowBudget) -> Result<Compacted> {
     let mut compacted = Compacted::default();
     let lock = Lock::take(dir)?;
     let Some(ledger) = Ledger::read(dir).await?.filter(|ledger| ledger.record.complete) else {
@@ -63,7 +64,7 @@ pub async fn compact(dir: &Path, target: u64) -> Result<Compacted> {
         let mut rest = run.as_slice();
         // A file that is left over stays as it is.
         while rest.len() > 1 {
-            let (file, merged) = merge(&table, ledger.identity.key(), rest, target)?;
+            let (file, merged) = merge(&table, ledger.identity.key(), rest, target, memory)?;
             let (merged, more) = rest.split_at(merged);
             failpoint::hit("compaction-written");
             log.commit(&actions(&record, &file, merged), false).await?;
@@ -98,11 +99,17 @@ fn runs(table: &TableVersion, target: u64) -> Result<Vec<Vec<Small>>> {
 }
 
 /// Writes the first files, two at least, into one; says how many.
-fn merge(table: &TableVersion, key: &[String], files: &[Small], target: u64) -> Result<(Merged, usize)> {
+fn merge(
+    table: &TableVersion,
+    key: &[String],
+    files: &[Small],
+    target: u64,
+    memory: RowBudget,
+) -> Result<(Merged, usize)> {
     // Its name is known once it is known which files go into it.
     let unfinished = table.dir.join(".compacted.parquet.unfinished");
     let mean_rows = files.iter().map(|small| small.file.rows).sum::<u64>() / files.len().max(1) as u64;
-    let mut merge = Merge::create(&unfinished, table.schema.clone(), key, mean_rows)?;
+    let mut merge = Merge::create(&unfinished, table.schema.clone(), key, mean_rows, memory)?;
     let (mut rows, mut merged) = (0, 0);
     for small in files {
         if merged >= 2 && merge.bytes() + small.bytes > target {

@@ -11,17 +11,22 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::writer::SerializedFileWriter;
 
+use crate::budget::RowBudget;
 use crate::durable::{io, synced, write_failed};
 use crate::error::Result;
+use crate::parquet_file::BatchLimit;
 use crate::table::version::{DataFile, TableVersion};
-use crate::table::write::{ROW_GROUP_ROWS, close, writer};
+use crate::table::write::{GroupLimit, ROW_GROUP_ROWS, close, writer};
 
 /// Files of at least so many rows on average have row groups of a good size: what is saved by greater ones does not
 /// pay for decoding and encoding them all.
 const GOOD_ROWS: u64 = 16_384;
 
-/// Rows in memory at a time, beside the row group that is written.
-const SCAN_ROWS: usize = 8_192;
+/// What is in memory at a time, beside the row group that is written.
+const SCAN: BatchLimit = BatchLimit {
+    rows: 8_192,
+    bytes: 1 << 20,
+};
 
 /// A file that is being put together.
 pub(super) enum Merge {
@@ -31,8 +36,18 @@ pub(super) enum Merge {
 
 impl Merge {
     /// Begins the file at `path`, for files of so many rows on average, in the order of the columns `key`.
-    pub(super) fn create(path: &Path, schema: SchemaRef, key: &[String], mean_rows: u64) -> Result<Self> {
-        let writer = writer(path, schema, key, ROW_GROUP_ROWS)?;
+    pub(super) fn create(
+        path: &Path,
+        schema: SchemaRef,
+        key: &[String],
+        mean_rows: u64,
+        memory: RowBudget,
+    ) -> Result<Self> {
+        let group = GroupLimit {
+            rows: ROW_GROUP_ROWS,
+            bytes: memory.merged_row_group(),
+        };
+        let writer = writer(path, schema, key, group)?;
         if mean_rows < GOOD_ROWS {
             return Ok(Self::Encoded(Box::new(writer)));
         }
@@ -44,7 +59,7 @@ impl Merge {
         match self {
             Self::Encoded(writer) => table
                 .only(file)
-                .scan(None, SCAN_ROWS)?
+                .scan(None, SCAN)?
                 .try_for_each(|rows| writer.write(&rows?).map_err(write_failed(path))),
             Self::Copied(writer) => {
                 let from = File::open(&file.path).map_err(io(&file.path))?;

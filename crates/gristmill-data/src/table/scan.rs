@@ -10,16 +10,16 @@ use arrow::datatypes::SchemaRef;
 use crate::durable::io;
 use crate::error::{Error, Result};
 use crate::guard::caught;
-use crate::parquet_file::{Footer, Part, Rows, Why};
+use crate::parquet_file::{BatchLimit, Footer, Part, Rows, Why};
 use crate::table::version::{DataFile, TableVersion};
 
 impl TableVersion {
-    /// The rows in canonical order, in batches of at most `batch_rows`: one file at a time, one batch in memory. Only
-    /// `columns`, in the order asked for, where they are given.
+    /// The rows in canonical order, in batches of bounded size: one file at a time, one batch in memory. Only `columns`, in
+    /// the order asked for, where they are given.
     pub fn scan(
         &self,
         columns: Option<&[String]>,
-        batch_rows: usize,
+        limit: BatchLimit,
     ) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
         let columns = match columns {
             Some(names) => self.positions(names)?,
@@ -30,7 +30,7 @@ impl TableVersion {
             shares: 1,
             seen: 0,
         };
-        Ok(Scan::new(self, columns, batch_rows, whole)?.filter_map(Result::transpose))
+        Ok(Scan::new(self, columns, limit, whole)?.filter_map(Result::transpose))
     }
 
     /// What [`TableVersion::scan`] gives, in so many shares that can be decoded at once: the row groups go to the shares in
@@ -38,7 +38,7 @@ impl TableVersion {
     pub fn scan_shares(
         &self,
         columns: &[String],
-        batch_rows: usize,
+        limit: BatchLimit,
         shares: usize,
     ) -> Result<Vec<impl Iterator<Item = Result<Option<RecordBatch>>> + Send + use<>>> {
         let columns = self.positions(columns)?;
@@ -46,7 +46,7 @@ impl TableVersion {
             Scan::new(
                 self,
                 columns.clone(),
-                batch_rows,
+                limit,
                 Share {
                     number,
                     shares,
@@ -84,7 +84,7 @@ struct Scan {
     files: std::vec::IntoIter<DataFile>,
     schema: SchemaRef,
     columns: Vec<usize>,
-    batch_rows: usize,
+    limit: BatchLimit,
     share: Share,
     file: Option<OpenFile>,
     /// The rows of the row group that is read.
@@ -132,13 +132,13 @@ impl Iterator for Scan {
 }
 
 impl Scan {
-    fn new(table: &TableVersion, columns: Vec<usize>, batch_rows: usize, share: Share) -> Result<Self> {
+    fn new(table: &TableVersion, columns: Vec<usize>, limit: BatchLimit, share: Share) -> Result<Self> {
         Ok(Self {
             dir: table.dir.clone(),
             files: table.files.clone().into_iter(),
             schema: Arc::new(table.schema.project(&columns)?),
             columns,
-            batch_rows: batch_rows.max(1),
+            limit,
             share,
             file: None,
             rows: None,
@@ -156,11 +156,7 @@ impl Scan {
                 return self.arranged(batch).map(|batch| Some(Some(batch)));
             }
             if let Some(group) = self.file.as_mut().and_then(|file| file.groups.next()) {
-                self.rows = self
-                    .file
-                    .as_ref()
-                    .map(|file| self.read(file, group))
-                    .transpose()?;
+                self.rows = self.file.as_ref().map(|file| self.read(file, group));
             } else if let Some(file) = self.files.next() {
                 self.file = Some(self.open(file)?);
             } else {
@@ -195,18 +191,13 @@ impl Scan {
         })
     }
 
-    fn read(&self, from: &OpenFile, group: usize) -> Result<Rows> {
+    fn read(&self, from: &OpenFile, group: usize) -> Rows {
         // It was checked not to be negative.
         let rows = from.footer.metadata().row_group(group).num_rows() as usize;
         let part = Part { group, rows: 0..rows };
+        let columns = Some(self.columns.clone());
         from.footer
-            .rows(
-                from.file.clone(),
-                Some(part),
-                Some(self.columns.clone()),
-                self.batch_rows,
-            )
-            .map_err(|why| from.broken(why))
+            .rows(from.file.clone(), Some(part), columns, self.limit)
     }
 
     /// Puts the columns, which Parquet gives in the order of the file, into the order asked for.

@@ -17,16 +17,23 @@ use crate::failpoint;
 use crate::table::manifest::{Manifest, Part, part_name};
 use crate::table::version::TableVersion;
 
+/// What a row group has at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GroupLimit {
+    pub(crate) rows: usize,
+    /// One of wide rows ends earlier, for it stays in memory until it does.
+    pub(crate) bytes: usize,
+}
+
 /// At most so many rows are in one row group of a dataset.
 pub(crate) const ROW_GROUP_ROWS: usize = 131_072;
 
-/// And of a part of a folder, whose row groups are decoded by several threads in turn: while one is taken, those after it
-/// are held in memory.
-const PART_GROUP_ROWS: usize = 32_768;
-
-/// A row group of wide rows ends earlier, for it stays in memory until it does: so many bytes for each row that it may have,
-/// which are 64 MiB of a dataset, and 16 MiB of a part.
-const ROW_GROUP_BYTES_PER_ROW: usize = 512;
+/// A part of a folder, whose row groups are decoded by several threads in turn: while one is taken, those after it are held
+/// in memory.
+const PART_GROUP: GroupLimit = GroupLimit {
+    rows: 32_768,
+    bytes: 16 << 20,
+};
 
 /// Bytes of a data page: little enough that its buffers lie in a processor's cache, and are not asked of the system anew
 /// for every page as those of 1 MiB are, the library's default.
@@ -100,7 +107,7 @@ impl PartWriter {
     fn next_part(&mut self) -> Result<()> {
         self.close_part()?;
         let path = self.hidden.join(part_name(self.parts.len()));
-        let part = writer(&path, self.schema.clone(), &[], PART_GROUP_ROWS)?;
+        let part = writer(&path, self.schema.clone(), &[], PART_GROUP)?;
         self.part = Some((part, path));
         Ok(())
     }
@@ -126,22 +133,22 @@ impl Drop for PartWriter {
     }
 }
 
-/// A writer of one Parquet file, whose rows stand in the order of the columns `key`, if any, with row groups of at most so
-/// many rows. The same rows make the same bytes.
+/// A writer of one Parquet file, whose rows stand in the order of the columns `key`, if any, with row groups of bounded
+/// size. The same rows make the same bytes.
 ///
 /// Keys hardly repeat, so that a dictionary is built in vain, and integers among them are told by their small differences.
 pub(crate) fn writer(
     path: &Path,
     schema: SchemaRef,
     key: &[String],
-    group_rows: usize,
+    group: GroupLimit,
 ) -> Result<ArrowWriter<File>> {
     let file = File::create(path).map_err(io(path))?;
     let mut properties = WriterProperties::builder()
         .set_created_by("gristmill".to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .set_max_row_group_row_count(Some(group_rows))
-        .set_max_row_group_bytes(Some(group_rows * ROW_GROUP_BYTES_PER_ROW))
+        .set_max_row_group_row_count(Some(group.rows))
+        .set_max_row_group_bytes(Some(group.bytes))
         .set_data_page_size_limit(PAGE_BYTES)
         // Of each page only the key's: in its order lie the rows, and by nothing else could a reader pass over pages.
         .set_statistics_enabled(EnabledStatistics::Chunk)

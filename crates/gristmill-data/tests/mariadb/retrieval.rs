@@ -5,6 +5,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use gristmill_data::budget::RowBudget;
 use gristmill_data::pull::{Pace, Progress, Pulled, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source;
@@ -46,6 +47,7 @@ impl Case {
             url: self.server.url().into(),
             query: "SELECT id, name, size FROM item".into(),
             key: "id".into(),
+            memory: RowBudget::ample(),
         };
         let source = source::open::connect(&settings).await.unwrap();
         let clean = CleanSettings {

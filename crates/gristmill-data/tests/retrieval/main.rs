@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use gristmill_data::budget::RowBudget;
 use gristmill_data::pull::{BatchCost, Pace, Progress, Pulled, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source::{self, Source};
@@ -60,6 +61,7 @@ impl Case {
             url: self.url.as_str().into(),
             query: self.query.into(),
             key: "id".into(),
+            memory: RowBudget::ample(),
         }
     }
 

@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use gristmill_data::Result;
+use gristmill_data::budget::RowBudget;
 use gristmill_data::key::{Bounds, Key, KeyRange};
 use gristmill_data::pull::Planner;
 use gristmill_data::settings::{KeyColumns, SourceSettings};
@@ -25,6 +26,7 @@ pub fn settings(url: &str, query: &str, key: impl Into<KeyColumns>) -> SourceSet
         url: url.into(),
         query: query.into(),
         key: key.into(),
+        memory: RowBudget::ample(),
     }
 }
 

@@ -1,30 +1,27 @@
 //! How the rows of a scan flow: how many threads decode, how far ahead, and how many bytes of rows are in memory.
 
-use std::fs::File;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use gristmill_data::budget::value_bytes;
 use gristmill_data::guard::{caught, stopped};
-use gristmill_data::parquet_file::Footer;
+use gristmill_data::parquet_file::BatchLimit;
 use gristmill_data::table::TableVersion;
 
 use crate::budget::{Budget, Held};
-use crate::error::{Error, Result, broken_state, io};
+use crate::error::{Error, Result};
 
 /// Rows decoded at a time at most. The grains of passes are multiples of it.
 const SCAN_ROWS: usize = 8192;
-/// And at least, however wide they are.
-const LEAST_SCAN_ROWS: usize = 16;
+/// And bytes of them at least, whatever the budget.
+const LEAST_SCAN_BYTES: u64 = 16 << 10;
 /// Threads that decode at most: so many keep up with any work, and each holds row groups of its own.
 const MOST_DECODERS: usize = 4;
 /// Batches that each of them is ahead.
 const BATCHES_AHEAD: usize = 4;
 /// Bytes of a column that is decoded: a page and a dictionary, compressed and not.
 const COLUMN_BYTES: u64 = 300 << 10;
-/// Files whose footers are looked at for the width of rows.
-const LOOKED_AT: usize = 4;
 
 /// Bytes that a scan of so many columns takes at most.
 pub(crate) fn scan_bytes(budget: &Budget, columns: usize) -> u64 {
@@ -34,7 +31,7 @@ pub(crate) fn scan_bytes(budget: &Budget, columns: usize) -> u64 {
 /// The flow of one scan, and its part of the budget.
 pub(super) struct Flow {
     decoders: usize,
-    batch_rows: usize,
+    batch: BatchLimit,
     /// Bytes of rows that are worked on together, besides those decoded ahead.
     pub(super) bytes: u64,
     _held: Held,
@@ -42,13 +39,7 @@ pub(super) struct Flow {
 
 impl Flow {
     /// The flow of a scan within a budget. Where batches become `growth` times as large, fewer rows are decoded at a time.
-    pub(super) fn new(
-        table: &TableVersion,
-        columns: &[String],
-        threads: usize,
-        budget: &Budget,
-        growth: u64,
-    ) -> Result<Self> {
+    pub(super) fn new(columns: &[String], threads: usize, budget: &Budget, growth: u64) -> Result<Self> {
         let rows = budget.rows_in_flight();
         let decoder = columns.len() as u64 * COLUMN_BYTES;
         // Decoders share a quarter of what is left at most; there is always one.
@@ -57,11 +48,12 @@ impl Flow {
         let what = format!("a scan of {} columns", columns.len());
         let held = budget.reserve(&what, rows + decoders as u64 * decoder)?;
         let batches = (decoders * (BATCHES_AHEAD + 2)) as u64;
-        let batch = rows / 2 / batches / growth;
-        let fit = batch / row_bytes(table, columns)?.max(1);
         Ok(Self {
             decoders,
-            batch_rows: (fit as usize).clamp(LEAST_SCAN_ROWS, SCAN_ROWS),
+            batch: BatchLimit {
+                rows: SCAN_ROWS,
+                bytes: (rows / 2 / batches / growth).max(LEAST_SCAN_BYTES),
+            },
             bytes: rows / 2,
             _held: held,
         })
@@ -74,7 +66,7 @@ impl Flow {
         columns: &[String],
         work: impl FnOnce(InOrder) -> Result<T>,
     ) -> Result<T> {
-        let shares = table.scan_shares(columns, self.batch_rows, self.decoders)?;
+        let shares = table.scan_shares(columns, self.batch, self.decoders)?;
         thread::scope(|scope| {
             let mut receivers = Vec::with_capacity(shares.len());
             for share in shares {
@@ -187,7 +179,7 @@ impl<I: Iterator<Item = Result<RecordBatch>>> Rounds<I> {
                 self.left = Some(batch.slice(room, batch.num_rows() - room));
             }
             let batch = batch.slice(0, room);
-            taken += batch.get_array_memory_size() as u64;
+            taken += value_bytes(&batch);
             if pieces.last().is_none_or(|last| last.ended) {
                 pieces.push(Piece {
                     batches: Vec::new(),
@@ -202,46 +194,4 @@ impl<I: Iterator<Item = Result<RecordBatch>>> Rounds<I> {
         }
         Ok(pieces)
     }
-}
-
-/// Bytes of a decoded row of these columns, on average: exact for numbers and lists of them, for texts what their file holds.
-fn row_bytes(table: &TableVersion, columns: &[String]) -> Result<u64> {
-    let fields = columns
-        .iter()
-        .filter_map(|name| table.schema.field_with_name(name).ok());
-    let (variable, fixed): (Vec<_>, Vec<_>) =
-        fields.partition(|field| field.data_type().primitive_width().is_none());
-    let fixed: u64 = fixed
-        .iter()
-        .filter_map(|field| field.data_type().primitive_width())
-        .sum::<usize>() as u64;
-    if variable.is_empty() {
-        return Ok(fixed);
-    }
-    let (mut rows, mut bytes) = (0, 0);
-    for file in table
-        .files
-        .iter()
-        .step_by(table.files.len().div_ceil(LOOKED_AT).max(1))
-    {
-        let opened = File::open(&file.path).map_err(io(&file.path))?;
-        let footer = Footer::read(&opened).map_err(|why| broken_state(&file.path, &why))?;
-        for group in footer.metadata().row_groups() {
-            rows += group.num_rows().max(0) as u64;
-            for column in group.columns() {
-                let name = &column.column_path().parts()[0];
-                let Some(field) = variable.iter().find(|field| field.name() == name) else {
-                    continue;
-                };
-                bytes += match field.data_type() {
-                    DataType::List(item) => {
-                        let width = item.data_type().primitive_width().unwrap_or(8) as u64;
-                        column.num_values().max(0) as u64 * width + group.num_rows().max(0) as u64 * 4
-                    }
-                    _ => column.uncompressed_size().max(0) as u64 + group.num_rows().max(0) as u64 * 8,
-                };
-            }
-        }
-    }
-    Ok(fixed + bytes.checked_div(rows).unwrap_or(0))
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use arrow::array::RecordBatch;
+use gristmill_data::budget::value_bytes;
 use gristmill_data::guard::{caught, stopped};
 use gristmill_data::table::{PartWriter, TableVersion};
 use gristmill_learn::contract::pass::{Accumulate, Grain, Pass};
@@ -14,7 +15,7 @@ use gristmill_learn::contract::step::{LeftOut, Transformer};
 use rayon::prelude::*;
 
 use super::flow::{Flow, InOrder, Piece, Rounds};
-use super::{Engine, FINGERPRINT, LEFT_OUT, Watch};
+use super::{Engine, FINGERPRINT, LEFT_OUT, MOST_GROWTH, Watch};
 use crate::budget::{Budget, Held};
 use crate::error::{Error, Result};
 
@@ -22,8 +23,6 @@ use crate::error::{Error, Result};
 const PART_ROWS: usize = 1 << 20;
 /// Bytes of a part that is written: a row group of 16 MiB, and its columns as they are encoded.
 const WRITER_BYTES: u64 = 24 << 20;
-/// Bytes that a transformer makes of a byte of rows, until the first rows tell: a text becomes five n-grams a letter.
-const MOST_GROWTH: u64 = 40;
 /// What is transformed is held so often: feature by feature, put together, and on its way to the file.
 const TRANSFORMED_TIMES: u64 = 3;
 
@@ -122,7 +121,7 @@ impl LocalEngine {
             cache.batches.iter().try_for_each(update)?;
         } else {
             cache.start(wanted);
-            let flow = Flow::new(table, &columns, self.threads(), &self.budget, 1)?;
+            let flow = Flow::new(&columns, self.threads(), &self.budget, 1)?;
             flow.read(table, &columns, |mut batches| {
                 batches.try_for_each(|batch| {
                     let batch = batch?;
@@ -146,7 +145,7 @@ impl LocalEngine {
         grain: usize,
         watch: Watch<'_>,
     ) -> Result<RecordBatch> {
-        let flow = Flow::new(table, &columns, self.threads(), &self.budget, 1)?;
+        let flow = Flow::new(&columns, self.threads(), &self.budget, 1)?;
         let mut held = self.budget.reserve("what is learnt", 0)?;
         let mut total = pass.start();
         let mut done = 0;
@@ -274,7 +273,7 @@ impl Engine for LocalEngine {
         watch: Watch<'_>,
     ) -> Result<(TableVersion, LeftOut)> {
         let columns = step.columns(&table.schema)?;
-        let flow = Flow::new(table, &columns, self.threads(), &self.budget, MOST_GROWTH / 10)?;
+        let flow = Flow::new(&columns, self.threads(), &self.budget, MOST_GROWTH / 10)?;
         let _writing = self.budget.reserve("the file that is written", WRITER_BYTES)?;
         let mut writer = PartWriter::create(into, step.output_schema(&table.schema)?, PART_ROWS)?;
         let mut left_out = LeftOut::default();
@@ -326,7 +325,7 @@ impl LocalEngine {
                 let Some(batch) = batches.next().transpose()? else {
                     break;
                 };
-                taken += batch.get_array_memory_size() as u64;
+                taken += value_bytes(&batch);
                 group.push(batch);
             }
             if group.is_empty() {

@@ -51,3 +51,5 @@ pub trait Engine: Send + Sync {
 pub const FINGERPRINT: &str = "gristmill.fingerprint";
 /// The metadata key of a mapped table that says which rows were left out, as JSON.
 pub const LEFT_OUT: &str = "gristmill.left_out";
+/// Bytes that a transformer makes of a byte of rows, until the first rows tell: a text becomes five n-grams a letter.
+pub(crate) const MOST_GROWTH: u64 = 40;

@@ -16,3 +16,8 @@ pub use keys::{ENCODERS, MODELS, TABLES};
 pub use pipeline::{Pipeline, RunSettings};
 
 pub(crate) use pipeline::fingerprint;
+
+/// A budget for the memory of the process as it is written, such as `512MB`; `None` where it is none, or too small.
+pub fn memory(text: &str) -> Option<u64> {
+    value::bytes(text).filter(|bytes| *bytes >= sections::MIN_MEMORY)
+}

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::pipeline::{Pipeline, RunSettings};
+use crate::budget::of_rows;
+use gristmill_data::budget::RowBudget;
 use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
 use gristmill_data::source::open::default_query;
 use gristmill_learn::settings::{
@@ -19,9 +21,13 @@ use super::keys;
 use super::reader::{Reader, Section, Value};
 use super::value;
 
+/// The usual `run.memory`.
+const DEFAULT_MEMORY: u64 = 2_000_000_000;
 /// The smallest `run.memory`.
-const MIN_MEMORY: u64 = 64_000_000;
+pub(super) const MIN_MEMORY: u64 = 64_000_000;
 
+/// The usual `batches.connections`.
+const DEFAULT_CONNECTIONS: usize = 2;
 /// The largest `batches.connections`.
 const MAX_CONNECTIONS: u64 = 64;
 
@@ -53,7 +59,7 @@ pub(super) fn pipeline<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Pat
     let (batch_rows, connections, target_file_size) = batches(r, root);
     let features = r.features(root);
     let model = model(r, root);
-    Pipeline {
+    let mut pipeline = Pipeline {
         consistency,
         batch_rows,
         connections,
@@ -69,7 +75,9 @@ pub(super) fn pipeline<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Pat
         model,
         run: run(r, root, path),
         source,
-    }
+    };
+    pipeline.source.memory = of_rows(pipeline.run.memory, connections);
+    pipeline
 }
 
 /// The table `name`, its keys checked.
@@ -104,6 +112,8 @@ fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (SourceSettings, Con
             "key = \"id\": a column of the query to cut batches by",
             |r, name, v| r.axis(name, v, Reader::text).map(KeyColumns::new),
         ),
+        // Until the sections that say more are read.
+        memory: RowBudget::ample(),
     };
     (source, consistency.unwrap_or_default())
 }
@@ -123,7 +133,7 @@ fn batches<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (u64, usize, u64) {
     });
     (
         rows.unwrap_or(100_000),
-        connections.map_or(2, |n| n as usize),
+        connections.map_or(DEFAULT_CONNECTIONS, |n| n as usize),
         size.unwrap_or(128_000_000),
     )
 }
@@ -447,7 +457,7 @@ fn run<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Path) -> RunSetting
                 let expected = "64MB or more, as \"2GB\", \"512MB\", \"1GiB\" or bytes";
                 size(r, name, v, expected, MIN_MEMORY)
             })
-            .unwrap_or(2_000_000_000),
+            .unwrap_or(DEFAULT_MEMORY),
         checkpoint_every: Duration::from_secs(
             r.get(&s, "checkpoint_seconds", |r, name, v| {
                 r.integer(name, v, 0..=86_400)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use gristmill_data::durable::NewFile;
-use gristmill_data::parquet_file::Footer;
+use gristmill_data::parquet_file::{BatchLimit, Footer};
 use gristmill_learn::features::{FIT_FORMAT, FitPipeline, Fitted};
 use gristmill_learn::label::Label;
 use parquet::arrow::ArrowWriter;
@@ -115,7 +115,11 @@ fn read_state(path: &Path) -> Result<RecordBatch> {
     let file = File::open(path).map_err(io(path))?;
     let read = || {
         let footer = Footer::read(&file)?;
-        let rows = footer.rows(Arc::new(file), None, None, footer.row_count() as usize)?;
+        let all = BatchLimit {
+            rows: usize::MAX,
+            bytes: u64::MAX,
+        };
+        let rows = footer.rows(Arc::new(file), None, None, all);
         let batches = rows.collect::<Result<Vec<_>, _>>()?;
         concat_batches(footer.schema(), &batches).map_err(|e| e.to_string())
     };

@@ -73,7 +73,7 @@ fn told(batch: &BatchRecord, cost: BatchCost) -> String {
 /// Merges the small files of the complete dataset, where a run before was not killed after that.
 pub(crate) async fn tidy(pipeline: &Pipeline, dir: &Path, observe: &dyn Observe) -> Result<()> {
     let started = Instant::now();
-    let compacted = compact(dir, pipeline.target_file_size).await?;
+    let compacted = compact(dir, pipeline.target_file_size, pipeline.source.memory).await?;
     if compacted.into > 0 {
         observe.event(Event::Detail(format!(
             "pull: {} files of batches merged into {}, {:.3} s",

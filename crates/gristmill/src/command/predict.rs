@@ -1,5 +1,6 @@
 //! `gristmill predict`: the most likely labels of the rows of a file.
 
+use gristmill_run::budget::Budget;
 use gristmill_run::predict::Predictor;
 
 use crate::args::PredictArgs;
@@ -9,9 +10,10 @@ use crate::printer::{Printer, thousands};
 /// Predicts a file into another.
 pub(super) fn run(args: &PredictArgs, printer: &Printer) -> Result<(), Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let predictor = Predictor::open(&args.model, args.top as usize).map_err(classify)?;
+    let budget = Budget::set_by("--memory", args.memory);
+    let predictor = Predictor::open(&args.model, args.top as usize, threads, &budget).map_err(classify)?;
     let predicted = predictor
-        .predict_file(&args.input, &args.output, threads, &mut |_| {})
+        .predict_file(&args.input, &args.output, &mut |_| {})
         .map_err(classify)?;
     let skipped = match predicted.skipped {
         0 => String::new(),

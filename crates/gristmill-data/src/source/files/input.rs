@@ -10,6 +10,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{Error, Result};
+use crate::parquet_file::BatchLimit;
 use crate::source::MAX_BATCH_ROWS;
 use crate::source::files::batches::Batches;
 use crate::source::files::csv::CsvFiles;
@@ -158,7 +159,11 @@ impl Input {
     /// Some rows of a Parquet file, with the columns at these places of the schema.
     pub(super) fn read(&self, file: &ParquetFile, columns: &[usize], rows: &Rows) -> Result<Batches> {
         let schema = Arc::new(self.schema.project(columns)?);
-        file.read(schema, rows, batch_rows(file.bytes, file.rows))
+        let limit = BatchLimit {
+            rows: MAX_BATCH_ROWS,
+            bytes: MEAN_BATCH_BYTES,
+        };
+        file.read(schema, rows, limit)
     }
 
     /// Rows that a record batch of all columns may have.

@@ -89,7 +89,7 @@ impl Files {
         let place = location.clone();
         let input = blocking("opening the files", move || Input::open(&place, listing)).await?;
         let input = Arc::new(input);
-        let query = Query::plan(&settings.query, &input).await?;
+        let query = Query::plan(&settings.query, &input, settings.memory).await?;
         let names: Vec<String> = query
             .schema
             .fields()
@@ -278,12 +278,13 @@ impl Source for Files {
     fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
         async move {
             let (prepared, bounds) = (self.prepared().await?, range.bounds.clone());
+            let memory = self.shared.query.memory;
             let what = format!("reading {} ({bounds})", self.shared.location.url);
             Ok(on_thread(what, move |taker| {
                 let sorted = &prepared.sorted;
                 let read = sorted
                     .span(&bounds)
-                    .and_then(|span| sorted.read(&span, |batch| taker.give_blocking(batch)));
+                    .and_then(|span| sorted.read(&span, memory, |batch| taker.give_blocking(batch)));
                 // The batch counts as read when its end comes, and that must not be so if it was of changed files.
                 sorted.unchanged().and(read)
             }))

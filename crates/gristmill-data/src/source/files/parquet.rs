@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use crate::durable::io;
 use crate::error::{Error, Result};
-use crate::parquet_file::{self, Footer, Part};
+use crate::parquet_file::{self, BatchLimit, Footer, Part};
 use crate::source::files::batches::{Batches, arranged};
 
 /// A Parquet file that was opened by its footer.
@@ -141,7 +141,7 @@ impl ParquetFile {
     }
 
     /// Rows, with these columns.
-    pub(super) fn read(&self, schema: SchemaRef, rows: &Rows, batch_rows: usize) -> Result<Batches> {
+    pub(super) fn read(&self, schema: SchemaRef, rows: &Rows, limit: BatchLimit) -> Result<Batches> {
         let file = match &self.unnamed {
             Some(file) => file.clone(),
             None => Arc::new(File::open(&self.path).map_err(io(&self.path))?),
@@ -155,10 +155,7 @@ impl ParquetFile {
             Rows::All => None,
             Rows::Of(part) => Some(part.clone()),
         };
-        let batches = self
-            .footer
-            .rows(file, part, Some(wanted), batch_rows)
-            .map_err(|why| broken(&self.path, why))?;
+        let batches = self.footer.rows(file, part, Some(wanted), limit);
         let (path, constants) = (self.path.clone(), self.constants.clone());
         Ok(Box::new(batches.map(move |batch| {
             arranged(&batch.map_err(|why| broken(&path, why))?, &schema, &constants)

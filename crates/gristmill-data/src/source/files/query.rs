@@ -19,15 +19,13 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::prelude::SessionConfig;
 use futures::TryStreamExt;
 
+use crate::budget::RowBudget;
 use crate::error::{Error, Result};
 use crate::source::files::input::Input;
 use crate::source::produced::on_thread;
 
 /// The name of the files in the query.
 pub(in crate::source) const TABLE: &str = "input";
-
-/// What sorting and grouping may take; sorting goes on over the disk beyond it.
-const MEMORY: usize = 128 << 20;
 
 /// A query that was planned.
 pub(super) struct Query {
@@ -36,12 +34,13 @@ pub(super) struct Query {
     /// The columns of the files that it gives on as they are, all rows of them, where it does no more than that.
     pub(super) plain: Option<Vec<usize>>,
     plan: LogicalPlan,
+    pub(super) memory: RowBudget,
 }
 
 impl Query {
     /// Plans a query. It may only read, and must give the same rows each time.
-    pub(super) async fn plan(sql: &str, input: &Arc<Input>) -> Result<Self> {
-        let context = context(input, None)?;
+    pub(super) async fn plan(sql: &str, input: &Arc<Input>, memory: RowBudget) -> Result<Self> {
+        let context = context(input, memory, None)?;
         let state = context.state();
         let plan = state.create_logical_plan(sql).await.map_err(failed)?;
         let options = SQLOptions::new()
@@ -65,6 +64,7 @@ impl Query {
             schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             plain: plain_columns(&optimized),
             plan,
+            memory,
         })
     }
 
@@ -75,7 +75,7 @@ impl Query {
         key: usize,
         folder: &Path,
     ) -> Result<SendableRecordBatchStream> {
-        let context = context(input, Some(folder))?;
+        let context = context(input, self.memory, Some(folder))?;
         // The plan was made in a session of its own; the table it reads is the same.
         let frame = DataFrame::new(context.state(), self.plan.clone());
         let key = Expr::Column(Column::from(frame.schema().qualified_field(key)));
@@ -84,13 +84,14 @@ impl Query {
     }
 }
 
-fn context(input: &Arc<Input>, folder: Option<&Path>) -> Result<SessionContext> {
+/// What sorting and grouping may take is bounded; sorting goes on over the disk beyond it.
+fn context(input: &Arc<Input>, memory: RowBudget, folder: Option<&Path>) -> Result<SessionContext> {
     // One partition: what a query makes of many rows must not depend on how they are divided.
     let config = SessionConfig::new()
         .with_target_partitions(1)
         .with_batch_size(input.batch_rows())
         .set_bool("datafusion.sql_parser.enable_ident_normalization", false);
-    let mut runtime = RuntimeEnvBuilder::new().with_memory_limit(MEMORY, 1.0);
+    let mut runtime = RuntimeEnvBuilder::new().with_memory_limit(memory.sorting() as usize, 1.0);
     if let Some(folder) = folder {
         runtime = runtime.with_temp_file_path(folder);
     }
@@ -164,8 +165,8 @@ pub(super) fn failed(error: DataFusionError) -> Error {
         DataFusionError::Shared(inner) => query_error(inner.strip_backtrace()),
         DataFusionError::IoError(error) => crate::durable::io(&crate::scratch::base())(error),
         DataFusionError::ResourcesExhausted(why) => query_error(format!(
-            "it needs more than the {} MB that sorting and grouping may take ({why}); prepare the rows with another tool",
-            MEMORY >> 20
+            "it needs more memory than sorting and grouping may take ({why}); raise run.memory, or prepare the rows with \
+             another tool"
         )),
         error => query_error(error.strip_backtrace()),
     }

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, Rows as EncodedRows, SortField};
 use arrow::util::display::array_value_to_string;
 
+use crate::budget::RowBudget;
 use crate::error::Result;
 use crate::key::{Bounds, Key};
 use crate::parquet_file::Part;
@@ -198,7 +199,12 @@ impl Sorted {
     }
 
     /// Reads rows, until `send` says that no more are wanted.
-    pub(super) fn read(&self, span: &Span, mut send: impl FnMut(RecordBatch) -> bool) -> Result<()> {
+    pub(super) fn read(
+        &self,
+        span: &Span,
+        memory: RowBudget,
+        mut send: impl FnMut(RecordBatch) -> bool,
+    ) -> Result<()> {
         let Kind::Parquet(files) = &self.input.kind else {
             return Ok(());
         };
@@ -218,7 +224,9 @@ impl Sorted {
             for batch in self.input.read(&files[group.file], &self.columns, &rows)? {
                 let batch = batch?;
                 let named = |row| row_name(&batch, &self.schema, self.key, row);
-                if !send(to_held(&batch, &self.schema, named)?) {
+                let held = to_held(&batch, &self.schema, named)?;
+                memory.check(&held, named)?;
+                if !send(held) {
                     return Ok(());
                 }
             }

@@ -261,7 +261,12 @@ impl Source for MySql {
                 }
             };
             let sql = self.select("q.*", &format!("WHERE {condition} ORDER BY {}", self.key_order()));
-            let batches = Batches::new(self.columns.clone(), self.schema(), self.key.clone())?;
+            let batches = Batches::new(
+                self.columns.clone(),
+                self.schema(),
+                self.key.clone(),
+                self.settings.memory,
+            )?;
             let connection = self.connection.clone().lock_owned().await;
             let what = format!("reading {} ({})", self.url, range.bounds);
             let (url, limits) = (self.url.clone(), self.limits);

@@ -12,6 +12,7 @@ use arrow::error::ArrowError;
 use chrono::{Datelike, NaiveDate};
 use mysql_async::{Row, Value};
 
+use crate::budget::RowBudget;
 use crate::error::{Error, Result};
 use crate::source::mysql::dialect::quoted;
 use crate::source::mysql::types::{MyColumn, MyKind};
@@ -24,13 +25,19 @@ pub(super) struct Batches {
     schema: SchemaRef,
     /// Which columns are the key.
     key: Arc<[usize]>,
+    memory: RowBudget,
     builders: Vec<ColumnBuilder>,
     rows: usize,
     bytes: usize,
 }
 
 impl Batches {
-    pub(super) fn new(columns: Arc<[MyColumn]>, schema: SchemaRef, key: Arc<[usize]>) -> Result<Self> {
+    pub(super) fn new(
+        columns: Arc<[MyColumn]>,
+        schema: SchemaRef,
+        key: Arc<[usize]>,
+        memory: RowBudget,
+    ) -> Result<Self> {
         let builders = columns
             .iter()
             .map(|c| ColumnBuilder::new(c.kind))
@@ -39,6 +46,7 @@ impl Batches {
             columns,
             schema,
             key,
+            memory,
             builders,
             rows: 0,
             bytes: 0,
@@ -49,11 +57,16 @@ impl Batches {
     pub(super) fn push(&mut self, row: Row) -> Result<Option<RecordBatch>> {
         let values = row.unwrap();
         for ((column, builder), value) in self.columns.iter().zip(&mut self.builders).zip(&values) {
-            self.bytes += match value {
+            let length = match value {
                 Value::Bytes(bytes) => bytes.len(),
                 _ => 8,
             };
-            builder.append(value, column).map_err(|why| Error::Value {
+            self.bytes += length;
+            let appended = match self.memory.refused(length) {
+                Some(why) => Err(why),
+                None => builder.append(value, column),
+            };
+            appended.map_err(|why| Error::Value {
                 column: column.name.clone(),
                 row: row_named(&self.key, |i| &self.columns[i].name, |i| shown(&values[i])),
                 why,

@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use futures::{StreamExt, stream};
 use tokio_postgres::CopyOutStream;
 
+use crate::budget::RowBudget;
 use crate::error::{Error, Result};
 use crate::source::limits::Limits;
 use crate::source::names::row_named;
@@ -30,10 +31,11 @@ pub(super) fn batches(
     columns: Arc<[PgColumn]>,
     schema: SchemaRef,
     key: Arc<[usize]>,
+    memory: RowBudget,
     server: Server,
 ) -> BatchStream {
     let start = async move {
-        Decoder::new(columns, schema, key).map(|decoder| (Box::pin(copy.fuse()), decoder, server))
+        Decoder::new(columns, schema, key, memory).map(|decoder| (Box::pin(copy.fuse()), decoder, server))
     };
     stream::once(start)
         .flat_map(|started| match started {
@@ -80,6 +82,7 @@ struct Decoder {
     columns: Arc<[PgColumn]>,
     schema: SchemaRef,
     key: Arc<[usize]>,
+    memory: RowBudget,
     builders: Vec<ColumnBuilder>,
     /// What has arrived and is not decoded yet.
     buffer: Bytes,
@@ -98,7 +101,12 @@ enum Place {
 }
 
 impl Decoder {
-    fn new(columns: Arc<[PgColumn]>, schema: SchemaRef, key: Arc<[usize]>) -> Result<Self> {
+    fn new(
+        columns: Arc<[PgColumn]>,
+        schema: SchemaRef,
+        key: Arc<[usize]>,
+        memory: RowBudget,
+    ) -> Result<Self> {
         let builders = columns
             .iter()
             .map(|c| ColumnBuilder::new(c.kind))
@@ -108,6 +116,7 @@ impl Decoder {
             columns,
             schema,
             key,
+            memory,
             builders,
             buffer: Bytes::new(),
             place: Place::Header,
@@ -228,7 +237,12 @@ impl Decoder {
             self.fields.push(field);
         }
         for (i, (builder, field)) in self.builders.iter_mut().zip(&self.fields).enumerate() {
-            if let Err(why) = builder.append(field.clone().map(|field| &self.buffer[field])) {
+            let value = field.clone().map(|field| &self.buffer[field]);
+            let appended = match self.memory.refused(value.map_or(0, <[u8]>::len)) {
+                Some(why) => Err(why),
+                None => builder.append(value),
+            };
+            if let Err(why) = appended {
                 return Err(self.refused(i, &why, |key| self.shown_now(key)));
             }
         }
@@ -344,7 +358,13 @@ mod tests {
             .iter()
             .map(|c| Field::new(&c.name, c.kind.arrow_type(), true))
             .collect();
-        Decoder::new(columns, Arc::new(Schema::new(fields)), Arc::new([0])).unwrap()
+        Decoder::new(
+            columns,
+            Arc::new(Schema::new(fields)),
+            Arc::new([0]),
+            RowBudget::ample(),
+        )
+        .unwrap()
     }
 
     fn wire(rows: &[(i32, Option<String>)]) -> Vec<u8> {

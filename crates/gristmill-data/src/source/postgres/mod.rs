@@ -510,6 +510,7 @@ impl Postgres {
             self.query.columns.clone(),
             self.schema(),
             self.query.key.clone(),
+            self.query.settings.memory,
             copy::Server {
                 url: self.query.url.clone(),
                 limits: self.limits,

@@ -291,12 +291,17 @@ impl Source for Sqlite {
                 &columns.join(", "),
                 &format!("WHERE {condition} ORDER BY {}", self.key_order()),
             );
-            let (columns, schema, key) = (self.columns.clone(), self.schema(), self.key.clone());
+            let shape = rows::Shape {
+                columns: self.columns.clone(),
+                schema: self.schema(),
+                key: self.key.clone(),
+                memory: self.settings.memory,
+            };
             let connection = self.connection.clone().lock_owned().await;
             let what = format!("reading {} ({})", self.settings.url, range.bounds);
             Ok(on_thread(what, move |taker| {
                 let send = |batch| taker.give_blocking(batch);
-                rows::read(&connection, &sql, parameters, &columns, schema, &key, send)
+                rows::read(&connection, &sql, parameters, &shape, send)
             }))
         }
         .boxed()

@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
+use crate::budget::RowBudget;
 use crate::error::{Error, Result};
 use crate::source::names::row_named;
 use crate::source::sql::quoted;
@@ -16,16 +17,29 @@ use crate::source::sqlite::columns::{SqliteColumn, SqliteKind};
 use crate::source::sqlite::errors::{query_error, type_name};
 use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 
+/// What the rows of a query have, and what they may take.
+pub(super) struct Shape {
+    pub(super) columns: Arc<[SqliteColumn]>,
+    pub(super) schema: SchemaRef,
+    /// Which columns are the key.
+    pub(super) key: Arc<[usize]>,
+    pub(super) memory: RowBudget,
+}
+
 /// Reads all rows, a record batch at a time, until `send` says that no more are wanted.
 pub(super) fn read(
     connection: &Connection,
     sql: &str,
     parameters: Vec<Value>,
-    columns: &[SqliteColumn],
-    schema: SchemaRef,
-    key: &[usize],
+    shape: &Shape,
     send: impl Fn(RecordBatch) -> bool,
 ) -> Result<()> {
+    let Shape {
+        columns,
+        schema,
+        key,
+        memory,
+    } = shape;
     let mut statement = connection.prepare(sql).map_err(|e| query_error(&e, None))?;
     let mut rows = statement
         .query(params_from_iter(parameters))
@@ -44,24 +58,32 @@ pub(super) fn read(
         let Some(row) = row else { return Ok(()) };
         for (i, builder) in builders.iter_mut().enumerate() {
             let value = row.get_ref(i).map_err(|e| query_error(&e, None))?;
-            bytes += match value {
+            let length = match value {
                 ValueRef::Text(value) | ValueRef::Blob(value) => value.len(),
                 _ => 8,
             };
+            let column = &columns[i];
+            let refused = |why| Error::Value {
+                column: column.name.clone(),
+                row: row_named(
+                    key,
+                    |i| &columns[i].name,
+                    |i| row.get_ref(i).map_or_else(|e| e.to_string(), shown),
+                ),
+                why,
+            };
+            if let Some(why) = memory.refused(length) {
+                return Err(refused(why));
+            }
+            bytes += length;
             builder.append(value).map_err(|cast| {
-                let column = &columns[i];
-                let value_of = |i| row.get_ref(i).map_or_else(|e| e.to_string(), shown);
-                Error::Value {
-                    column: column.name.clone(),
-                    row: row_named(key, |i| &columns[i].name, value_of),
-                    why: format!(
-                        "found the {} {}, expected a value of type {}; write {} in source.query",
-                        type_name(value),
-                        shown(value),
-                        column.database_type,
-                        cast.replace("{column}", &quoted(&column.name)),
-                    ),
-                }
+                refused(format!(
+                    "found the {} {}, expected a value of type {}; write {} in source.query",
+                    type_name(value),
+                    shown(value),
+                    column.database_type,
+                    cast.replace("{column}", &quoted(&column.name)),
+                ))
             })?;
         }
         count += 1;

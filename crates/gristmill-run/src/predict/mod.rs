@@ -1,18 +1,18 @@
 //! Prediction: the rows of a file with the most likely classes, or the predicted number, beside them.
 
-use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom};
+mod files;
+
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, RecordBatch, StringBuilder};
 use arrow::compute::cast;
-use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use gristmill_data::csv_records::Records;
-use gristmill_data::durable::{NewFile, Output};
+use gristmill_data::budget::value_bytes;
+use gristmill_data::durable::NewFile;
 use gristmill_data::guard::{caught, stopped};
-use gristmill_data::parquet_file;
+use gristmill_data::parquet_file::BatchLimit;
 use gristmill_data::prepare::TextRules;
 use gristmill_learn::contract::step::{LeftOut, SparseBlock, Transformed, Transformer};
 use gristmill_learn::features::Assembler;
@@ -20,16 +20,25 @@ use gristmill_learn::label::Label;
 use gristmill_learn::model::LinearModel;
 use gristmill_learn::model::bundle::{Bundle, CLEAN};
 use gristmill_learn::settings::LabelKind;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use crate::error::{Error, Result, io};
+use crate::budget::{Budget, Held};
+use crate::engine::MOST_GROWTH;
+use crate::error::{Error, Result};
+use files::{Batches, Format, Writer, bad};
 
-/// Rows read at a time.
-const BATCH_ROWS: usize = 8192;
+/// Rows predicted at a time, and bytes of them, at most.
+const BATCH_ROWS: u64 = 8192;
+const BATCH_BYTES: u64 = 1 << 20;
+/// And bytes at least, whatever the budget.
+const LEAST_BATCH_BYTES: u64 = 32 << 10;
+
+/// Times that the file of a model is in memory: as it is, and as what it is read into.
+const MODEL_TIMES: u64 = 3;
+
+/// One part in so many of what is left is for a row group of the output, which is in memory until it ends.
+const ROW_GROUP_PART: u64 = 8;
 
 /// A model with everything between a raw row and its prediction.
 ///
@@ -41,6 +50,9 @@ pub struct Predictor {
     text: TextRules,
     numeric: Vec<String>,
     top: usize,
+    threads: usize,
+    budget: Budget,
+    _held: [Held; 2],
 }
 
 /// What a prediction wrote.
@@ -53,12 +65,18 @@ pub struct Predicted {
 }
 
 impl Predictor {
-    /// Reads a bundle, from its file or the folder it is in.
+    /// Reads a bundle, from its file or the folder it is in, to predict on so many threads within a budget.
     ///
     /// # Errors
-    /// When it is no bundle, or none of this version; or a regression is asked for more than one prediction.
-    pub fn open(model: &Path, top: usize) -> Result<Self> {
-        let bundle = Bundle::read(&bundle_file(model))?;
+    /// When it is no bundle, or none of this version; a regression is asked for more than one prediction; or it does not fit
+    /// into the budget.
+    pub fn open(model: &Path, top: usize, threads: usize, budget: &Budget) -> Result<Self> {
+        let process = budget.reserve_process(threads)?;
+        let file = bundle_file(model);
+        // What cannot be asked for its size cannot be read either, which says why.
+        let bytes = fs::metadata(&file).map_or(0, |metadata| metadata.len());
+        let held = budget.reserve("the model", MODEL_TIMES * bytes)?;
+        let bundle = Bundle::read(&file)?;
         let assembler = bundle.assembler;
         if assembler.label().kind() == LabelKind::Number && top > 1 {
             let why =
@@ -79,6 +97,9 @@ impl Predictor {
             top: top.clamp(1, assembler.classes().len().max(1)),
             assembler,
             model: bundle.model,
+            threads,
+            budget: budget.clone(),
+            _held: [process, held],
         })
     }
 
@@ -91,18 +112,21 @@ impl Predictor {
         &self,
         input: &Path,
         output: &Path,
-        threads: usize,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Predicted> {
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
+            .num_threads(self.threads)
             .build()
             .map_err(|e| Error::Threads {
-                threads,
+                threads: self.threads,
                 why: e.to_string(),
             })?;
+        let rows = self.budget.rows_in_flight();
+        let _rows = self.budget.reserve("the rows that are predicted", rows)?;
+        let row_group = self.budget.left() / ROW_GROUP_PART;
+        let _row_group = self.budget.reserve("the file that is written", row_group)?;
         let output_format = Format::of(output)?;
-        let (schema, mut batches) = Format::of(input)?.open(input)?;
+        let (schema, mut batches) = Format::of(input)?.open(input, self.batch(rows))?;
         let result = self.output_schema(&schema).map_err(|e| bad(input, &e))?;
         if let Some(twice) = result
             .fields()
@@ -125,8 +149,8 @@ impl Predictor {
         let file = NewFile::create(output)?;
         let into = file.output()?;
         let write = || {
-            let writer = output_format.create(into, output, result)?;
-            self.write(&mut batches, writer, output, &pool, progress)
+            let writer = output_format.create(into, output, result, row_group as usize)?;
+            self.write(&mut batches, writer, output, (&pool, rows), progress)
         };
         let predicted = caught(write)
             .unwrap_or_else(|panic| Err(stopped(&format!("predicting {}", input.display()), panic).into()));
@@ -138,21 +162,39 @@ impl Predictor {
         Ok(predicted)
     }
 
-    /// Writes the predictions of every row to `path`.
+    /// What is read at a time: two batches for each thread, and what is made of them, have so many bytes of memory together.
+    fn batch(&self, bytes: u64) -> BatchLimit {
+        let bytes = bytes / (2 * self.threads.max(1) as u64);
+        let probabilities = 8 * self.assembler.classes().len().max(1) as u64;
+        BatchLimit {
+            rows: (bytes / 2 / probabilities).clamp(1, BATCH_ROWS) as usize,
+            bytes: (bytes / 2 / MOST_GROWTH).clamp(LEAST_BATCH_BYTES, BATCH_BYTES),
+        }
+    }
+
+    /// Writes the predictions of every row to `path`, made by the threads of a pool, with so many bytes of rows at a time.
     fn write(
         &self,
         batches: &mut Batches,
         mut writer: Writer,
         path: &Path,
-        pool: &rayon::ThreadPool,
+        (pool, bytes): (&rayon::ThreadPool, u64),
         progress: &mut dyn FnMut(u64),
     ) -> Result<Predicted> {
         let mut predicted = Predicted::default();
+        let largest = self.budget.of_rows_at_hand();
+        let mut read = 0;
         loop {
-            let group = batches
-                .by_ref()
-                .take(2 * pool.current_num_threads())
-                .collect::<Result<Vec<_>>>()?;
+            let (mut group, mut taken) = (Vec::new(), 0);
+            while group.len() < 2 * pool.current_num_threads() && taken * MOST_GROWTH < bytes {
+                let Some(batch) = batches.next().transpose()? else {
+                    break;
+                };
+                largest.check(&batch, |row| (read + row as u64 + 1).to_string())?;
+                read += batch.num_rows() as u64;
+                taken += value_bytes(&batch);
+                group.push(batch);
+            }
             if group.is_empty() {
                 break;
             }
@@ -311,111 +353,5 @@ pub fn bundle_file(model: &Path) -> PathBuf {
         model.join("model.safetensors")
     } else {
         model.to_owned()
-    }
-}
-
-/// A file format, by extension.
-#[derive(Clone, Copy)]
-enum Format {
-    Csv,
-    Parquet,
-}
-
-type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
-
-enum Writer {
-    Csv(Box<csv::Writer<BufWriter<Output>>>),
-    Parquet(Box<ArrowWriter<Output>>),
-}
-
-impl Format {
-    fn of(path: &Path) -> Result<Self> {
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("csv") => Ok(Self::Csv),
-            Some("parquet") => Ok(Self::Parquet),
-            _ => Err(bad(path, &"expected a name that ends in .csv or .parquet")),
-        }
-    }
-
-    fn open(self, path: &Path) -> Result<(SchemaRef, Batches)> {
-        let mut file = File::open(path).map_err(|e| bad(path, &e))?;
-        let owned = path.to_owned();
-        match self {
-            Self::Csv => {
-                let format = csv::reader::Format::default().with_header(true);
-                let (header, _) = format
-                    .infer_schema(Records::new(&mut file, b','), Some(0))
-                    .map_err(|e| bad(path, &e))?;
-                // Text keeps what the file says; numbers are read where a feature is numeric.
-                let fields: Vec<Field> = header
-                    .fields()
-                    .iter()
-                    .map(|f| Field::new(f.name(), DataType::Utf8, true))
-                    .collect();
-                let schema = Arc::new(Schema::new(fields));
-                file.seek(SeekFrom::Start(0)).map_err(io(path))?;
-                let reader = csv::ReaderBuilder::new(Arc::clone(&schema)).with_format(format);
-                let reader = reader
-                    .with_batch_size(BATCH_ROWS)
-                    .build(Records::new(file, b','))
-                    .map_err(|e| bad(path, &e))?;
-                Ok((
-                    schema,
-                    Box::new(reader.map(move |batch| batch.map_err(|e| bad(&owned, &e)))),
-                ))
-            }
-            Self::Parquet => {
-                let footer = parquet_file::Footer::read(&file).map_err(|e| bad(path, &e))?;
-                let rows = footer
-                    .rows(Arc::new(file), None, None, BATCH_ROWS)
-                    .map_err(|e| bad(path, &e))?;
-                Ok((
-                    Arc::clone(footer.schema()),
-                    Box::new(rows.map(move |batch| batch.map_err(|e| bad(&owned, &e)))),
-                ))
-            }
-        }
-    }
-
-    fn create(self, file: Output, path: &Path, schema: SchemaRef) -> Result<Writer> {
-        Ok(match self {
-            Self::Csv => Writer::Csv(Box::new(csv::WriterBuilder::new().build(BufWriter::new(file)))),
-            Self::Parquet => {
-                let level = ZstdLevel::try_new(1).map_err(|e| bad(path, &e))?;
-                let properties = WriterProperties::builder()
-                    .set_compression(Compression::ZSTD(level))
-                    .build();
-                let writer =
-                    ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| bad(path, &e))?;
-                Writer::Parquet(Box::new(writer))
-            }
-        })
-    }
-}
-
-impl Writer {
-    fn write(&mut self, rows: &RecordBatch, path: &Path) -> Result<()> {
-        match self {
-            Self::Csv(writer) => writer.write(rows).map_err(|e| bad(path, &e)),
-            Self::Parquet(writer) => writer.write(rows).map_err(|e| bad(path, &e)),
-        }
-    }
-
-    fn finish(self, path: &Path) -> Result<()> {
-        match self {
-            Self::Csv(writer) => {
-                let file = writer.into_inner().into_inner();
-                file.map_err(|error| io(path)(error.into_error()))?;
-            }
-            Self::Parquet(writer) => drop(writer.close().map_err(|e| bad(path, &e))?),
-        }
-        Ok(())
-    }
-}
-
-fn bad(path: &Path, why: &impl ToString) -> Error {
-    Error::File {
-        path: path.display().to_string(),
-        why: why.to_string(),
     }
 }
