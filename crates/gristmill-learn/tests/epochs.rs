@@ -120,6 +120,7 @@ fn train(
     let size = TrainingSize {
         features: FEATURES,
         classes,
+        entries: 40,
     };
     let mut trainer = logistic_search(settings, &SEARCH, size, Thresholds::default(), memory).unwrap();
     let mut answer = None;
@@ -285,6 +286,7 @@ fn states_merge_into_their_weighted_mean() {
     let size = TrainingSize {
         features: FEATURES,
         classes: 3,
+        entries: 40,
     };
     let one = settings(Solver::Adagrad, &[0.1], &[1]);
     let mut trainer = logistic_search(&one, &SEARCH, size, Thresholds::default(), PLENTY).unwrap();
@@ -329,6 +331,7 @@ fn auto_goes_by_rows_and_classes() {
     let size = TrainingSize {
         features: 10,
         classes: 4,
+        entries: 40,
     };
     let auto = settings(Solver::Auto, &[0.0], &[10]);
     assert_eq!(size.solver(&auto, MANY_MARGINS / 4 - 1), (Solver::Lbfgs, None));

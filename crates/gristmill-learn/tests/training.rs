@@ -201,6 +201,7 @@ fn the_solutions_are_those_of_scikit_learn() {
         let size = TrainingSize {
             features: golden.features,
             classes: golden.classes,
+            entries: 40,
         };
         let trained = train(&table.batches(n), size, &settings, &SEARCH, PLENTY).unwrap();
         let objective = trained.objective.unwrap();
@@ -264,6 +265,7 @@ fn table(rows: usize) -> (Table, TrainingSize) {
         TrainingSize {
             features: 40,
             classes: 3,
+            entries: 40,
         },
     )
 }
@@ -440,6 +442,7 @@ fn a_budget_below_one_model_is_refused() {
     let size = TrainingSize {
         features: 1 << 20,
         classes: 100,
+        entries: 40,
     };
     // Rows that have no symmetries.
     let (table, _) = table(50);
@@ -479,7 +482,11 @@ fn large_models_are_trained_in_single_precision() {
         .rows
         .iter_mut()
         .for_each(|row| row.push((features as u32 - 1, 0.25)));
-    let size = TrainingSize { features, classes: 3 };
+    let size = TrainingSize {
+        features,
+        classes: 3,
+        entries: 40,
+    };
     assert!(features * 8 > F64_ELEMENTS);
     let settings = LogisticSettings {
         history: 2,
@@ -495,6 +502,7 @@ fn large_models_are_trained_in_single_precision() {
     let size = TrainingSize {
         features: 40,
         classes: 3,
+        entries: 40,
     };
     let small = train(&table.batches(300), size, &settings, &SEARCH, PLENTY).unwrap();
     let Coefficients::F64(small) = small.model.coefficients() else {

@@ -136,6 +136,7 @@ impl Session<'_> {
             size: TrainingSize {
                 features: fitted.assembler.width() as usize,
                 classes: fitted.assembler.classes().len(),
+                entries: rows.map_or(USUAL_ENTRIES, train::Rows::entries_of_a_row),
             },
             fitted: fitted.assembler.bytes() as u64,
             dataset_rows: ledger.record.totals.rows_kept,
@@ -153,6 +154,9 @@ struct Known {
     /// The rows of the features, if it got that far.
     rows: Option<train::Rows>,
 }
+
+/// Entries of a row, until the features are there.
+const USUAL_ENTRIES: usize = 40;
 
 /// How a run would share out its budget, by the same plan.
 fn memory(pipeline: &Pipeline, known: &Known) -> Result<Memory> {

@@ -8,8 +8,13 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::rows::features::Rows;
 
-/// Rows of a window. It holds what a few tens of batches do: 20 MB at 40 entries a row.
+/// Rows of a window. It holds what a few tens of batches do: 22 MB at 40 entries a row.
 pub(crate) const WINDOW_ROWS: usize = 1 << 16;
+
+/// Bytes of an entry, of what else a row has, and of its place in an order.
+const ENTRY_BYTES: usize = 8;
+const ROW_BYTES: usize = 17;
+const ORDER_BYTES: usize = 4;
 
 /// Rows gathered until there are [`WINDOW_ROWS`].
 #[derive(Default)]
@@ -91,11 +96,17 @@ impl Window {
         self.weights.clear();
     }
 
+    /// Bytes of a window of rows with so many entries each, whose room is doubled while it fills, and of its order.
+    pub(crate) fn bytes(entries: usize) -> u64 {
+        let row = ENTRY_BYTES * entries + ROW_BYTES + ORDER_BYTES;
+        (WINDOW_ROWS * row) as u64 * 3 / 2
+    }
+
     /// Bytes held.
     pub(crate) fn size(&self) -> usize {
-        self.labels.capacity() * 9
-            + self.weights.capacity() * 8
-            + (self.indices.capacity() + self.values.capacity()) * 4
+        let numbers = self.labels.capacity() + self.offsets.capacity();
+        let entries = self.indices.capacity() + self.values.capacity();
+        (numbers + entries) * 4 + self.zeros.capacity() + self.weights.capacity() * 8
     }
 }
 

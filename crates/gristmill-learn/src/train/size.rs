@@ -17,6 +17,8 @@ pub struct TrainingSize {
     pub features: usize,
     /// Classes, at least 2.
     pub classes: usize,
+    /// Entries of a row, on average and rounded up.
+    pub entries: usize,
 }
 
 impl TrainingSize {

@@ -75,7 +75,11 @@ mod tests {
 
     #[test]
     fn a_model_that_no_bundle_holds_is_refused_before_training() {
-        let size = |features, classes| TrainingSize { features, classes };
+        let size = |features, classes| TrainingSize {
+            features,
+            classes,
+            entries: 40,
+        };
         for fits in [size(1, 2), size(1 << 24, 2), size(1 << 24, 40), size(2000, 0)] {
             check_size(fits).unwrap();
         }

@@ -117,6 +117,7 @@ fn so_do_large_models_and_those_of_lifted_problems() {
     let one_hot = TrainingSize {
         features: 200,
         classes: 3,
+        entries: 40,
     };
     assert_the_same("lifted", &|| new(one_hot), &table.batches(200));
 }

@@ -54,6 +54,7 @@ impl Data {
         TrainingSize {
             features: self.features,
             classes: self.classes,
+            entries: 40,
         }
     }
 

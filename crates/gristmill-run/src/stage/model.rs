@@ -88,13 +88,15 @@ impl Stage for Model<'_> {
     fn run(&self, dir: &Directory, work: &Work<'_>) -> Result<(Outcome, Spent)> {
         let assembler = &self.fitted.assembler;
         let classes = assembler.classes();
+        let rows = train::Rows::of(self.features, self.fitted.training_rows())?;
         let size = TrainingSize {
             features: assembler.width() as usize,
             classes: classes.len(),
+            entries: rows.entries_of_a_row(),
         };
         let input = train::Input {
             features: self.features,
-            rows: train::Rows::of(self.features, self.fitted.training_rows())?,
+            rows,
             size,
             thresholds: self.thresholds.clone(),
             warm: self.earlier.map(|earlier| earlier.align(assembler)),

@@ -58,6 +58,11 @@ impl Rows {
         })
     }
 
+    /// Entries of a row, on average and rounded up.
+    pub(crate) fn entries_of_a_row(self) -> usize {
+        self.entries.div_ceil(self.rows.max(1)) as usize
+    }
+
     /// Bytes of all when decoded, with what each batch of them takes besides.
     fn bytes(self) -> u64 {
         let rows = self.entries * ENTRY_BYTES + self.rows * ROW_BYTES;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, broken};
 use crate::model::{LinearModel, Thresholds, Weights};
 use crate::rows::summary::Subset;
+use crate::rows::window::Window;
 use crate::rows::{RowSet, Shape, Split};
 use crate::search::Penalty;
 use crate::search::family::{Family, Member, Running};
@@ -20,15 +21,13 @@ use crate::settings::LogisticSettings;
 use crate::statistics::Confusion;
 use crate::train::adagrad::epoch::{EpochJob, EpochPass, ScoreJob, Trained, answers};
 use crate::train::adagrad::state::{Problem, State};
+use crate::train::size::TrainingSize;
 
-/// Bytes of training rows that wait to be learnt from, for each set of rows: rows of some 40 entries.
-const WINDOW_BYTES: u64 = 32 << 20;
-
-/// Bytes that the training of one model takes at most.
-pub(crate) fn bytes_per_model(shape: Shape) -> u64 {
+/// Bytes that the training of one model takes at most, with a set of rows of its own.
+pub(crate) fn bytes_per_model(shape: Shape, entries: usize) -> u64 {
     // Where it starts from in a scan, the best so far, and what the scan makes.
     let held = 2 * State::bytes(shape) + EpochPass::bytes_per_epoch(shape);
-    held as u64 + WINDOW_BYTES
+    held as u64 + Window::bytes(entries)
 }
 
 /// The family.
@@ -36,6 +35,8 @@ pub(crate) struct AdaGrad {
     settings: LogisticSettings,
     classes: usize,
     shape: Shape,
+    /// Entries of a row.
+    entries: usize,
     thresholds: Thresholds,
     /// Bytes for all models that advance together.
     memory: u64,
@@ -146,15 +147,15 @@ impl AdaGrad {
     /// `memory` bounds how many models advance together, in bytes; it changes nothing but the number of scans.
     pub(crate) fn new(
         settings: &LogisticSettings,
-        classes: usize,
-        shape: Shape,
+        size: TrainingSize,
         thresholds: Thresholds,
         memory: u64,
     ) -> Self {
         Self {
             settings: settings.clone(),
-            classes,
-            shape,
+            classes: size.classes,
+            shape: size.shape(settings.family),
+            entries: size.entries,
             thresholds,
             memory,
             problems: Vec::new(),
@@ -193,7 +194,7 @@ impl Family for AdaGrad {
     }
 
     fn together(&self) -> Result<usize> {
-        Ok((self.memory / bytes_per_model(self.shape)).max(1) as usize)
+        Ok((self.memory / bytes_per_model(self.shape, self.entries)).max(1) as usize)
     }
 
     fn start(

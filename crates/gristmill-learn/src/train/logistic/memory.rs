@@ -33,7 +33,7 @@ pub(crate) fn affordable(
 pub(crate) fn model_bytes(settings: &LogisticSettings, size: TrainingSize) -> u64 {
     let shape = size.shape(settings.family);
     if settings.solver == Solver::Adagrad {
-        return adagrad::bytes_per_model(shape);
+        return adagrad::bytes_per_model(shape, size.entries);
     }
     if shape.len() <= F64_ELEMENTS {
         Fit::<f64>::bytes(shape, settings)

@@ -40,7 +40,7 @@ pub fn logistic_search(
     let shape = size.shape(settings.family);
     if settings.solver == Solver::Adagrad {
         affordable(settings, size, model_bytes(settings, size), sums, memory)?;
-        let family = AdaGrad::new(settings, size.classes, shape, thresholds, memory - sums);
+        let family = AdaGrad::new(settings, size, thresholds, memory - sums);
         return Ok(Box::new(Search::new(
             family,
             search,
