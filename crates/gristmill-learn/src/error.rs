@@ -25,7 +25,7 @@ pub enum Error {
         /// The column.
         column: String,
         /// The step that reads it, e.g. `one_hot`.
-        step: &'static str,
+        step: String,
         /// What the step can read.
         expected: &'static str,
         /// The type the column has.
@@ -236,6 +236,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// A pass was asked for a part of its results that it does not have.
+    pub(crate) fn no_part(pass: &'static str, index: usize) -> Self {
+        Self::State {
+            pass,
+            why: format!("it has no part {index}"),
+        }
+    }
+
     /// `EmptySplit` for a fold.
     pub(crate) fn empty_fold(fold: usize, folds: usize) -> Self {
         Self::EmptySplit {

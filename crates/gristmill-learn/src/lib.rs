@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod label;
 pub mod model;
 mod optimise;
+pub mod passes;
 mod rows;
 pub mod search;
 pub mod settings;

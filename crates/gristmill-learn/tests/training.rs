@@ -12,10 +12,14 @@ mod instructions;
 mod linear;
 #[path = "training/naive_bayes.rs"]
 mod naive_bayes;
+#[path = "training/passes.rs"]
+mod passes;
 #[path = "training/spark.rs"]
 mod spark;
 #[path = "training/warm.rs"]
 mod warm;
+#[path = "support/ways.rs"]
+mod ways;
 #[path = "training/weights.rs"]
 mod weights;
 
@@ -25,7 +29,7 @@ use arrow::array::{Float32Array, Float64Array, Int32Array, ListArray, RecordBatc
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use gristmill_learn::Error;
-use gristmill_learn::contract::pass::{Grain, Pass};
+use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::evaluate::ScorePass;
 use gristmill_learn::model::{Coefficients, Thresholds};
 use gristmill_learn::search::{Next, Params, Trained, Trainer};
@@ -113,12 +117,7 @@ fn drive(mut trainer: Box<dyn Trainer>, batches: &[RecordBatch]) -> gristmill_le
     loop {
         match trainer.next(answer.take())? {
             Next::Scan(pass) => {
-                assert_eq!(pass.grain(), Grain::Whole);
-                let mut accumulator = pass.start();
-                for batch in batches {
-                    accumulator.update(batch)?;
-                }
-                answer = Some(accumulator.state()?);
+                answer = Some(ways::fold(pass.as_ref(), batches)?);
             }
             Next::Step => {}
             Next::Done(trained) => return Ok(*trained),

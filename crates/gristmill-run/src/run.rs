@@ -132,7 +132,9 @@ impl<'a> Session<'a> {
 
     /// Refuses columns whose types the features, the label or the split cannot read, before any row is read.
     pub(crate) fn check_types(&self) -> Result<()> {
-        fit::estimator(self.pipeline).columns(&*delta_schema(&self.schema)?)?;
+        fit::estimator(self.pipeline)
+            .pass()
+            .columns(&*delta_schema(&self.schema)?)?;
         self.check_names()?;
         match &self.alike {
             None => Ok(()),

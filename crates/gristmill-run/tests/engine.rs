@@ -11,6 +11,7 @@ use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
 use gristmill_data::parquet_file::BatchLimit;
 use gristmill_data::table::{PartWriter, TableVersion};
 use gristmill_learn::contract::pass::{Accumulate, Grain, Pass};
+use gristmill_learn::contract::spec::StepSpec;
 use gristmill_learn::contract::step::Transformer;
 use gristmill_learn::features::FitPipeline;
 use gristmill_learn::settings::{
@@ -48,9 +49,9 @@ fn table(dir: &Path, rows_per_part: usize) -> TableVersion {
 }
 
 /// A pass with one accumulator for all rows, whatever another pass says.
-struct Whole(Moments);
+struct Ordered(Moments);
 
-impl Pass for Whole {
+impl Pass for Ordered {
     fn columns(&self, schema: &arrow::datatypes::Schema) -> gristmill_learn::Result<Vec<String>> {
         self.0.columns(schema)
     }
@@ -59,8 +60,12 @@ impl Pass for Whole {
         self.0.start()
     }
 
+    fn spec(&self) -> StepSpec {
+        self.0.spec()
+    }
+
     fn grain(&self) -> Grain {
-        Grain::Whole
+        Grain::Ordered
     }
 }
 
@@ -93,8 +98,8 @@ fn folds_are_the_same_however_the_table_is_cut_and_the_work_is_shared() {
     let dir = tempfile::tempdir().unwrap();
     let passes: [Box<dyn Pass>; 3] = [
         Box::new(Moments::new("number")),
-        Box::new(Whole(Moments::new("number"))),
-        Box::new(pipeline()),
+        Box::new(Ordered(Moments::new("number"))),
+        Box::new(pipeline().into_pass()),
     ];
     for (p, pass) in passes.iter().enumerate() {
         let mut states = Vec::new();
@@ -126,7 +131,7 @@ fn folds_are_the_same_however_the_table_is_cut_and_the_work_is_shared() {
 fn kept_rows_and_streamed_rows_give_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let table = table(dir.path(), 40_000);
-    let pass = Whole(Moments::new("number"));
+    let pass = Ordered(Moments::new("number"));
     let engine = LocalEngine::new(2).unwrap();
     let fold = || {
         engine
@@ -161,7 +166,7 @@ fn mapped_rows_are_the_same_however_the_table_is_cut_and_the_work_is_shared() {
     let fit = pipeline();
     let state = LocalEngine::new(1)
         .unwrap()
-        .fold(&source, &fit, &|_| ControlFlow::Continue(()))
+        .fold(&source, fit.pass(), &|_| ControlFlow::Continue(()))
         .unwrap();
     let assembler = fit.fitted(&state).unwrap().assembler;
     let mut results = Vec::new();
@@ -207,7 +212,7 @@ fn a_failing_pass_ends_the_scan_with_its_error() {
     std::fs::write(&table.files[2].path, b"not Parquet").unwrap();
     for pass in [
         Box::new(Moments::new("number")) as Box<dyn Pass>,
-        Box::new(Whole(Moments::new("number"))),
+        Box::new(Ordered(Moments::new("number"))),
     ] {
         let broken = engine
             .fold(&table, pass.as_ref(), &|_| ControlFlow::Continue(()))

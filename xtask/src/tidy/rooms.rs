@@ -23,6 +23,7 @@ const ORDER: [(&str, &[&str]); 4] = [
             "evaluate",
             "search",
             "train",
+            "passes",
             "fuzz",
         ],
     ),

@@ -1,5 +1,6 @@
 //! The contracts that everything here keeps: passes over rows, estimators, encoders, transformers, and their specs.
 
+pub(crate) mod lists;
 pub mod pass;
-pub(crate) mod spec;
+pub mod spec;
 pub mod step;

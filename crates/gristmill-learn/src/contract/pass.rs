@@ -2,10 +2,12 @@
 //!
 //! DataFusion's `Accumulator`, tantivy's `Collector` and Spark's `DifferentiableLossAggregator` share this contract.
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::Schema;
 
-use crate::error::Result;
+use crate::contract::spec::StepSpec;
+use crate::error::{Error, Result};
 
 /// A fold over the rows of a table: says what it reads and starts accumulators.
 pub trait Pass: Send + Sync {
@@ -15,20 +17,49 @@ pub trait Pass: Send + Sync {
     /// A fresh accumulator.
     fn start(&self) -> Box<dyn Accumulate>;
 
-    /// How an engine may cut the rows.
+    /// How an engine may divide the work.
     fn grain(&self) -> Grain {
         Grain::Rows(Grain::DEFAULT_ROWS)
     }
+
+    /// The pass that gives part `index < n` of the results, where [`Pass::grain`] is [`Grain::Results`] of `n`. It sees every
+    /// row, and may be divided further.
+    ///
+    /// # Errors
+    /// `State` when there is no such part.
+    fn part(&self, index: usize) -> Result<Box<dyn Pass>> {
+        Err(Error::no_part("a pass", index))
+    }
+
+    /// The state of the whole pass, from the states of all its parts in their order: by default their rows one after the other.
+    ///
+    /// # Errors
+    /// When they are no states of such parts.
+    fn join(&self, states: Vec<RecordBatch>) -> Result<RecordBatch> {
+        match states.first() {
+            Some(first) => Ok(concat_batches(&first.schema(), &states)?),
+            None => Err(Error::State {
+                pass: "a pass",
+                why: "it has no parts".to_owned(),
+            }),
+        }
+    }
+
+    /// What [`pass_from_spec`](crate::passes::pass_from_spec) rebuilds the pass from, in another process.
+    fn spec(&self) -> StepSpec;
 }
 
-/// How the rows of a pass may be cut, so that the result has one fixed order of reduction.
+/// How the work of a pass may be divided. Each gives the same state, to the last bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grain {
-    /// Rows `0..n`, `n..2n`, … of the canonical order each get their own accumulator (on any thread);
-    /// their states are merged in that order.
+    /// Rows may be cut: rows `0..n`, `n..2n`, … of the canonical order each get their own accumulator, anywhere; their states
+    /// are merged in that order.
     Rows(usize),
-    /// One accumulator sees every row in canonical order, and uses threads inside `update`.
-    Whole,
+    /// Results may be shared out: each of so many parts ([`Pass::part`]) sees every row and gives results of its own, and
+    /// [`Pass::join`] puts them together. One accumulator of the pass itself, which sees every row, gives all of them too.
+    Results(usize),
+    /// Nothing may be divided: one accumulator sees every row in canonical order. It may use threads inside `update`.
+    Ordered,
 }
 
 impl Grain {
@@ -80,4 +111,13 @@ pub struct Share {
     pub what: String,
     /// What makes it smaller, e.g. `leave the column out`.
     pub way_out: String,
+}
+
+/// The columns of all states side by side, numbered anew: what [`Pass::join`] is where each part's state is a column or more.
+pub(crate) fn side_by_side(states: Vec<RecordBatch>) -> Result<RecordBatch> {
+    let columns = states.into_iter().flat_map(|state| state.into_parts().1);
+    let numbered = columns
+        .enumerate()
+        .map(|(number, column): (usize, ArrayRef)| (number.to_string(), column));
+    Ok(RecordBatch::try_from_iter(numbered)?)
 }

@@ -1,26 +1,14 @@
 //! Steps: fitted things that map batches to batches, and the serialisable spec each can be rebuilt from.
 
-use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::contract::pass::Pass;
+pub use crate::contract::spec::StepSpec;
 use crate::error::Result;
-
-/// What a step is rebuilt from: a name, small settings, and large arrays kept apart so that a bundle can store them raw.
-#[derive(Debug, Clone)]
-pub struct StepSpec {
-    /// The registered name, e.g. `one_hot`.
-    pub kind: String,
-    /// Small settings, as JSON.
-    pub settings: Value,
-    /// Large content. Allowed types: UInt32, UInt64, Float32, Float64, Utf8; no nulls.
-    pub arrays: BTreeMap<String, ArrayRef>,
-}
 
 /// Maps a batch to a batch. A fitted model is one too.
 pub trait Transformer: Send + Sync {

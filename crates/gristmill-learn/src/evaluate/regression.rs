@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, Float64Array, RecordBatch, UInt64Array};
 use arrow::datatypes::{Float64Type, Schema, UInt64Type};
+use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::model::{LinearModel, Weights};
 use crate::rows::features::{self, Rows};
@@ -15,6 +17,8 @@ use crate::rows::{RowSet, Split};
 use crate::statistics::{Errors, MomentsState, RegressionScores};
 
 const NAME: &str = "regression scores";
+/// The kind of the pass's spec.
+pub(crate) const KIND: &str = NAME;
 
 /// The errors of models on their rows.
 #[derive(Debug, Clone)]
@@ -35,6 +39,18 @@ impl RegressionPass {
             .iter()
             .flat_map(|model| splits().map(|split| (Arc::clone(model), split)));
         Self::on_sets(jobs.collect())
+    }
+
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let (sets, models): (Vec<RowSet>, _) = spec.unnested()?;
+        if sets.len() != models.len() {
+            return Err(spec.bad("it does not hold a model for each set of rows"));
+        }
+        let models = models
+            .iter()
+            .map(|model| Ok(Arc::new(LinearModel::from_spec(model)?)));
+        let models: Vec<_> = models.collect::<Result<_>>()?;
+        Ok(Self::on_sets(models.into_iter().zip(sets).collect()))
     }
 
     /// Reads the final state: the scores of each model on each set of rows.
@@ -60,8 +76,21 @@ impl Pass for RegressionPass {
     }
 
     fn grain(&self) -> Grain {
-        // As the other scans of a training: the rows kept between them are the same.
-        Grain::Whole
+        match self.jobs.len() {
+            0 | 1 => Grain::Ordered,
+            jobs => Grain::Results(jobs),
+        }
+    }
+
+    fn part(&self, index: usize) -> Result<Box<dyn Pass>> {
+        let job = self.jobs.get(index).ok_or_else(|| Error::no_part(NAME, index))?;
+        Ok(Box::new(Self::on_sets(vec![job.clone()])))
+    }
+
+    fn spec(&self) -> StepSpec {
+        let sets: Vec<RowSet> = self.jobs.iter().map(|(_, set)| *set).collect();
+        let models = self.jobs.iter().map(|(model, _)| model.spec());
+        StepSpec::nested(KIND, json!(sets), models.collect())
     }
 }
 

@@ -9,12 +9,14 @@ use arrow::array::{BooleanArray, RecordBatch, UInt8Array, UInt64Array};
 use arrow::datatypes::Schema;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::rows::features::{Rows, check_features};
-use crate::rows::{SPLIT_NAMES, Split};
+use crate::rows::{RowSet, SPLIT_NAMES, Split};
 use crate::statistics::state_column;
 
 const NAME: &str = "repeated rows";
@@ -35,11 +37,17 @@ pub struct Repeated {
     pub distinct: u64,
 }
 
-/// The first scan: hashes of the features of validation and test rows.
-#[derive(Debug, Clone, Copy)]
+/// The kinds of the specs of the two passes.
+pub(crate) const HELD_OUT: &str = "held-out rows";
+pub(crate) const REPEATED: &str = "repeated rows";
+
+/// The first scan: hashes of the features of validation and test rows. Each of the two splits is a part of the results.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct HeldOutPass {
     /// Of each split, one row in so many is taken.
     every: u64,
+    /// The split that is looked at, or both.
+    only: Option<Split>,
 }
 
 impl HeldOutPass {
@@ -47,6 +55,7 @@ impl HeldOutPass {
     pub fn new(rows: u64) -> Self {
         Self {
             every: rows.div_ceil(MOST_ROWS).max(1),
+            only: None,
         }
     }
 
@@ -55,14 +64,15 @@ impl HeldOutPass {
     /// # Errors
     /// When the state is not of this pass.
     pub fn next(&self, state: &RecordBatch) -> Result<RepeatedPass> {
-        let rows = HeldOut::read(state)?.rows;
-        let mut hashes: Vec<u64> = rows.iter().map(|(_, hash)| *hash).collect();
-        hashes.sort_unstable();
-        hashes.dedup();
-        Ok(RepeatedPass {
-            hashes: hashes.into(),
-            rows: rows.into(),
-        })
+        Ok(RepeatedPass::of(read_held_out(state)?))
+    }
+
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let pass: Self = spec.settings()?;
+        if pass.every == 0 {
+            return Err(spec.bad("it takes one row in 0"));
+        }
+        Ok(pass)
     }
 }
 
@@ -73,73 +83,98 @@ impl Pass for HeldOutPass {
 
     fn start(&self) -> Box<dyn Accumulate> {
         Box::new(HeldOut {
-            every: self.every,
+            pass: *self,
             seen: [0; SPLIT_NAMES.len()],
-            rows: Vec::new(),
+            hashes: Default::default(),
         })
     }
 
     fn grain(&self) -> Grain {
-        Grain::Whole
+        // One row in so many is counted from the first.
+        match self.only {
+            None => Grain::Results(HELD_OUT_SPLITS.len()),
+            Some(_) => Grain::Ordered,
+        }
+    }
+
+    fn part(&self, index: usize) -> Result<Box<dyn Pass>> {
+        let split = HELD_OUT_SPLITS.get(index).filter(|_| self.only.is_none());
+        let split = split.ok_or_else(|| Error::no_part(HELD_OUT, index))?;
+        Ok(Box::new(Self {
+            only: Some(*split),
+            ..*self
+        }))
+    }
+
+    fn spec(&self) -> StepSpec {
+        StepSpec::new(HELD_OUT, json!(self))
     }
 }
+
+/// The splits that no model is fitted to.
+const HELD_OUT_SPLITS: [Split; 2] = [Split::Validation, Split::Test];
+
+/// The hashes of the rows taken of each split.
+type Hashes = [Vec<u64>; SPLIT_NAMES.len()];
 
 struct HeldOut {
-    every: u64,
+    pass: HeldOutPass,
     /// Rows of each split so far.
     seen: [u64; SPLIT_NAMES.len()],
-    /// The split and the hash of each row taken.
-    rows: Vec<(u8, u64)>,
+    hashes: Hashes,
 }
 
-impl HeldOut {
-    fn read(state: &RecordBatch) -> Result<Self> {
-        let splits: &UInt8Array = state_column(state, "split", NAME)?;
-        let hashes: &UInt64Array = state_column(state, "hash", NAME)?;
-        let rows = splits
-            .values()
-            .iter()
-            .copied()
-            .zip(hashes.values().iter().copied());
-        Ok(Self {
-            every: 1,
-            seen: [0; SPLIT_NAMES.len()],
-            rows: rows.collect(),
-        })
+fn read_held_out(state: &RecordBatch) -> Result<Hashes> {
+    let splits: &UInt8Array = state_column(state, "split", NAME)?;
+    let hashes: &UInt64Array = state_column(state, "hash", NAME)?;
+    let mut of_splits = Hashes::default();
+    for (split, hash) in splits.values().iter().zip(hashes.values()) {
+        let of_split = of_splits.get_mut(usize::from(*split));
+        of_split.ok_or_else(|| no_split(*split))?.push(*hash);
     }
+    Ok(of_splits)
 }
 
 impl Accumulate for HeldOut {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::without_labels(batch)?;
         let mut taken = Vec::new();
-        for (r, &split) in rows
-            .split
-            .iter()
-            .enumerate()
-            .filter(|(_, split)| !Split::Train.is(**split))
-        {
-            let Some(seen) = self.seen.get_mut(usize::from(split)) else {
-                return Err(bad(format!("there is no split {split}")));
-            };
-            if seen.is_multiple_of(self.every) {
+        for (r, &split) in rows.split.iter().enumerate() {
+            let looked_at = self
+                .pass
+                .only
+                .map_or(!Split::Train.is(split), |only| only.is(split));
+            if !looked_at {
+                continue;
+            }
+            let seen = self
+                .seen
+                .get_mut(usize::from(split))
+                .ok_or_else(|| no_split(split))?;
+            if seen.is_multiple_of(self.pass.every) {
                 taken.push((split, r));
             }
             *seen += 1;
         }
         let hashes = taken.into_par_iter().map(|(split, r)| (split, hash(rows, r)));
-        self.rows.extend(hashes.collect::<Vec<_>>());
+        for (split, hash) in hashes.collect::<Vec<_>>() {
+            self.hashes[usize::from(split)].push(hash);
+        }
         Ok(())
     }
 
     fn merge(&mut self, state: &RecordBatch) -> Result<()> {
-        self.rows.extend(Self::read(state)?.rows);
+        for (mine, theirs) in self.hashes.iter_mut().zip(read_held_out(state)?) {
+            mine.extend(theirs);
+        }
         Ok(())
     }
 
     fn state(&mut self) -> Result<RecordBatch> {
-        let splits = UInt8Array::from_iter_values(self.rows.iter().map(|(split, _)| *split));
-        let hashes = UInt64Array::from_iter_values(self.rows.iter().map(|(_, hash)| *hash));
+        let splits = (0_u8..).zip(&self.hashes);
+        let splits =
+            UInt8Array::from_iter_values(splits.flat_map(|(split, of)| of.iter().map(move |_| split)));
+        let hashes = UInt64Array::from(self.hashes.concat());
         Ok(RecordBatch::try_from_iter([
             ("split", Arc::new(splits) as _),
             ("hash", Arc::new(hashes) as _),
@@ -147,7 +182,8 @@ impl Accumulate for HeldOut {
     }
 
     fn size(&self) -> usize {
-        self.rows.capacity() * size_of::<(u8, u64)>()
+        let hashes = self.hashes.iter().map(Vec::capacity);
+        hashes.sum::<usize>() * size_of::<u64>()
     }
 }
 
@@ -156,11 +192,29 @@ impl Accumulate for HeldOut {
 pub struct RepeatedPass {
     /// In order, each once.
     hashes: Arc<[u64]>,
-    /// The split and the hash of each row looked at.
-    rows: Arc<[(u8, u64)]>,
+    /// Those of the rows looked at.
+    rows: Arc<Hashes>,
 }
 
 impl RepeatedPass {
+    fn of(rows: Hashes) -> Self {
+        let mut hashes = rows.concat();
+        hashes.sort_unstable();
+        hashes.dedup();
+        Self {
+            hashes: hashes.into(),
+            rows: Arc::new(rows),
+        }
+    }
+
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let mut rows = Hashes::default();
+        for (name, rows) in SPLIT_NAMES.iter().zip(&mut rows) {
+            *rows = spec.array::<UInt64Array>(name)?.values().to_vec();
+        }
+        Ok(Self::of(rows))
+    }
+
     /// Reads the final state: the counts of every split, in the order of [`SPLIT_NAMES`]. Two in 2^64 rows of different features
     /// are taken for equal.
     ///
@@ -173,9 +227,9 @@ impl RepeatedPass {
         }
         let mut counts = [Repeated::default(); SPLIT_NAMES.len()];
         for (split, count) in counts.iter_mut().enumerate() {
-            let rows = self.rows.iter().filter(|(of, _)| usize::from(*of) == split);
+            let rows = self.rows[split].iter();
             let mut places: Vec<usize> = rows
-                .filter_map(|(_, hash)| self.hashes.binary_search(hash).ok())
+                .filter_map(|hash| self.hashes.binary_search(hash).ok())
                 .collect();
             count.looked_at = places.len() as u64;
             count.repeated = places.iter().filter(|place| found.value(**place)).count() as u64;
@@ -202,8 +256,12 @@ impl Pass for RepeatedPass {
         })
     }
 
-    fn grain(&self) -> Grain {
-        Grain::Whole
+    fn spec(&self) -> StepSpec {
+        let spec = StepSpec::new(REPEATED, Value::Null);
+        let splits = SPLIT_NAMES.iter().zip(self.rows.iter());
+        splits.fold(spec, |spec, (name, hashes)| {
+            spec.with(name, UInt64Array::from(hashes.clone()))
+        })
     }
 }
 
@@ -215,12 +273,10 @@ struct Found {
 impl Accumulate for Found {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::without_labels(batch)?;
-        let training = (0..rows.len())
-            .into_par_iter()
-            .filter(|r| Split::Train.is(rows.split[*r]));
-        let places = training.filter_map(|r| self.hashes.binary_search(&hash(rows, r)).ok());
-        for place in places.collect::<Vec<usize>>() {
-            self.found[place] = true;
+        for r in RowSet::TRAINING.of(rows) {
+            if let Ok(place) = self.hashes.binary_search(&hash(rows, r)) {
+                self.found[place] = true;
+            }
         }
         Ok(())
     }
@@ -258,6 +314,10 @@ fn hash(rows: Rows<'_>, r: usize) -> u64 {
         bytes.extend_from_slice(&(value + 0.0).to_le_bytes());
     }
     xxh3_64(&bytes)
+}
+
+fn no_split(split: u8) -> Error {
+    bad(format!("there is no split {split}"))
 }
 
 fn bad(why: String) -> Error {

@@ -5,30 +5,55 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, Float64Array, LargeListArray, RecordBatch, UInt64Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Float64Type, Schema, UInt64Type};
+use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::evaluate::predictions::Classifier;
 use crate::model::{LinearModel, Weights};
-use crate::rows::SPLIT_NAMES;
+use crate::rows::Split;
 use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 use crate::statistics::Confusion;
 
-/// The confusion of a model on the training, validation and test rows.
+/// The kind of the pass's spec.
+pub(crate) const KIND: &str = "score";
+
+/// The confusion of a model on the training, validation and test rows. Each split is a part of the results.
 #[derive(Debug, Clone)]
 pub struct ScorePass {
     model: Arc<LinearModel>,
+    /// The split that is scored, or all.
+    only: Option<Split>,
 }
 
 impl ScorePass {
     /// Scores `model`.
     pub fn new(model: Arc<LinearModel>) -> Self {
-        Self { model }
+        Self { model, only: None }
     }
 
-    /// Reads the final state: one confusion a split, in the order of [`SPLIT_NAMES`].
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let (only, models): (Option<Split>, _) = spec.unnested()?;
+        match models.as_slice() {
+            [model] => Ok(Self {
+                model: Arc::new(LinearModel::from_spec(model)?),
+                only,
+            }),
+            _ => Err(spec.bad("it does not hold one model")),
+        }
+    }
+
+    fn splits(&self) -> &[Split] {
+        match &self.only {
+            Some(split) => std::slice::from_ref(split),
+            None => &Split::ALL,
+        }
+    }
+
+    /// Reads the final state: one confusion a split, in the order of [`Split::ALL`].
     ///
     /// # Errors
     /// When the state is not of this pass.
@@ -65,32 +90,51 @@ impl Pass for ScorePass {
 
     fn start(&self) -> Box<dyn Accumulate> {
         Box::new(Score {
-            splits: vec![Confusion::new(self.model.classes()); SPLIT_NAMES.len()],
-            model: Arc::clone(&self.model),
+            splits: vec![Confusion::new(self.model.classes()); self.splits().len()],
+            pass: self.clone(),
         })
     }
 
     fn grain(&self) -> Grain {
-        Grain::Whole
+        match self.splits().len() {
+            1 => Grain::Ordered,
+            splits => Grain::Results(splits),
+        }
+    }
+
+    fn part(&self, index: usize) -> Result<Box<dyn Pass>> {
+        let split = self.splits().get(index).filter(|_| self.only.is_none());
+        Ok(Box::new(Self {
+            only: Some(*split.ok_or_else(|| Error::no_part(KIND, index))?),
+            ..self.clone()
+        }))
+    }
+
+    fn spec(&self) -> StepSpec {
+        StepSpec::nested(KIND, json!(self.only), vec![self.model.spec()])
     }
 }
 
 struct Score {
-    model: Arc<LinearModel>,
+    pass: ScorePass,
+    /// Of each of the pass's splits.
     splits: Vec<Confusion>,
 }
 
 impl Score {
     fn add<F: Real>(&mut self, rows: Rows<'_>, weights: &[F]) {
+        let (pass, confusions) = (&self.pass, &mut self.splits);
         let classifier = Classifier {
             weights,
-            shape: self.model.shape(),
-            thresholds: self.model.thresholds(),
+            shape: pass.model.shape(),
+            thresholds: pass.model.thresholds(),
         };
-        let is_split = |r: usize| usize::from(rows.split[r]) < SPLIT_NAMES.len();
-        let splits = &mut self.splits;
-        classifier.predict(&mut Block::new(), rows, 0..rows.len(), is_split, |row| {
-            splits[usize::from(rows.split[row.row])].add(row.truth, row.predicted, row.at_truth);
+        let place = |r: usize| pass.splits().iter().position(|split| split.is(rows.split[r]));
+        let scored = |r: usize| place(r).is_some();
+        classifier.predict(&mut Block::new(), rows, 0..rows.len(), scored, |row| {
+            if let Some(place) = place(row.row) {
+                confusions[place].add(row.truth, row.predicted, row.at_truth);
+            }
         });
     }
 }
@@ -98,7 +142,7 @@ impl Score {
 impl Accumulate for Score {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::of(batch)?;
-        let model = Arc::clone(&self.model);
+        let model = Arc::clone(&self.pass.model);
         match model.weights() {
             Weights::F32(w) => self.add(rows, w),
             Weights::F64(w) => self.add(rows, w),

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Schema;
+use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Grain, Pass, Share};
+use crate::contract::spec::StepSpec;
 use crate::encode::estimator;
 use crate::error::{Error, Result};
 use crate::features::Assembler;
@@ -23,13 +25,21 @@ const NAME: &str = "fit";
 /// when the same rows and settings give another state: what an earlier version fitted is then fitted again.
 pub const FIT_FORMAT: u32 = 2;
 
+/// The kind of the spec of [`FitPass`].
+pub(crate) const KIND: &str = NAME;
+
 /// Fits the label and every feature on the training rows that have a label, rare ones included, and counts all rows.
+pub struct FitPipeline {
+    features: Vec<FeatureSettings>,
+    pass: FitPass,
+}
+
+/// The pass of a [`FitPipeline`].
 ///
 /// The state holds, as that of [`Many`], the rows of every split, the classes, and the state of each feature.
-pub struct FitPipeline {
+pub struct FitPass {
     splitter: Splitter,
     label: LabelSettings,
-    features: Vec<FeatureSettings>,
     passes: Many,
 }
 
@@ -68,11 +78,23 @@ impl FitPipeline {
         let mut passes: Vec<Box<dyn Pass>> = vec![Label::pass(label)];
         passes.extend(features.iter().map(|feature| estimator(feature).pass()));
         Self {
-            splitter: Splitter::new(split, folds),
-            label: label.clone(),
             features: features.to_vec(),
-            passes: Many::new(passes),
+            pass: FitPass {
+                splitter: Splitter::new(split, folds),
+                label: label.clone(),
+                passes: Many::new(passes),
+            },
         }
+    }
+
+    /// The fold that gathers what is needed.
+    pub fn pass(&self) -> &FitPass {
+        &self.pass
+    }
+
+    /// The fold alone.
+    pub fn into_pass(self) -> FitPass {
+        self.pass
     }
 
     /// The fitted pipeline from the final state.
@@ -84,7 +106,12 @@ impl FitPipeline {
         };
         let Rows { rows, null_label } = Rows::from_state(rows)?;
         self.check_training(rows, null_label)?;
-        let fitted_label = Label::fitted(&self.label, label)?;
+        let FitPass {
+            splitter,
+            label: settings,
+            ..
+        } = &self.pass;
+        let fitted_label = Label::fitted(settings, label)?;
         let mut rare: Vec<u64> = Vec::new();
         let mut fewer_rows_than_folds = None;
         if let Label::Class(indexer) = &fitted_label {
@@ -92,24 +119,24 @@ impl FitPipeline {
             rare.extend(
                 counts
                     .map(|(_, rows)| rows)
-                    .filter(|rows| *rows < self.label.min_rows),
+                    .filter(|rows| *rows < settings.min_rows),
             );
-            let folds = u64::from(self.splitter.folds());
+            let folds = u64::from(splitter.folds());
             let rarest = indexer.classes().iter().zip(indexer.rows()).next_back();
             fewer_rows_than_folds = rarest
                 .filter(|(_, rows)| **rows < folds)
                 .map(|(class, rows)| (class.clone(), *rows));
         }
-        let weigher = Weigher::fitted(&self.label, &fitted_label)?;
+        let weigher = Weigher::fitted(settings, &fitted_label)?;
         let encoders: Result<_> = self
             .features
             .iter()
             .zip(features)
             .map(|(feature, state)| estimator(feature).fitted(state))
             .collect();
-        let assembler = Assembler::new(encoders?, fitted_label, self.splitter.clone()).with_weights(weigher);
+        let assembler = Assembler::new(encoders?, fitted_label, splitter.clone()).with_weights(weigher);
         let features = assembler.width() as usize;
-        if self.label.kind == LabelKind::Number && features > MAX_LINEAR_FEATURES {
+        if settings.kind == LabelKind::Number && features > MAX_LINEAR_FEATURES {
             return Err(Error::TooManyFeatures {
                 given: features,
                 allowed: MAX_LINEAR_FEATURES,
@@ -134,13 +161,13 @@ impl FitPipeline {
                     "none of the {} rows fell into it; raise split.{}, or split by a column with more values than `{}`",
                     rows.iter().sum::<u64>(),
                     SPLIT_NAMES[train],
-                    self.splitter.column()
+                    self.pass.splitter.column()
                 ),
             });
         }
         if rows[train] == null_label[train] {
             return Err(Error::LabelAllNull {
-                column: self.label.column.clone(),
+                column: self.pass.label.column.clone(),
                 rows: rows[train],
             });
         }
@@ -148,7 +175,25 @@ impl FitPipeline {
     }
 }
 
-impl Pass for FitPipeline {
+impl FitPass {
+    /// The pass that a spec describes; `rebuild` rebuilds those of the features.
+    pub(crate) fn from_spec(
+        spec: &StepSpec,
+        rebuild: impl Fn(&StepSpec) -> Result<Box<dyn Pass>>,
+    ) -> Result<Self> {
+        let (label, inner) = spec.unnested()?;
+        let [splitter, passes] = inner.as_slice() else {
+            return Err(spec.bad("it does not hold a split and passes"));
+        };
+        Ok(Self {
+            splitter: Splitter::from_spec(splitter)?,
+            label,
+            passes: Many::from_spec(passes, rebuild)?,
+        })
+    }
+}
+
+impl Pass for FitPass {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
         self.splitter.check(schema)?;
         Label::check(self.label.kind, &self.label.column, schema)?;
@@ -172,7 +217,19 @@ impl Pass for FitPipeline {
     }
 
     fn grain(&self) -> Grain {
-        self.passes.grain()
+        match self.passes.grain() {
+            Grain::Rows(rows) => Grain::Rows(rows),
+            // Rows are counted once, beside the results of all.
+            Grain::Results(_) | Grain::Ordered => Grain::Ordered,
+        }
+    }
+
+    fn spec(&self) -> StepSpec {
+        StepSpec::nested(
+            KIND,
+            json!(self.label),
+            vec![self.splitter.spec(), self.passes.spec()],
+        )
     }
 }
 

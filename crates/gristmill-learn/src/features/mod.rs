@@ -2,8 +2,8 @@
 
 mod assemble;
 mod entity;
-mod fit;
+pub(crate) mod fit;
 pub mod split;
 
 pub use assemble::{Assembler, FEATURES_FORMAT};
-pub use fit::{FIT_FORMAT, FitPipeline, Fitted};
+pub use fit::{FIT_FORMAT, FitPass, FitPipeline, Fitted};

@@ -54,7 +54,7 @@ impl Splitter {
         }
         Err(Error::ColumnType {
             column: self.column().to_owned(),
-            step: "split.by",
+            step: "split.by".to_owned(),
             expected: "text, a number, a boolean, a date or binary",
             given: data_type.to_string(),
         })

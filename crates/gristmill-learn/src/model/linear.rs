@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use crate::contract::spec::StepSpec;
 use crate::contract::step::SparseBlock;
 use crate::error::Result;
 use crate::model::thresholds::Thresholds;
@@ -162,6 +164,33 @@ impl LinearModel {
             Weights::F32(w) => Coefficients::F32(strip(w, self.shape)),
             Weights::F64(w) => Coefficients::F64(strip(w, self.shape)),
         }
+    }
+
+    /// What it can be rebuilt from.
+    pub(crate) fn spec(&self) -> StepSpec {
+        let settings = json!([self.kind, self.features(), self.sets(), self.classes]);
+        let coefficients = match self.coefficients() {
+            Coefficients::F32(c) => f32::into_array(c),
+            Coefficients::F64(c) => f64::into_array(c),
+        };
+        self.thresholds
+            .add_to(StepSpec::new("linear_model", settings))
+            .with("coefficients", coefficients)
+    }
+
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let (kind, features, sets, classes): (ModelKind, usize, usize, usize) = spec.settings()?;
+        let coefficients = spec.any_array("coefficients")?;
+        let coefficients = match f64::from_array(Arc::clone(&coefficients)) {
+            Some(c) => Coefficients::F64(c),
+            None => {
+                Coefficients::F32(f32::from_array(coefficients).ok_or_else(|| spec.bad("no coefficients"))?)
+            }
+        };
+        let model = Self::from_coefficients(kind, features, sets, classes, &coefficients);
+        let model =
+            model.ok_or_else(|| spec.bad("its coefficients do not fit its kind, features and classes"))?;
+        Ok(model.with_thresholds(Thresholds::from_spec(spec)?))
     }
 
     /// Sparse columns.

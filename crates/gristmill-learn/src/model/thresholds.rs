@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::Float64Array;
+
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
+
+/// The name of the array of a spec.
+const ARRAY: &str = "thresholds";
 
 /// What a class's probability is divided by before the largest is predicted; none divides by 1.
 ///
@@ -40,6 +46,23 @@ impl Thresholds {
     /// One threshold a class; `None` where the most likely class is predicted.
     pub fn values(&self) -> Option<&[f64]> {
         self.0.as_deref()
+    }
+
+    /// A spec with the thresholds as an array, if there are any.
+    pub(crate) fn add_to(&self, spec: StepSpec) -> StepSpec {
+        match self.values() {
+            Some(values) => spec.with(ARRAY, Float64Array::from(values.to_vec())),
+            None => spec,
+        }
+    }
+
+    /// The thresholds that [`Thresholds::add_to`] wrote.
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        if !spec.arrays.contains_key(ARRAY) {
+            return Ok(Self::default());
+        }
+        let values = spec.array::<Float64Array>(ARRAY)?.values().to_vec();
+        Self::from_values(values).ok_or_else(|| spec.bad("its thresholds are out of bounds"))
     }
 
     /// What class `class` with this probability counts for in the choice.

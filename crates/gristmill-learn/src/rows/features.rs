@@ -165,7 +165,7 @@ fn wrong(schema: &Schema, column: &str, expected: &'static str) -> Error {
         .map_or(DataType::Null, |f| f.data_type().clone());
     Error::ColumnType {
         column: column.to_owned(),
-        step: "training",
+        step: "training".to_owned(),
         expected,
         given: given.to_string(),
     }

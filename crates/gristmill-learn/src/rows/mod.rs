@@ -7,13 +7,12 @@ pub(crate) mod real;
 mod select;
 mod shape;
 pub(crate) mod simd;
-pub(crate) mod state;
 pub(crate) mod summary;
 pub(crate) mod tile;
 pub(crate) mod window;
 
 pub(crate) use features::WEIGHT;
-pub(crate) use select::RowSet;
+pub(crate) use select::{FoldSums, RowSet};
 pub(crate) use shape::Shape;
 
 pub use select::{SPLIT_NAMES, Split};

@@ -1,12 +1,15 @@
 //! Sets of rows of the features table: a split, a fold of the training rows, or the training rows outside a fold.
 
+use serde::{Deserialize, Serialize};
+
+use crate::contract::pass::Grain;
 use crate::rows::features::Rows;
 
 /// The names of splits 0, 1 and 2, as the features table numbers them.
 pub const SPLIT_NAMES: [&str; 3] = ["train", "validation", "test"];
 
 /// A split of the rows. Its number is that of the column `split`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Split {
     /// The rows that everything is fitted on.
@@ -28,7 +31,7 @@ impl Split {
 }
 
 /// Rows that a pass looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RowSet {
     /// The rows of a split.
     Split(Split),
@@ -60,5 +63,52 @@ impl RowSet {
     /// The rows of a batch that are in the set, in order.
     pub(crate) fn of<'r>(self, rows: Rows<'r>) -> impl Iterator<Item = usize> + use<'r> {
         (0..rows.len()).filter(move |r| self.contains(rows, *r))
+    }
+}
+
+/// The folds that a pass sums the training rows of: all of so many, or one of them, whose sums are a part of its results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FoldSums {
+    folds: usize,
+    only: Option<usize>,
+}
+
+impl FoldSums {
+    /// The sums of each of `folds >= 1` folds; 1 when there is no cross-validation.
+    pub(crate) fn all(folds: usize) -> Self {
+        Self { folds, only: None }
+    }
+
+    /// Those of one of the folds; `None` when it is not among them.
+    pub(crate) fn only(self, fold: usize) -> Option<Self> {
+        let only = Some(fold);
+        (fold < self.folds && self.only.is_none()).then_some(Self { only, ..self })
+    }
+
+    /// How many folds are summed.
+    pub(crate) fn len(self) -> usize {
+        if self.only.is_some() { 1 } else { self.folds }
+    }
+
+    /// The place of the sums of a row's fold; `None` where they are another part's.
+    pub(crate) fn place(self, fold: u8) -> Option<usize> {
+        let fold = usize::from(fold) % self.folds;
+        match self.only {
+            None => Some(fold),
+            Some(only) => (fold == only).then_some(0),
+        }
+    }
+
+    /// How the work of the pass may be divided: by fold.
+    pub(crate) fn grain(self) -> Grain {
+        match self.len() {
+            1 => Grain::Ordered,
+            folds => Grain::Results(folds),
+        }
+    }
+
+    /// Whether these are folds of a spec: their number is not 0, and the one is among them.
+    pub(crate) fn is_valid(self) -> bool {
+        self.folds > 0 && self.only.is_none_or(|fold| fold < self.folds)
     }
 }

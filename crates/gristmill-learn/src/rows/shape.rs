@@ -1,10 +1,12 @@
 //! The shape of a coefficient matrix, padded for the kernels.
 
+use serde::{Deserialize, Serialize};
+
 /// Classes are padded to a multiple of this.
 pub(crate) const PAD: usize = 8;
 
 /// The shape of a coefficient matrix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shape {
     /// Sparse columns.
     pub(crate) features: usize,

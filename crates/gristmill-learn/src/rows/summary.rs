@@ -5,18 +5,25 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Float64Array, LargeListArray, RecordBatch, UInt64Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, UInt64Type};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::rows::features::{self, Rows};
-use crate::rows::select::RowSet;
+use crate::rows::select::{FoldSums, RowSet};
+
+/// The kind of the pass's spec.
+pub(crate) const KIND: &str = "features summary";
 
 /// Gathers, for each fold of the training split: class counts and weights, and each feature's weighted sum and sum of
 /// squares.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct SummaryPass {
-    /// Folds; 1 when there is no cross-validation.
-    pub(crate) folds: usize,
+    /// The folds.
+    pub(crate) folds: FoldSums,
     /// Classes.
     pub(crate) classes: usize,
     /// Sparse columns.
@@ -33,7 +40,30 @@ impl Pass for SummaryPass {
     }
 
     fn grain(&self) -> Grain {
-        Grain::Whole
+        self.folds.grain()
+    }
+
+    fn part(&self, index: usize) -> Result<Box<dyn Pass>> {
+        let folds = self
+            .folds
+            .only(index)
+            .ok_or_else(|| Error::no_part(KIND, index))?;
+        Ok(Box::new(Self { folds, ..*self }))
+    }
+
+    fn spec(&self) -> StepSpec {
+        StepSpec::new(KIND, json!(self))
+    }
+}
+
+impl SummaryPass {
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let pass: Self = spec.settings()?;
+        if pass.folds.is_valid() {
+            Ok(pass)
+        } else {
+            Err(spec.bad("there is no such fold"))
+        }
     }
 }
 
@@ -48,6 +78,21 @@ struct Fold {
     weight_squares: f64,
     sum: Vec<f64>,
     squares: Vec<f64>,
+}
+
+impl Fold {
+    fn add(&mut self, rows: Rows<'_>, r: usize) {
+        let (class, weight) = (rows.labels[r] as usize, rows.weight(r));
+        self.counts[class] += 1;
+        self.weights[class] += weight;
+        self.weight_squares += weight * weight;
+        let (indices, values) = rows.row(r);
+        for (index, value) in indices.iter().zip(values) {
+            let value = f64::from(*value);
+            self.sum[*index as usize] += weight * value;
+            self.squares[*index as usize] += weight * value * value;
+        }
+    }
 }
 
 /// The state of a [`SummaryPass`].
@@ -68,7 +113,7 @@ impl Summary {
         };
         Self {
             pass,
-            folds: vec![fold; pass.folds],
+            folds: vec![fold; pass.folds.len()],
         }
     }
 
@@ -181,20 +226,14 @@ impl Subset {
 impl Accumulate for Summary {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::of(batch)?;
-        for r in RowSet::TRAINING.of(rows) {
-            let fold = usize::from(rows.fold[r]) % self.folds.len();
-            let fold = &mut self.folds[fold];
-            let (class, weight) = (rows.labels[r] as usize, rows.weight(r));
-            fold.counts[class] += 1;
-            fold.weights[class] += weight;
-            fold.weight_squares += weight * weight;
-            let (indices, values) = rows.row(r);
-            for (index, value) in indices.iter().zip(values) {
-                let value = f64::from(*value);
-                fold.sum[*index as usize] += weight * value;
-                fold.squares[*index as usize] += weight * value * value;
-            }
-        }
+        let folds = self.pass.folds;
+        self.folds.par_iter_mut().enumerate().for_each(|(place, fold)| {
+            let of_fold = |r: &usize| folds.place(rows.fold[*r]) == Some(place);
+            RowSet::TRAINING
+                .of(rows)
+                .filter(of_fold)
+                .for_each(|r| fold.add(rows, r));
+        });
         Ok(())
     }
 
@@ -291,8 +330,5 @@ pub(crate) fn weighty(subset: Subset) -> Result<Arc<Subset>> {
 }
 
 fn broken(why: String) -> Error {
-    Error::State {
-        pass: "features summary",
-        why,
-    }
+    Error::State { pass: KIND, why }
 }

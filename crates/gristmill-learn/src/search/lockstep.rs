@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, broken};
+use crate::rows::FoldSums;
 use crate::rows::summary::{Summary, SummaryPass, weighty};
 use crate::search::checkpoint::{self, Checkpoint};
 use crate::search::family::{Candidate, Family, Member, Path, Running};
@@ -78,7 +79,7 @@ impl<F: Family> Search<F> {
             family,
             metric: search.metric,
             summary_pass: SummaryPass {
-                folds: folds(&points, search),
+                folds: FoldSums::all(folds(&points, search)),
                 classes,
                 features,
             },
@@ -99,7 +100,7 @@ impl<F: Family> Search<F> {
 
     fn take_summary(&mut self, state: &RecordBatch) -> Result<()> {
         let summary = Summary::of(self.summary_pass, state)?;
-        let folds = self.summary_pass.folds;
+        let folds = self.summary_pass.folds.len();
         let held_out = || (0..folds).filter(|_| folds > 1);
         if let Some(fold) = held_out().find(|fold| summary.fold_rows(*fold) == 0) {
             return Err(Error::empty_fold(fold, folds));
@@ -122,7 +123,7 @@ impl<F: Family> Search<F> {
 
     fn take_rows(&mut self, rows: &RecordBatch) -> Result<()> {
         self.family
-            .take_rows(rows, self.summary_pass.folds, self.warm.is_some())?;
+            .take_rows(rows, self.summary_pass.folds.len(), self.warm.is_some())?;
         self.start()
     }
 
@@ -130,7 +131,7 @@ impl<F: Family> Search<F> {
         self.together = self.family.together()?;
         match self.restored.take() {
             Some(saved) if saved.running.len() <= self.together => self.resume(saved)?,
-            _ if self.summary_pass.folds == 1 => self.start_refit(0)?,
+            _ if self.summary_pass.folds.len() == 1 => self.start_refit(0)?,
             _ => self.line_up(),
         }
         Ok(())
@@ -140,7 +141,7 @@ impl<F: Family> Search<F> {
     fn line_up(&mut self) {
         // All folds of one penalty end up beside each other; the order changes no result.
         for place in self.rounds.alive().iter().rev() {
-            for fold in (0..self.summary_pass.folds).rev() {
+            for fold in (0..self.summary_pass.folds.len()).rev() {
                 self.waiting.push(Candidate {
                     place: *place,
                     penalty: self.penalties[*place],
@@ -153,7 +154,7 @@ impl<F: Family> Search<F> {
 
     /// Goes on where an earlier training stood.
     fn resume(&mut self, saved: Checkpoint<Progress<F::Saved>>) -> Result<()> {
-        let folds = self.summary_pass.folds;
+        let folds = self.summary_pass.folds.len();
         self.rounds = saved.check(&mut self.points, folds, &self.rounds)?;
         if folds > 1 {
             self.line_up();
@@ -225,7 +226,7 @@ impl<F: Family> Search<F> {
 
     fn ask(&mut self) -> Result<Option<Next>> {
         self.start_waiting()?;
-        Ok(self.family.ask(&self.running, self.summary_pass.folds))
+        Ok(self.family.ask(&self.running, self.summary_pass.folds.len()))
     }
 
     fn take(&mut self, answer: Option<RecordBatch>) -> Result<()> {
@@ -236,7 +237,7 @@ impl<F: Family> Search<F> {
             };
             let score = confusion.scores().get(self.metric);
             for point in running.take_due() {
-                self.points[point].scored(candidate.fold, self.summary_pass.folds, score);
+                self.points[point].scored(candidate.fold, self.summary_pass.folds.len(), score);
             }
             if running.take_end() {
                 self.rounds.score(candidate.place, score);

@@ -24,7 +24,7 @@ pub(crate) enum Reads {
 
 impl Reads {
     /// Checks that `schema` has `column` with a type that can be read so.
-    pub(crate) fn check(self, schema: &Schema, column: &str, step: &'static str) -> Result<()> {
+    pub(crate) fn check(self, schema: &Schema, column: &str, step: &str) -> Result<()> {
         let field = schema
             .field_with_name(column)
             .map_err(|_| Error::missing_column(column, schema))?;
@@ -48,7 +48,7 @@ impl Reads {
         }
         Err(Error::ColumnType {
             column: column.to_owned(),
-            step,
+            step: step.to_owned(),
             expected,
             given: field.data_type().to_string(),
         })
@@ -63,18 +63,13 @@ pub(crate) fn find<'a>(batch: &'a RecordBatch, column: &str) -> Result<&'a Array
 }
 
 /// `column` of `batch` in its text form.
-pub(crate) fn strings(
-    batch: &RecordBatch,
-    column: &str,
-    reads: Reads,
-    step: &'static str,
-) -> Result<StringArray> {
+pub(crate) fn strings(batch: &RecordBatch, column: &str, reads: Reads, step: &str) -> Result<StringArray> {
     reads.check(batch.schema_ref(), column, step)?;
     as_text(find(batch, column)?)
 }
 
 /// `column` of `batch` as numbers; NaN is null, infinity and what is near it an error.
-pub(crate) fn numbers(batch: &RecordBatch, column: &str, step: &'static str) -> Result<Float64Array> {
+pub(crate) fn numbers(batch: &RecordBatch, column: &str, step: &str) -> Result<Float64Array> {
     Reads::Number.check(batch.schema_ref(), column, step)?;
     as_number(find(batch, column)?)?
         .iter()

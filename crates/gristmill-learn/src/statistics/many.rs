@@ -6,21 +6,45 @@ use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatch
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Schema};
 use rayon::prelude::*;
+use serde_json::json;
 
-use crate::contract::pass::{Accumulate, Grain, Pass, Share};
+use crate::contract::pass::{Accumulate, Grain, Pass, Share, side_by_side};
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
+
+/// The kind of its spec.
+pub(crate) const KIND: &str = "many";
 
 /// Passes that see the same rows.
 ///
-/// The state is one row with a column a pass, each a list of that pass's state rows as structs.
+/// The state is one row with a column a pass, each a list of that pass's state rows as structs. Rows may be cut where each pass
+/// allows it. Else each pass is one accumulator, and the results that may be shared out are those of the passes.
 pub struct Many {
-    passes: Vec<Box<dyn Pass>>,
+    passes: Vec<Arc<dyn Pass>>,
+    /// Whether it is a part of another, and may not be divided further.
+    ordered: bool,
 }
 
 impl Many {
     /// `passes` as one pass.
     pub fn new(passes: Vec<Box<dyn Pass>>) -> Self {
-        Self { passes }
+        Self {
+            passes: passes.into_iter().map(Arc::from).collect(),
+            ordered: false,
+        }
+    }
+
+    /// The passes that a spec describes, each rebuilt by `rebuild`.
+    pub(crate) fn from_spec(
+        spec: &StepSpec,
+        rebuild: impl Fn(&StepSpec) -> Result<Box<dyn Pass>>,
+    ) -> Result<Self> {
+        let (ordered, inner) = spec.unnested()?;
+        let passes: Vec<_> = inner.iter().map(rebuild).collect::<Result<_>>()?;
+        Ok(Self {
+            ordered,
+            ..Self::new(passes)
+        })
     }
 
     /// The states of the single passes, in order.
@@ -84,13 +108,41 @@ impl Pass for Many {
     }
 
     fn grain(&self) -> Grain {
-        let grains = self.passes.iter().map(|pass| pass.grain());
-        grains
-            .reduce(|a, b| match (a, b) {
-                (Grain::Rows(a), Grain::Rows(b)) => Grain::Rows(a.min(b)),
-                _ => Grain::Whole,
+        if self.ordered {
+            return Grain::Ordered;
+        }
+        let rows: Option<Vec<usize>> = self
+            .passes
+            .iter()
+            .map(|pass| match pass.grain() {
+                Grain::Rows(rows) => Some(rows),
+                Grain::Results(_) | Grain::Ordered => None,
             })
-            .unwrap_or(Grain::Rows(Grain::DEFAULT_ROWS))
+            .collect();
+        match rows {
+            Some(rows) => Grain::Rows(rows.into_iter().min().unwrap_or(Grain::DEFAULT_ROWS)),
+            None => Grain::Results(self.passes.len()),
+        }
+    }
+
+    fn part(&self, index: usize) -> Result<Box<dyn Pass>> {
+        let pass = self
+            .passes
+            .get(index)
+            .ok_or_else(|| Error::no_part(KIND, index))?;
+        Ok(Box::new(Self {
+            passes: vec![Arc::clone(pass)],
+            ordered: true,
+        }))
+    }
+
+    fn join(&self, states: Vec<RecordBatch>) -> Result<RecordBatch> {
+        side_by_side(states)
+    }
+
+    fn spec(&self) -> StepSpec {
+        let inner = self.passes.iter().map(|pass| pass.spec());
+        StepSpec::nested(KIND, json!(self.ordered), inner.collect())
     }
 }
 

@@ -4,11 +4,11 @@ pub(crate) mod column;
 mod confusion;
 mod errors;
 pub(crate) mod logarithm;
-mod many;
-mod moments;
-mod quantiles;
+pub(crate) mod many;
+pub(crate) mod moments;
+pub(crate) mod quantiles;
 mod state;
-mod vocabulary;
+pub(crate) mod vocabulary;
 
 pub use confusion::{Confusion, Scores};
 pub use errors::{Errors, RegressionScores};

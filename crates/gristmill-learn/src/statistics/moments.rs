@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use arrow::array::{Float64Array, RecordBatch, UInt64Array};
 use arrow::datatypes::Schema;
+use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Pass};
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::statistics::column::{Reads, numbers};
 use crate::statistics::state_column;
 
 const NAME: &str = "moments";
+/// The kind of its spec.
+pub(crate) const KIND: &str = NAME;
 
 /// Moments of the values that are neither null nor NaN, by Welford's update row by row and Chan's merge.
 ///
@@ -39,6 +43,12 @@ impl Moments {
         Self {
             column: column.to_owned(),
         }
+    }
+
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        Ok(Self {
+            column: spec.settings()?,
+        })
     }
 }
 
@@ -122,6 +132,10 @@ impl Pass for Moments {
             column: self.column.clone(),
             moments: MomentsState::default(),
         })
+    }
+
+    fn spec(&self) -> StepSpec {
+        StepSpec::new(KIND, json!(self.column))
     }
 }
 

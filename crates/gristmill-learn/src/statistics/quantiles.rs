@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, Float64Array, RecordBatch, UInt64Array};
 use arrow::datatypes::Schema;
+use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Pass, Share};
+use crate::contract::spec::StepSpec;
 use crate::error::Result;
 use crate::statistics::column::{Reads, numbers};
 use crate::statistics::state::{map_bytes, state_column};
 
 const NAME: &str = "quantiles";
+/// The kind of its spec.
+pub(crate) const KIND: &str = NAME;
 
 /// Value → rows, exactly up to a number of distinct values, in buckets beyond it.
 ///
@@ -42,6 +46,11 @@ impl Quantiles {
         }
     }
 
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let (column, exact_up_to): (String, usize) = spec.settings()?;
+        Ok(Self { column, exact_up_to })
+    }
+
     /// The median (the lower one of two) in a state; none when no row had a value.
     pub fn median(state: &RecordBatch) -> Result<Option<f64>> {
         let (values, counts, _) = columns(state)?;
@@ -69,6 +78,10 @@ impl Pass for Quantiles {
             counts: HashMap::new(),
             bucketed: false,
         })
+    }
+
+    fn spec(&self) -> StepSpec {
+        StepSpec::new(KIND, json!([self.column, self.exact_up_to]))
     }
 }
 

@@ -6,19 +6,23 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
+use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Pass, Share};
+use crate::contract::spec::StepSpec;
 use crate::error::Result;
 use crate::statistics::column::{Reads, strings};
 use crate::statistics::state::{allocated, map_bytes, state_column};
 
 const NAME: &str = "vocabulary";
+/// The kind of its spec.
+pub(crate) const KIND: &str = NAME;
 
 /// Category → rows. The state is `{value: Utf8, count: UInt64}`, sorted by value, null first.
 #[derive(Debug, Clone)]
 pub struct Vocabulary {
     column: String,
-    step: &'static str,
+    step: String,
 }
 
 /// The final state of a [`Vocabulary`].
@@ -32,11 +36,16 @@ pub struct Counts {
 
 impl Vocabulary {
     /// Counts `column` on behalf of `step`, whose name errors carry.
-    pub fn new(column: &str, step: &'static str) -> Self {
+    pub fn new(column: &str, step: &str) -> Self {
         Self {
             column: column.to_owned(),
-            step,
+            step: step.to_owned(),
         }
+    }
+
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let (column, step) = spec.settings()?;
+        Ok(Self { column, step })
     }
 }
 
@@ -63,7 +72,7 @@ pub(crate) fn by_frequency(values: &mut [(String, u64)]) {
 
 impl Pass for Vocabulary {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
-        Reads::Category.check(schema, &self.column, self.step)?;
+        Reads::Category.check(schema, &self.column, &self.step)?;
         Ok(vec![self.column.clone()])
     }
 
@@ -74,6 +83,10 @@ impl Pass for Vocabulary {
             counts: HashMap::new(),
             text_bytes: 0,
         })
+    }
+
+    fn spec(&self) -> StepSpec {
+        StepSpec::new(KIND, json!([self.column, self.step]))
     }
 }
 
@@ -102,7 +115,7 @@ impl VocabularyState {
 
 impl Accumulate for VocabularyState {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let values = strings(batch, &self.pass.column, Reads::Category, self.pass.step)?;
+        let values = strings(batch, &self.pass.column, Reads::Category, &self.pass.step)?;
         values.iter().for_each(|value| self.add(value, 1));
         Ok(())
     }
@@ -138,7 +151,7 @@ impl Accumulate for VocabularyState {
 
     fn largest(&self) -> Share {
         let (levels, column) = (self.counts.len(), &self.pass.column);
-        let (what, way_out) = match self.pass.step {
+        let (what, way_out) = match self.pass.step.as_str() {
             "label" => (
                 "classes",
                 "label.kind = \"number\" learns a number; look at label.column",

@@ -10,7 +10,7 @@ mod start;
 
 /// The version of training. Raise it when the same features and settings give another model, or when the state in a checkpoint
 /// gets another layout: what an earlier version trained is then trained again, and does not go on.
-pub const TRAINING_FORMAT: u32 = 2;
+pub const TRAINING_FORMAT: u32 = 3;
 
 pub use budget::{WayOut, what_fits};
 pub use least_squares::linear::linear_search;

@@ -7,6 +7,8 @@ mod goldens;
 mod passes;
 mod pipeline;
 mod target;
+#[path = "../support/ways.rs"]
+mod ways;
 
 use std::sync::Arc;
 
@@ -117,9 +119,7 @@ fn with_column(batch: &RecordBatch, column: &str, values: ArrayRef) -> RecordBat
 
 /// The state of a pass over one batch.
 fn state(pass: &dyn Pass, batch: &RecordBatch) -> RecordBatch {
-    let mut accumulator = pass.start();
-    accumulator.update(batch).unwrap();
-    accumulator.state().unwrap()
+    ways::fold(pass, std::slice::from_ref(batch)).unwrap()
 }
 
 /// The encoder of a feature, fitted on one batch.

@@ -37,21 +37,19 @@ fn passes() -> Vec<(&'static str, Box<dyn Pass>)> {
         ),
         (
             "fit",
-            Box::new(FitPipeline::new(
-                &small_features(),
-                &label(1, Rare::Drop),
-                &split(),
-                3,
-            )),
+            Box::new(FitPipeline::new(&small_features(), &label(1, Rare::Drop), &split(), 3).into_pass()),
         ),
         (
             "fit of a regression",
-            Box::new(FitPipeline::new(
-                &[FeatureSettings::OneHot(one_hot("text"))],
-                &number_label("number"),
-                &split(),
-                3,
-            )),
+            Box::new(
+                FitPipeline::new(
+                    &[FeatureSettings::OneHot(one_hot("text"))],
+                    &number_label("number"),
+                    &split(),
+                    3,
+                )
+                .into_pass(),
+            ),
         ),
     ]
 }

@@ -63,8 +63,8 @@ fn fit_all(
     rows: &RecordBatch,
 ) -> Result<Fitted> {
     let pipeline = FitPipeline::new(features, label, &split(), folds);
-    pipeline.columns(rows.schema_ref()).unwrap();
-    pipeline.fitted(&state(&pipeline, rows))
+    pipeline.pass().columns(rows.schema_ref()).unwrap();
+    pipeline.fitted(&state(pipeline.pass(), rows))
 }
 
 fn fitted(label: &LabelSettings) -> Fitted {

@@ -12,8 +12,8 @@ use super::*;
 fn fitted(label: &LabelSettings, rows: &RecordBatch) -> Result<Fitted> {
     let features = [FeatureSettings::OneHot(one_hot("text"))];
     let pipeline = FitPipeline::new(&features, label, &split(), 3);
-    pipeline.columns(rows.schema_ref())?;
-    pipeline.fitted(&state(&pipeline, rows))
+    pipeline.pass().columns(rows.schema_ref())?;
+    pipeline.fitted(&state(pipeline.pass(), rows))
 }
 
 /// 300 rows whose numbers are eighths, null and NaN now and then.
@@ -112,7 +112,7 @@ fn a_number_that_is_none_is_refused() {
     );
     let label = number_label("number");
     let pipeline = FitPipeline::new(&[FeatureSettings::OneHot(one_hot("text"))], &label, &split(), 3);
-    let error = pipeline.start().update(&infinite).err().unwrap();
+    let error = pipeline.pass().start().update(&infinite).err().unwrap();
     assert!(matches!(error, Error::NotFinite { .. }), "{error}");
 }
 

@@ -259,8 +259,9 @@ impl Engine for LocalEngine {
     fn fold(&self, table: &TableVersion, pass: &dyn Pass, watch: Watch<'_>) -> Result<RecordBatch> {
         let columns = pass.columns(&table.schema)?;
         match pass.grain() {
-            Grain::Whole => self.fold_whole(table, columns, pass, watch),
             Grain::Rows(rows) => self.fold_grains(table, columns, pass, rows, watch),
+            // Passes share their results out among the threads themselves, where all of them read the same rows from the cache.
+            Grain::Results(_) | Grain::Ordered => self.fold_whole(table, columns, pass, watch),
         }
     }
 

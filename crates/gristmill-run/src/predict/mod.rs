@@ -233,7 +233,7 @@ impl Predictor {
                     let text = cast(&column.slice(row, 1), &DataType::Utf8)?;
                     return Err(gristmill_learn::Error::ColumnType {
                         column: field.name().clone(),
-                        step: "numeric",
+                        step: "numeric".to_owned(),
                         expected: "numbers",
                         given: format!("text, such as {:?}", text.as_string::<i32>().value(0)),
                     });

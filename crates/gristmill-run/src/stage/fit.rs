@@ -72,7 +72,7 @@ impl Stage for Fit<'_> {
         let teller = Teller::start(observe, Self::NAME, "rows", Some(dataset.rows));
         let estimator = estimator(pipeline);
         let progress = |done| teller.progress(done, String::new());
-        let state = work.engine.fold(dataset, &estimator, &progress)?;
+        let state = work.engine.fold(dataset, estimator.pass(), &progress)?;
         let fitted = estimator.fitted(&state)?;
         write_state(&dir.fit(), &state)?;
         if fitted.rare_classes > 0 {

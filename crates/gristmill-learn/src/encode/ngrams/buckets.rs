@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::datatypes::Schema;
+use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Pass, Share};
+use crate::contract::spec::StepSpec;
 use crate::encode::NgramHasher;
 use crate::error::{Error, Result};
 use crate::settings::NgramSettings;
@@ -13,6 +15,8 @@ use crate::statistics::column::{Reads, strings};
 use crate::statistics::state_column;
 
 const NAME: &str = "buckets";
+/// The kind of its spec.
+pub(crate) const KIND: &str = NAME;
 
 /// Bucket → rows that fill it. The state is `{bucket: UInt32, count: UInt32}`, sorted by bucket, empty ones left out.
 #[derive(Debug, Clone)]
@@ -26,6 +30,14 @@ impl Buckets {
         Self {
             settings: settings.clone(),
         }
+    }
+
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let settings: NgramSettings = spec.settings()?;
+        if !(1..=NgramSettings::MOST_BITS).contains(&settings.bits) {
+            return Err(spec.bad("its bits are out of bounds"));
+        }
+        Ok(Self { settings })
     }
 
     /// The buckets that at least `min_count` rows fill, those of most rows first, then by bucket: as a vocabulary is
@@ -56,6 +68,10 @@ impl Pass for Buckets {
             filled: 0,
             row: Vec::new(),
         })
+    }
+
+    fn spec(&self) -> StepSpec {
+        StepSpec::new(KIND, json!(self.settings))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Counts of hashed character n-grams: scikit-learn's `HashingVectorizer`, without the buckets training leaves empty.
 
-mod buckets;
+pub(crate) mod buckets;
 mod columns;
 mod text;
 

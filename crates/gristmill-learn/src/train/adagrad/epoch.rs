@@ -5,19 +5,24 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow::datatypes::{Float64Type, Schema, UInt32Type, UInt64Type};
 use rayon::prelude::*;
+use serde_json::json;
 
-use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::lists::{one_list, structure};
+use crate::contract::pass::{Accumulate, Grain, Pass, side_by_side};
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::evaluate::predictions::Classifier;
 use crate::model::Thresholds;
 use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
-use crate::rows::state::{one_list, structure};
 use crate::rows::window::{Window, shuffled};
 use crate::rows::{RowSet, Shape};
 use crate::statistics::Confusion;
 use crate::train::adagrad::state::{Epoch, MiniBatch, Problem, Seen, State, batch_rows};
+
+/// The kind of the pass's spec.
+pub(crate) const KIND: &str = "adagrad epoch";
 
 /// Rows whose mini-batches are sorted at a time, each by itself.
 const SLAB_ROWS: usize = 8192;
@@ -61,6 +66,39 @@ pub(crate) struct Trained {
 }
 
 impl EpochPass {
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        type Settings = (Shape, usize, Vec<RowSet>, Vec<RowSet>);
+        let ((shape, classes, learnt, scored), inner): (Settings, _) = spec.unnested()?;
+        if inner.len() != 2 * learnt.len() {
+            return Err(spec.bad("it does not hold a problem and a state for each epoch"));
+        }
+        let epochs = learnt
+            .into_iter()
+            .zip(inner.chunks_exact(2))
+            .map(|(rows, inner)| {
+                Ok(EpochJob {
+                    problem: Arc::new(Problem::from_spec(&inner[0], shape)?),
+                    state: Arc::new(State::from_spec(&inner[1], shape)?),
+                    rows,
+                })
+            });
+        let scores = scored.into_iter().enumerate().map(|(place, rows)| {
+            let weights = f32::from_array(spec.any_array(&scored_weights(place))?);
+            let weights = weights.filter(|weights| weights.len() == shape.len());
+            let weights =
+                weights.ok_or_else(|| spec.bad(format!("score {place} has no coefficients of its shape")))?;
+            let state = Arc::new(State::scored(weights));
+            Ok(ScoreJob { state, rows })
+        });
+        Ok(Self {
+            shape,
+            classes,
+            epochs: epochs.collect::<Result<_>>()?,
+            scores: scores.collect::<Result<_>>()?,
+            thresholds: Thresholds::from_spec(spec)?,
+        })
+    }
+
     /// Bytes that a job of an epoch holds besides the state it starts from.
     pub(crate) fn bytes_per_epoch(shape: Shape) -> usize {
         State::bytes(shape) + Epoch::bytes(shape)
@@ -110,9 +148,57 @@ impl Pass for EpochPass {
     }
 
     fn grain(&self) -> Grain {
-        // A mini-batch learns from what those before it left behind.
-        Grain::Whole
+        // A mini-batch learns from what those before it left behind: only models can be shared out.
+        match self.epochs.len() + self.scores.len() {
+            0 | 1 => Grain::Ordered,
+            jobs => Grain::Results(jobs),
+        }
     }
+
+    fn part(&self, index: usize) -> Result<Box<dyn Pass>> {
+        let (epochs, scores) = match index.checked_sub(self.epochs.len()) {
+            None => (vec![self.epochs[index].clone()], Vec::new()),
+            Some(score) => {
+                let job = self
+                    .scores
+                    .get(score)
+                    .ok_or_else(|| Error::no_part(KIND, index))?;
+                (Vec::new(), vec![job.clone()])
+            }
+        };
+        Ok(Box::new(Self {
+            epochs,
+            scores,
+            thresholds: self.thresholds.clone(),
+            ..*self
+        }))
+    }
+
+    fn join(&self, states: Vec<RecordBatch>) -> Result<RecordBatch> {
+        side_by_side(states)
+    }
+
+    fn spec(&self) -> StepSpec {
+        let scored: Vec<RowSet> = self.scores.iter().map(|job| job.rows).collect();
+        let learnt: Vec<RowSet> = self.epochs.iter().map(|job| job.rows).collect();
+        let spec = StepSpec::nested(
+            KIND,
+            json!([self.shape, self.classes, learnt, scored]),
+            self.epochs
+                .iter()
+                .flat_map(|job| [job.problem.spec(), job.state.spec()])
+                .collect(),
+        );
+        let scores = self.scores.iter().enumerate();
+        scores.fold(self.thresholds.add_to(spec), |spec, (place, job)| {
+            spec.with(&scored_weights(place), f32::into_array(job.state.weights.clone()))
+        })
+    }
+}
+
+/// The name of the array with the coefficients of a job that scores.
+fn scored_weights(job: usize) -> String {
+    format!("scored{job}")
 }
 
 struct Running {
@@ -261,12 +347,12 @@ impl Accumulate for Running {
         let mut columns: Vec<(String, ArrayRef)> = Vec::new();
         for model in models {
             if let Some(trained) = model.merged.take() {
-                columns.push((format!("epoch{}", model.place), from_trained(trained)?));
+                columns.push((columns.len().to_string(), from_trained(trained)?));
             }
         }
-        for (i, score) in self.scores.iter_mut().enumerate() {
+        for score in &mut self.scores {
             let confusion = std::mem::take(&mut score.confusion);
-            columns.push((format!("score{i}"), from_confusion(confusion)?));
+            columns.push((columns.len().to_string(), from_confusion(confusion)?));
         }
         Ok(RecordBatch::try_from_iter(columns)?)
     }
@@ -408,8 +494,5 @@ fn inner(list: ArrayRef) -> Option<ArrayRef> {
 }
 
 fn broken(why: String) -> Error {
-    Error::State {
-        pass: "adagrad epoch",
-        why,
-    }
+    Error::State { pass: KIND, why }
 }

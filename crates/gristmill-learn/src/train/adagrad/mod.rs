@@ -2,4 +2,5 @@
 
 pub(crate) mod epoch;
 pub(crate) mod family;
+mod spec;
 pub(crate) mod state;

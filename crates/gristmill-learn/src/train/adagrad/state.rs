@@ -35,7 +35,7 @@ use crate::rows::simd::vectorised;
 use crate::rows::summary::Subset;
 use crate::rows::tile::{add_all_rows, add_rows};
 use crate::search::warm::lay_out;
-use crate::statistics::logarithm::ln;
+use crate::statistics::logarithm::{ln, ln_1p};
 
 /// Training rows from which mini-batches are large.
 const MANY_ROWS: u64 = 1 << 18;
@@ -205,7 +205,7 @@ fn log_odds(problem: &Problem, intercepts: &mut [f32]) {
         intercepts[0] = ln(odds[1] / odds[0]) as f32;
         return;
     }
-    let logs: Vec<f64> = rows.map(f64::ln_1p).collect();
+    let logs: Vec<f64> = rows.map(ln_1p).collect();
     let mean = logs.iter().sum::<f64>() / logs.len() as f64;
     for (to, log) in intercepts.iter_mut().zip(&logs) {
         *to = (log - mean) as f32;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::RegressionPass;
 use crate::model::LinearModel;
 use crate::rows::kernel::Block;
-use crate::rows::{RowSet, Shape};
+use crate::rows::{FoldSums, RowSet, Shape};
 use crate::search::grid::{ElasticNetParams, SearchPoint, choose, finished, folds, linear_grid};
 use crate::search::trainer::{Next, Status, Trained, Trainer};
 use crate::settings::{LinearSettings, MAX_LINEAR_FEATURES, Metric, SearchSettings};
@@ -46,7 +46,7 @@ pub fn linear_search(
         settings: settings.clone(),
         metric: search.metric,
         pass: ProductsPass {
-            folds: folds(&points, search),
+            folds: FoldSums::all(folds(&points, search)),
             features: size.features,
         },
         points,
@@ -105,7 +105,7 @@ enum Phase {
 impl LinearSearch {
     /// The models of every point on the rows outside a fold.
     fn solve(&mut self, products: &Products, fold: usize) -> Result<()> {
-        let folds = self.pass.folds;
+        let folds = self.pass.folds.len();
         let form = Quadratic::of(&products.without(Some(fold)), self.settings.fit_intercept);
         // The limits of the iterations are the innermost axis: points on the path of one penalty.
         for points in self.points.chunks(self.settings.max_iter.len().max(1)) {
@@ -154,7 +154,7 @@ impl Trainer for LinearSearch {
             (Phase::Sum, None) => (Phase::Sum, Next::Scan(Box::new(self.pass))),
             (Phase::Sum, Some(state)) => {
                 let products = Products::of(self.pass, &state)?.checked()?;
-                let phase = match self.pass.folds {
+                let phase = match self.pass.folds.len() {
                     1 => Phase::Refit { products, best: 0 },
                     _ => Phase::Solve { products, fold: 0 },
                 };
@@ -162,7 +162,7 @@ impl Trainer for LinearSearch {
             }
             (Phase::Solve { products, fold }, None) => {
                 self.solve(&products, fold)?;
-                if fold + 1 < self.pass.folds {
+                if fold + 1 < self.pass.folds.len() {
                     let fold = fold + 1;
                     (Phase::Solve { products, fold }, Next::Step)
                 } else {
@@ -187,7 +187,7 @@ impl Trainer for LinearSearch {
     }
 
     fn status(&self) -> Status {
-        let folds = self.pass.folds;
+        let folds = self.pass.folds.len();
         let (phase, running) = match &self.phase {
             Phase::Sum => ("products", 0),
             Phase::Solve { fold, .. } => ("search", (folds - fold) * self.points.len()),

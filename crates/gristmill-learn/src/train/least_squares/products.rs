@@ -11,20 +11,26 @@ use arrow::array::{Array, AsArray, Float64Array, LargeListArray, RecordBatch, UI
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Float64Type, Schema, UInt64Type};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
-use crate::rows::RowSet;
 use crate::rows::features::{self, Rows};
+use crate::rows::{FoldSums, RowSet};
 
 /// Ranges of the matrix's rows that threads share out.
 const RANGES: usize = 16;
 
+/// The kind of the pass's spec.
+pub(crate) const KIND: &str = "sums of products";
+
 /// Sums the products of the training rows by fold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct ProductsPass {
-    /// Folds; 1 when there is no cross-validation.
-    pub(crate) folds: usize,
+    /// The folds.
+    pub(crate) folds: FoldSums,
     /// Sparse columns.
     pub(crate) features: usize,
 }
@@ -39,8 +45,31 @@ impl Pass for ProductsPass {
     }
 
     fn grain(&self) -> Grain {
-        // The sums are larger than the rows of a grain: one accumulator, and threads inside.
-        Grain::Whole
+        // The sums of a fold are larger than the rows of a grain.
+        self.folds.grain()
+    }
+
+    fn part(&self, index: usize) -> Result<Box<dyn Pass>> {
+        let folds = self
+            .folds
+            .only(index)
+            .ok_or_else(|| Error::no_part(KIND, index))?;
+        Ok(Box::new(Self { folds, ..*self }))
+    }
+
+    fn spec(&self) -> StepSpec {
+        StepSpec::new(KIND, json!(self))
+    }
+}
+
+impl ProductsPass {
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let pass: Self = spec.settings()?;
+        if pass.folds.is_valid() {
+            Ok(pass)
+        } else {
+            Err(spec.bad("there is no such fold"))
+        }
     }
 }
 
@@ -110,8 +139,8 @@ impl Products {
         Self {
             pass,
             triangle,
-            rows: vec![0; pass.folds],
-            sums: vec![0.0; pass.folds * triangle.len()],
+            rows: vec![0; pass.folds.len()],
+            sums: vec![0.0; pass.folds.len() * triangle.len()],
             origin: None,
         }
     }
@@ -125,7 +154,7 @@ impl Products {
 
     /// Refuses folds without rows, and rows that weigh nothing.
     pub(crate) fn checked(self) -> Result<Self> {
-        let folds = self.pass.folds;
+        let folds = self.pass.folds.len();
         if self.rows.iter().all(|rows| *rows == 0) {
             return Err(Error::empty_training());
         }
@@ -177,6 +206,7 @@ impl Products {
 /// The rows `range` of the matrices of all folds.
 struct Task<'a> {
     range: Range<usize>,
+    places: FoldSums,
     folds: Vec<&'a mut [f64]>,
 }
 
@@ -184,9 +214,11 @@ impl Task<'_> {
     fn update(&mut self, rows: Rows<'_>, labels: &[f64], origin: f64, triangle: Triangle) {
         let (one, label) = (triangle.side - 2, triangle.side - 1);
         let first = triangle.start(self.range.start);
-        let folds = self.folds.len();
         for r in RowSet::TRAINING.of(rows) {
-            let sums = &mut *self.folds[usize::from(rows.fold[r]) % folds];
+            let Some(place) = self.places.place(rows.fold[r]) else {
+                continue;
+            };
+            let sums = &mut *self.folds[place];
             let (weight, y) = (rows.weight(r), labels[r] - origin);
             let (indices, values) = rows.row(r);
             let from = indices.partition_point(|i| (*i as usize) < self.range.start);
@@ -248,15 +280,20 @@ impl Accumulate for Products {
             return Ok(());
         };
         let origin = *self.origin.get_or_insert(labels[first]);
-        let folds = self.pass.folds;
-        for r in RowSet::TRAINING.of(rows) {
-            self.rows[usize::from(rows.fold[r]) % folds] += 1;
+        let folds = self.pass.folds.len();
+        let places = self.pass.folds;
+        for place in RowSet::TRAINING
+            .of(rows)
+            .filter_map(|r| places.place(rows.fold[r]))
+        {
+            self.rows[place] += 1;
         }
         let triangle = self.triangle;
         let mut tasks: Vec<Task<'_>> = ranges(triangle)
             .into_iter()
             .map(|range| Task {
                 range,
+                places,
                 folds: Vec::with_capacity(folds),
             })
             .collect();
@@ -275,7 +312,7 @@ impl Accumulate for Products {
     }
 
     fn merge(&mut self, state: &RecordBatch) -> Result<()> {
-        let folds = self.pass.folds;
+        let folds = self.pass.folds.len();
         let column = |name: &str| {
             state
                 .column_by_name(name)
@@ -317,7 +354,7 @@ impl Accumulate for Products {
     }
 
     fn state(&mut self) -> Result<RecordBatch> {
-        let folds = self.pass.folds;
+        let folds = self.pass.folds.len();
         let sums = Float64Array::from(self.sums.clone());
         let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(self.triangle.len(), folds));
         let field = Arc::new(Field::new_list_field(sums.data_type().clone(), false));
@@ -339,8 +376,5 @@ impl Accumulate for Products {
 }
 
 fn broken(why: String) -> Error {
-    Error::State {
-        pass: "sums of products",
-        why,
-    }
+    Error::State { pass: KIND, why }
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, ListArray, RecordBatch, UInt8Array, new_empty_array};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
+use serde_json::Value;
 
-use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::pass::{Accumulate, Pass};
+use crate::contract::spec::StepSpec;
 use crate::error::Result;
 use crate::rows::Split;
 use crate::rows::features::{self, Rows};
@@ -37,6 +39,9 @@ pub fn gathered_items(settings: &ModelSettings, rows: u64, entries: u64) -> u64 
     }
 }
 
+/// The kind of the pass's spec.
+pub(crate) const KIND: &str = "training rows";
+
 /// Copies the training rows. Its state is a table like the one scanned, or one without columns where they were too many.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GatherPass;
@@ -53,8 +58,8 @@ impl Pass for GatherPass {
         })
     }
 
-    fn grain(&self) -> Grain {
-        Grain::Whole
+    fn spec(&self) -> StepSpec {
+        StepSpec::new(KIND, Value::Null)
     }
 }
 
@@ -95,6 +100,10 @@ impl Accumulate for Gather {
     fn merge(&mut self, state: &RecordBatch) -> Result<()> {
         if state.num_columns() == 0 {
             self.batches = None;
+            return Ok(());
+        }
+        if state.num_rows() == 0 {
+            // It may have other columns: without rows a pass does not know which there are.
             return Ok(());
         }
         self.keep(state)

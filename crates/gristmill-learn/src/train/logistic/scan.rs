@@ -6,8 +6,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, UInt64Array};
 use arrow::datatypes::{Float64Type, Schema, UInt64Type};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::lists::{one_list, structure};
+use crate::contract::pass::{Accumulate, Grain, Pass, side_by_side};
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::evaluate::predictions::Classifier;
 use crate::model::Thresholds;
@@ -16,9 +20,10 @@ use crate::rows::columns::Columns;
 use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
-use crate::rows::state::{one_list, structure};
 use crate::rows::{RowSet, Shape};
 use crate::statistics::Confusion;
+
+const NAME: &str = "logistic regression scan";
 
 /// What one model wants of a scan.
 #[derive(Debug, Clone)]
@@ -32,7 +37,7 @@ pub(crate) struct Job<F> {
 }
 
 /// What a job does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Task {
     /// Sums the loss and the gradient.
     Gradient,
@@ -90,9 +95,64 @@ impl<F: Real> Pass for ScanPass<F> {
     }
 
     fn grain(&self) -> Grain {
-        // A gradient is as large as the model: one accumulator, and threads inside.
-        Grain::Whole
+        // A gradient is as large as the model: too much for every grain of rows.
+        match self.jobs.len() {
+            0 | 1 => Grain::Ordered,
+            jobs => Grain::Results(jobs),
+        }
     }
+
+    fn part(&self, index: usize) -> Result<Box<dyn Pass>> {
+        let job = self.jobs.get(index).ok_or_else(|| Error::no_part(NAME, index))?;
+        Ok(Box::new(Self {
+            jobs: vec![job.clone()],
+            thresholds: self.thresholds.clone(),
+            ..*self
+        }))
+    }
+
+    fn join(&self, states: Vec<RecordBatch>) -> Result<RecordBatch> {
+        side_by_side(states)
+    }
+
+    fn spec(&self) -> StepSpec {
+        let jobs: Vec<(RowSet, Task)> = self.jobs.iter().map(|job| (job.rows, job.task)).collect();
+        let spec = StepSpec::new(&Self::kind(), json!([self.shape, self.classes, jobs]));
+        let jobs = self.jobs.iter().enumerate();
+        jobs.fold(self.thresholds.add_to(spec), |spec, (place, job)| {
+            spec.with(&weights_of(place), F::into_array(job.weights.to_vec()))
+        })
+    }
+}
+
+impl<F: Real> ScanPass<F> {
+    /// The kind of the pass's spec: one for each precision.
+    pub(crate) fn kind() -> String {
+        format!("{NAME} in {}", F::NAME)
+    }
+
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let (shape, classes, jobs): (Shape, usize, Vec<(RowSet, Task)>) = spec.settings()?;
+        let jobs = jobs.into_iter().enumerate().map(|(place, (rows, task))| {
+            let weights = F::from_array(spec.any_array(&weights_of(place))?);
+            let weights = weights.filter(|weights| weights.len() == shape.len());
+            let weights =
+                weights.ok_or_else(|| spec.bad(format!("job {place} has no coefficients of its shape")))?;
+            let weights = Arc::new(weights);
+            Ok(Job { weights, rows, task })
+        });
+        Ok(Self {
+            shape,
+            classes,
+            jobs: jobs.collect::<Result<_>>()?,
+            thresholds: Thresholds::from_spec(spec)?,
+        })
+    }
+}
+
+/// The name of the array with the coefficients of a job.
+fn weights_of(job: usize) -> String {
+    format!("weights{job}")
 }
 
 struct Scan<F> {
@@ -248,7 +308,7 @@ impl<F: Real> Accumulate for Scan<F> {
                 Arc::new(Float64Array::from(vec![log_loss])),
             ];
             let names = ["loss", "gradient", "confusion", "log_loss"];
-            Ok((format!("job{i}"), structure(&names, arrays)?))
+            Ok((i.to_string(), structure(&names, arrays)?))
         });
         Ok(RecordBatch::try_from_iter(columns.collect::<Result<Vec<_>>>()?)?)
     }
@@ -297,8 +357,5 @@ fn answer<F: Real>(column: ArrayRef) -> Result<Answer<F>> {
 }
 
 fn broken(why: String) -> Error {
-    Error::State {
-        pass: "logistic regression scan",
-        why,
-    }
+    Error::State { pass: NAME, why }
 }

@@ -6,19 +6,25 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, LargeListArray, Recor
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Float64Type, Schema, UInt64Type};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::rows::features::{self, Rows};
 use crate::rows::real::Real;
-use crate::rows::{RowSet, Shape};
+use crate::rows::{FoldSums, RowSet, Shape};
 use crate::statistics::logarithm::ln;
 
+/// The kind of the pass's spec.
+pub(crate) const KIND: &str = "naive Bayes counts";
+
 /// Sums the features of the training rows by fold and class.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct CountsPass {
-    /// Folds; 1 when there is no cross-validation.
-    pub(crate) folds: usize,
+    /// The folds.
+    pub(crate) folds: FoldSums,
     /// Features × classes; the last row holds the weights of the classes' rows.
     pub(crate) shape: Shape,
 }
@@ -33,8 +39,31 @@ impl Pass for CountsPass {
     }
 
     fn grain(&self) -> Grain {
-        // The sums are as large as the model.
-        Grain::Whole
+        // The sums of a fold are as large as the model: too many for every grain of rows.
+        self.folds.grain()
+    }
+
+    fn part(&self, index: usize) -> Result<Box<dyn Pass>> {
+        let folds = self
+            .folds
+            .only(index)
+            .ok_or_else(|| Error::no_part(KIND, index))?;
+        Ok(Box::new(Self { folds, ..*self }))
+    }
+
+    fn spec(&self) -> StepSpec {
+        StepSpec::new(KIND, json!(self))
+    }
+}
+
+impl CountsPass {
+    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let pass: Self = spec.settings()?;
+        if pass.folds.is_valid() {
+            Ok(pass)
+        } else {
+            Err(spec.bad("there is no such fold"))
+        }
     }
 }
 
@@ -100,7 +129,7 @@ impl Counts {
     fn new(pass: CountsPass) -> Self {
         Self {
             pass,
-            folds: vec![Sums::new(pass.shape); pass.folds],
+            folds: vec![Sums::new(pass.shape); pass.folds.len()],
         }
     }
 
@@ -117,7 +146,7 @@ impl Counts {
             let at = self.pass.shape.features * self.pass.shape.stride();
             self.without(fold).sums[at..].iter().sum()
         };
-        let folds = self.pass.folds;
+        let folds = self.folds.len();
         let empty = self
             .folds
             .iter()
@@ -150,24 +179,30 @@ impl Accumulate for Counts {
         let rows = Rows::of(batch)?;
         let shape = self.pass.shape;
         let stride = shape.stride();
+        // Before any is added, so that each part of the folds refuses alike.
         for r in RowSet::TRAINING.of(rows) {
-            let fold = usize::from(rows.fold[r]) % self.folds.len();
-            let fold = &mut self.folds[fold];
-            let (class, weight) = (rows.labels[r] as usize, rows.weight(r));
-            fold.rows[class] += 1;
-            fold.sums[shape.features * stride + class] += weight;
             let (indices, values) = rows.row(r);
-            for (index, value) in indices.iter().zip(values) {
-                if *value < 0.0 {
-                    return Err(Error::NegativeFeature {
-                        feature: format!("number {index}"),
-                        index: *index,
-                        value: *value,
-                    });
-                }
-                fold.sums[*index as usize * stride + class] += weight * f64::from(*value);
+            if let Some((index, value)) = indices.iter().zip(values).find(|(_, value)| **value < 0.0) {
+                return Err(Error::NegativeFeature {
+                    feature: format!("number {index}"),
+                    index: *index,
+                    value: *value,
+                });
             }
         }
+        let folds = self.pass.folds;
+        self.folds.par_iter_mut().enumerate().for_each(|(place, fold)| {
+            let of_fold = |r: &usize| folds.place(rows.fold[*r]) == Some(place);
+            for r in RowSet::TRAINING.of(rows).filter(of_fold) {
+                let (class, weight) = (rows.labels[r] as usize, rows.weight(r));
+                fold.rows[class] += 1;
+                fold.sums[shape.features * stride + class] += weight;
+                let (indices, values) = rows.row(r);
+                for (index, value) in indices.iter().zip(values) {
+                    fold.sums[*index as usize * stride + class] += weight * f64::from(*value);
+                }
+            }
+        });
         Ok(())
     }
 
@@ -228,8 +263,5 @@ impl Accumulate for Counts {
 }
 
 fn broken(why: String) -> Error {
-    Error::State {
-        pass: "naive Bayes counts",
-        why,
-    }
+    Error::State { pass: KIND, why }
 }

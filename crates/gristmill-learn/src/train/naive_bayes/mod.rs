@@ -5,7 +5,7 @@
 //! smoothing λ, K classes and D features: Spark ML's `NaiveBayes`. (scikit-learn's `MultinomialNB` does not smooth the
 //! priors.) The log posterior is linear in the features, so the model is one of coefficients and intercepts.
 
-mod counts;
+pub(crate) mod counts;
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::model::{LinearModel, ModelKind, Thresholds, Weights};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
-use crate::rows::{RowSet, Shape};
+use crate::rows::{FoldSums, RowSet, Shape};
 use crate::search::grid::{Params, SearchPoint, choose};
 use crate::search::trainer::{Next, Status, Trained, Trainer};
 use crate::settings::{Metric, NaiveBayesSettings, SearchSettings};
@@ -63,7 +63,7 @@ pub fn naive_bayes_search(
         metric: search.metric,
         thresholds,
         pass: CountsPass {
-            folds: folds as usize,
+            folds: FoldSums::all(folds as usize),
             shape,
         },
         counts: None,
@@ -143,7 +143,7 @@ impl<F: Real> NaiveBayesSearch<F> {
     /// A scan that scores the next models; `None` when all are scored.
     fn ask(&mut self, counts: &Counts) -> Option<ScanPass<F>> {
         let search = &mut self.common;
-        let (folds, shape) = (search.pass.folds, search.pass.shape);
+        let (folds, shape) = (search.pass.folds.len(), search.pass.shape);
         let models = if folds > 1 {
             search.smoothing.len() * folds
         } else {
@@ -172,7 +172,7 @@ impl<F: Real> NaiveBayesSearch<F> {
 
     fn take(&mut self, state: RecordBatch) -> Result<()> {
         let search = &mut self.common;
-        let folds = search.pass.folds;
+        let folds = search.pass.folds.len();
         let answers = answers::<F>(state)?;
         if answers.len() != search.asked {
             return Err(Error::State {

@@ -1,0 +1,76 @@
+//! Every pass by the kind of its spec: what a worker in another process rebuilds a pass from.
+
+use crate::contract::pass::Pass;
+use crate::contract::spec::StepSpec;
+use crate::encode::ngrams::buckets;
+use crate::error::Result;
+use crate::evaluate::{regression, repeated, score};
+use crate::features::fit;
+use crate::rows::summary;
+use crate::statistics::{many, moments, quantiles, vocabulary};
+use crate::train::adagrad::epoch;
+use crate::train::least_squares::products;
+use crate::train::logistic::{gather, scan};
+use crate::train::naive_bayes::counts;
+
+type Rebuild = fn(&StepSpec) -> Result<Box<dyn Pass>>;
+
+/// Rebuilds a pass of one type.
+macro_rules! rebuilt {
+    ($from_spec:expr) => {
+        |spec| Ok(Box::new($from_spec(spec)?))
+    };
+}
+
+/// Each kind with what rebuilds its passes.
+fn passes() -> Vec<(String, Rebuild)> {
+    let passes: [(&str, Rebuild); 14] = [
+        (moments::KIND, rebuilt!(moments::Moments::from_spec)),
+        (quantiles::KIND, rebuilt!(quantiles::Quantiles::from_spec)),
+        (vocabulary::KIND, rebuilt!(vocabulary::Vocabulary::from_spec)),
+        (buckets::KIND, rebuilt!(buckets::Buckets::from_spec)),
+        (many::KIND, |spec| {
+            Ok(Box::new(many::Many::from_spec(spec, pass_from_spec)?))
+        }),
+        (fit::KIND, |spec| {
+            Ok(Box::new(fit::FitPass::from_spec(spec, pass_from_spec)?))
+        }),
+        (summary::KIND, rebuilt!(summary::SummaryPass::from_spec)),
+        (gather::KIND, |_| Ok(Box::new(gather::GatherPass))),
+        (epoch::KIND, rebuilt!(epoch::EpochPass::from_spec)),
+        (counts::KIND, rebuilt!(counts::CountsPass::from_spec)),
+        (products::KIND, rebuilt!(products::ProductsPass::from_spec)),
+        (score::KIND, rebuilt!(score::ScorePass::from_spec)),
+        (regression::KIND, rebuilt!(regression::RegressionPass::from_spec)),
+        (repeated::HELD_OUT, rebuilt!(repeated::HeldOutPass::from_spec)),
+    ];
+    let mut passes: Vec<(String, Rebuild)> = passes.map(|(kind, rebuild)| (kind.to_owned(), rebuild)).into();
+    passes.push((
+        repeated::REPEATED.to_owned(),
+        rebuilt!(repeated::RepeatedPass::from_spec),
+    ));
+    passes.push((
+        scan::ScanPass::<f32>::kind(),
+        rebuilt!(scan::ScanPass::<f32>::from_spec),
+    ));
+    passes.push((
+        scan::ScanPass::<f64>::kind(),
+        rebuilt!(scan::ScanPass::<f64>::from_spec),
+    ));
+    passes
+}
+
+/// The kinds of all passes.
+pub fn kinds() -> Vec<String> {
+    passes().into_iter().map(|(kind, _)| kind).collect()
+}
+
+/// The pass that [`Pass::spec`] described: folded over the same rows it gives the same state, to the last bit.
+///
+/// # Errors
+/// When there is no such kind, or its spec does not hold what a pass of it needs.
+pub fn pass_from_spec(spec: &StepSpec) -> Result<Box<dyn Pass>> {
+    let known = passes().into_iter().find(|(kind, _)| *kind == spec.kind);
+    let (_, rebuild) = known.ok_or_else(|| spec.bad("there is no pass of this kind"))?;
+    rebuild(spec)
+}

@@ -1,0 +1,188 @@
+//! Every pass of the project gives the same bytes whole, divided, and shipped to other processes: see `support/ways.rs`.
+
+use std::collections::BTreeSet;
+
+use arrow::array::{Int64Array, StringArray};
+use gristmill_learn::encode::ngrams::Buckets;
+use gristmill_learn::evaluate::{HeldOutPass, RegressionPass};
+use gristmill_learn::features::FitPipeline;
+use gristmill_learn::passes::kinds;
+use gristmill_learn::settings::{
+    Analyzer, FeatureSettings, Impute, LabelKind, LabelSettings, LinearSettings, NgramSettings, Norm,
+    NumericSettings, OneHotSettings, Rare, Scale, SplitSettings, Unseen,
+};
+use gristmill_learn::statistics::{Many, Moments, Quantiles, Vocabulary};
+use gristmill_learn::train::linear_search;
+
+use super::*;
+
+/// More than one piece of a pass whose rows may be cut.
+const ROWS: usize = 70_000;
+
+/// Folds in all three ways, and notes the kind of the pass.
+struct Fold(BTreeSet<String>);
+
+impl Fold {
+    fn over(&mut self, pass: &dyn Pass, batches: &[RecordBatch]) -> RecordBatch {
+        self.0.insert(pass.spec().kind);
+        ways::fold(pass, batches).unwrap()
+    }
+
+    /// Answers a trainer until it is done.
+    fn train(&mut self, mut trainer: Box<dyn Trainer>, batches: &[RecordBatch]) -> Trained {
+        let mut answer = None;
+        loop {
+            match trainer.next(answer.take()).unwrap() {
+                Next::Scan(pass) => answer = Some(self.over(pass.as_ref(), batches)),
+                Next::Step => {}
+                Next::Done(trained) => return *trained,
+            }
+        }
+    }
+}
+
+fn dataset() -> RecordBatch {
+    let number = |id: usize| ((id * 7_919) % 1_013) as f64 * 0.1 + 1e6 / (id as f64 + 1.0);
+    let text = |id: usize| format!("name {}", id * id % 977);
+    RecordBatch::try_from_iter([
+        ("id", Arc::new(Int64Array::from_iter_values(0..ROWS as i64)) as _),
+        (
+            "number",
+            Arc::new(Float64Array::from_iter_values((0..ROWS).map(number))) as _,
+        ),
+        (
+            "text",
+            Arc::new(StringArray::from_iter_values((0..ROWS).map(text))) as _,
+        ),
+        (
+            "label",
+            Arc::new(StringArray::from_iter((0..ROWS).map(|id| ["a", "b"].get(id % 3)))) as _,
+        ),
+    ])
+    .unwrap()
+}
+
+fn ngrams() -> NgramSettings {
+    NgramSettings {
+        column: "text".to_owned(),
+        range: (1, 2),
+        bits: 10,
+        analyzer: Analyzer::Char,
+        lowercase: true,
+        norm: Norm::L2,
+        min_count: 1,
+    }
+}
+
+fn fits(fold: &mut Fold) {
+    let dataset = [dataset()];
+    fold.over(&Moments::new("number"), &dataset);
+    fold.over(&Quantiles::exact_up_to("number", 100), &dataset);
+    fold.over(&Vocabulary::new("text", "one_hot"), &dataset);
+    fold.over(&Buckets::new(&ngrams()), &dataset);
+    let both: Vec<Box<dyn Pass>> = vec![Box::new(Moments::new("id")), Box::new(Buckets::new(&ngrams()))];
+    fold.over(&Many::new(both), &dataset);
+    let features = [
+        FeatureSettings::Numeric(NumericSettings {
+            column: "number".to_owned(),
+            impute: Impute::Median,
+            scale: Scale::Standard,
+        }),
+        FeatureSettings::OneHot(OneHotSettings {
+            column: "text".to_owned(),
+            unseen: Unseen::Keep,
+            min_count: 1,
+            max_categories: 10_000,
+            scale: Scale::None,
+        }),
+        FeatureSettings::Ngrams(ngrams()),
+    ];
+    let label = LabelSettings {
+        kind: LabelKind::Class,
+        column: "label".to_owned(),
+        min_rows: 1,
+        rare: Rare::Drop,
+        weight: None,
+        class_weight: None,
+    };
+    let split = SplitSettings {
+        by: "id".to_owned(),
+        train: 0.7,
+        validation: 0.1 + 0.2 - 0.15,
+        test: 0.15,
+        seed: 42,
+    };
+    fold.over(FitPipeline::new(&features, &label, &split, 3).pass(), &dataset);
+}
+
+fn classifiers(fold: &mut Fold) {
+    let (mut table, size) = table(ROWS);
+    let training = table.split.iter().position(|split| *split == 0).unwrap();
+    let test = table.split.iter().position(|split| *split == 2).unwrap();
+    table.rows[test] = table.rows[training].clone();
+    let batches = table.batches(9_000);
+    let thresholds = Thresholds::from_values(vec![0.3, 0.1, 0.4]).unwrap();
+    let few = LogisticSettings {
+        reg_param: vec![0.01, 0.1],
+        max_iter: vec![2],
+        ..settings(0.0)
+    };
+    let lbfgs = logistic_search(&few, &SEARCH, size, thresholds.clone(), PLENTY).unwrap();
+    let model = fold.train(lbfgs, &batches).model;
+    let adagrad = LogisticSettings {
+        solver: Solver::Adagrad,
+        ..few.clone()
+    };
+    let adagrad = logistic_search(&adagrad, &SEARCH, size, thresholds, PLENTY).unwrap();
+    fold.train(adagrad, &batches);
+    let bayes = ModelSettings::NaiveBayes(NaiveBayesSettings {
+        smoothing: vec![0.01, 1.0],
+        thresholds: None,
+    });
+    let bayes = trainer(&bayes, &SEARCH, size, Thresholds::default(), PLENTY).unwrap();
+    fold.train(bayes, &batches);
+
+    // So many coefficients are of single precision.
+    let large = TrainingSize {
+        features: F64_ELEMENTS,
+        ..size
+    };
+    let large = logistic_search(&few, &SEARCH, large, Thresholds::default(), PLENTY).unwrap();
+    fold.train(large, &self::table(300).0.batches(100));
+
+    let scores: Vec<Box<dyn Pass>> = vec![
+        Box::new(ScorePass::new(Arc::clone(&model))),
+        Box::new(HeldOutPass::new(1 << 22)),
+    ];
+    fold.over(&Many::new(scores), &batches);
+    fold.over(&ScorePass::new(model), &batches);
+    let held_out = HeldOutPass::new(1 << 22);
+    let repeated = held_out.next(&fold.over(&held_out, &batches)).unwrap();
+    let found = repeated.repeated(&fold.over(&repeated, &batches)).unwrap();
+    assert!(found[2].looked_at > 0 && found[2].repeated > 0, "{found:?}");
+}
+
+fn regressions(fold: &mut Fold) {
+    let (numbers, size) = linear::numbers_table(2_000);
+    let settings = LinearSettings {
+        reg_param: vec![0.1, 1.0],
+        elastic_net_param: vec![0.5],
+        max_iter: vec![20],
+        tol: 1e-6,
+        fit_intercept: true,
+        standardization: true,
+    };
+    let batches = numbers.batches(300);
+    let linear = linear_search(&settings, &linear::BY_RMSE, size, PLENTY).unwrap();
+    let model = fold.train(linear, &batches).model;
+    fold.over(&RegressionPass::on_splits(&[model]), &batches);
+}
+
+#[test]
+fn every_pass_gives_the_same_bytes_whole_divided_and_shipped() {
+    let mut fold = Fold(BTreeSet::new());
+    fits(&mut fold);
+    classifiers(&mut fold);
+    regressions(&mut fold);
+    assert_eq!(fold.0, kinds().into_iter().collect());
+}
