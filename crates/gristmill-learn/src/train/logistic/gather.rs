@@ -143,3 +143,51 @@ fn no_rows() -> Result<RecordBatch> {
         ("fold", bytes()),
     ])?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use arrow::array::{Float32Array, Float64Array, UInt32Array};
+
+    use super::*;
+
+    /// A row of this split, which has a weight.
+    fn row(split: u8) -> RecordBatch {
+        let list = |values: ArrayRef| -> ArrayRef {
+            let field = Arc::new(Field::new_list_field(values.data_type().clone(), false));
+            let offsets = arrow::buffer::OffsetBuffer::from_lengths([1]);
+            Arc::new(ListArray::new(field, offsets, values, None))
+        };
+        RecordBatch::try_from_iter([
+            ("label", Arc::new(Int32Array::from(vec![0])) as ArrayRef),
+            ("indices", list(Arc::new(UInt32Array::from(vec![3])))),
+            ("values", list(Arc::new(Float32Array::from(vec![0.5])))),
+            ("split", Arc::new(UInt8Array::from(vec![split]))),
+            ("fold", Arc::new(UInt8Array::from(vec![0]))),
+            ("weight", Arc::new(Float64Array::from(vec![2.0]))),
+        ])
+        .unwrap()
+    }
+
+    /// The state of an accumulator without any row does not know of the weights.
+    #[test]
+    fn states_without_rows_are_neutral() {
+        let state = |rows: &[RecordBatch]| {
+            let mut gather = GatherPass.start();
+            rows.iter().for_each(|row| gather.update(row).unwrap());
+            gather.state().unwrap()
+        };
+        let mut total = GatherPass.start();
+        for piece in [
+            state(&[]),
+            state(&[row(0)]),
+            state(&[]),
+            state(&[row(2)]),
+            state(&[row(0)]),
+        ] {
+            total.merge(&piece).unwrap();
+        }
+        assert_eq!(total.state().unwrap(), state(&[row(0), row(2), row(0)]));
+    }
+}
