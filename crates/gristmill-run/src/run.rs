@@ -215,6 +215,8 @@ impl<'a> Session<'a> {
         let pull = dir.recorded("pull").cloned();
         let work = Work {
             engine: &engine,
+            pool: engine.pool(),
+            budget: &budget,
             dataset: &dataset,
             observe,
         };

@@ -131,32 +131,43 @@ fn folds_are_the_same_however_the_table_is_cut_and_the_work_is_shared() {
 fn kept_rows_and_streamed_rows_give_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let table = table(dir.path(), 40_000);
-    let pass = Ordered(Moments::new("number"));
+    let (ordered, moments) = (Ordered(Moments::new("number")), Moments::new("number"));
     let engine = LocalEngine::new(2).unwrap();
-    let fold = || {
-        engine
-            .fold(&table, &pass, &|_| ControlFlow::Continue(()))
-            .unwrap()
+    let fold = |pass: &dyn Pass| engine.fold(&table, pass, &|_| ControlFlow::Continue(()));
+    let streamed = fold(&ordered).unwrap();
+    let cut = fold(&moments).unwrap();
+    let without_files = |fold: &dyn Fn() -> gristmill_run::Result<RecordBatch>| {
+        for file in &table.files {
+            std::fs::rename(&file.path, file.path.with_extension("away")).unwrap();
+        }
+        let folded = fold();
+        for file in &table.files {
+            std::fs::rename(file.path.with_extension("away"), &file.path).unwrap();
+        }
+        folded
     };
-    let streamed = fold();
-    assert_eq!(engine.cached(), 0);
+    assert!(without_files(&|| fold(&ordered)).is_err());
 
-    engine.set_cache(ROWS as u64 * 9);
-    assert_eq!(fold(), streamed);
-    assert!(engine.cached() >= ROWS as u64 * 8, "{}", engine.cached());
-    // The table is not read again.
-    for file in &table.files {
-        std::fs::rename(&file.path, file.path.with_extension("away")).unwrap();
-    }
-    assert_eq!(fold(), streamed);
-    for file in &table.files {
-        std::fs::rename(file.path.with_extension("away"), &file.path).unwrap();
+    // Whatever pass comes first, later ones do not read the table again.
+    let (first, second) = (|| fold(&ordered), || fold(&moments));
+    for (first, second) in [
+        (&first as &dyn Fn() -> _, &second as &dyn Fn() -> _),
+        (&second, &first),
+    ] {
+        engine.keep(&table, ROWS as u64 * 9);
+        let kept = first().unwrap();
+        assert_eq!(without_files(first).unwrap(), kept);
+        let other = without_files(second).unwrap();
+        assert!([&streamed, &cut].contains(&&kept) && [&streamed, &cut].contains(&&other));
     }
 
-    engine.set_cache(ROWS as u64);
-    assert_eq!(fold(), streamed);
-    assert_eq!(engine.cached(), 0);
-    assert_eq!(fold(), streamed);
+    // They are let go, and too many are not kept.
+    for bytes in [0, ROWS as u64] {
+        engine.keep(&table, bytes);
+        assert_eq!(fold(&ordered).unwrap(), streamed);
+        assert!(without_files(&|| fold(&ordered)).is_err());
+        assert_eq!(fold(&ordered).unwrap(), streamed);
+    }
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! The engine on this machine: decoding runs ahead of the work, and the work has one fixed order of reduction.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use arrow::array::RecordBatch;
@@ -15,6 +14,7 @@ use gristmill_learn::contract::step::{LeftOut, Transformer};
 use rayon::prelude::*;
 
 use super::flow::{Flow, InOrder, Piece, Rounds};
+use super::kept::Kept;
 use super::{Engine, FINGERPRINT, LEFT_OUT, MOST_GROWTH, Watch};
 use crate::budget::{Budget, Held};
 use crate::error::{Error, Result};
@@ -29,22 +29,12 @@ const TRANSFORMED_TIMES: u64 = 3;
 /// Runs passes on a pool of threads, within a budget.
 pub struct LocalEngine {
     pool: rayon::ThreadPool,
-    cache: Mutex<Cache>,
+    kept: Kept,
     budget: Budget,
 }
 
-/// The decoded rows of the table that is scanned again and again.
-#[derive(Default)]
-struct Cache {
-    limit: u64,
-    table: Option<(PathBuf, Vec<String>)>,
-    batches: Vec<RecordBatch>,
-    bytes: u64,
-    complete: bool,
-}
-
 impl LocalEngine {
-    /// An engine of so many threads, without a cache.
+    /// An engine of so many threads, which keeps no rows.
     ///
     /// # Errors
     /// When the threads cannot be started.
@@ -59,7 +49,7 @@ impl LocalEngine {
             })?;
         Ok(Self {
             pool,
-            cache: Mutex::default(),
+            kept: Kept::default(),
             budget: Budget::unlimited(),
         })
     }
@@ -73,32 +63,39 @@ impl LocalEngine {
         }
     }
 
-    /// What its scans live on.
-    pub fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
-    /// Runs `work` on the engine's threads.
-    pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.pool.install(work)
-    }
-
-    /// Lets the engine keep up to `bytes` of decoded rows between scans of one table. 0 keeps none.
-    pub fn set_cache(&self, bytes: u64) {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        *cache = Cache {
-            limit: bytes,
-            ..Cache::default()
-        };
-    }
-
-    /// Bytes of decoded rows kept since the last [`LocalEngine::set_cache`]; 0 where they were too many.
-    pub fn cached(&self) -> u64 {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    /// The threads that it works on.
+    pub fn pool(&self) -> &rayon::ThreadPool {
+        &self.pool
     }
 
     fn threads(&self) -> usize {
         self.pool.current_num_threads()
+    }
+
+    /// Gives the rows of some columns to `work`, from memory where they are kept, and how many bytes of them may be worked on
+    /// together.
+    fn scan<T>(
+        &self,
+        table: &TableVersion,
+        columns: Vec<String>,
+        work: impl FnOnce(&mut dyn Iterator<Item = Result<RecordBatch>>, u64) -> Result<T>,
+    ) -> Result<T> {
+        if let Some(rows) = self.kept.rows(table, &columns) {
+            let mut batches = rows.batches.iter().cloned().map(Ok);
+            return work(&mut batches, self.budget.rows_in_flight() / 2);
+        }
+        let flow = Flow::new(&columns, self.threads(), &self.budget, 1)?;
+        let mut keeping = self.kept.collect(table);
+        let worked = flow.read(table, &columns, |batches| {
+            let mut batches = batches.inspect(|batch| {
+                if let Ok(batch) = batch {
+                    keeping.take(batch);
+                }
+            });
+            work(&mut batches, flow.bytes)
+        })?;
+        self.kept.put(table, columns, keeping);
+        Ok(worked)
     }
 
     fn fold_whole(
@@ -110,30 +107,15 @@ impl LocalEngine {
     ) -> Result<RecordBatch> {
         let mut accumulator = self.pool.install(|| pass.start());
         let mut done = 0;
-        let mut update = |batch: &RecordBatch| -> Result<()> {
-            self.pool.install(|| accumulator.update(batch))?;
-            done += batch.num_rows() as u64;
-            going_on(watch(done))
-        };
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = (table.dir.clone(), columns.clone());
-        if cache.complete && cache.table.as_ref() == Some(&wanted) {
-            cache.batches.iter().try_for_each(update)?;
-        } else {
-            cache.start(wanted);
-            let flow = Flow::new(&columns, self.threads(), &self.budget, 1)?;
-            flow.read(table, &columns, |mut batches| {
-                batches.try_for_each(|batch| {
-                    let batch = batch?;
-                    update(&batch)?;
-                    cache.keep(batch);
-                    Ok(())
-                })
-            })?;
-            // Where they were too many, nothing is kept.
-            cache.complete = cache.limit > 0;
-        }
-        drop(cache);
+        self.scan(table, columns, |batches, _| {
+            for batch in batches {
+                let batch = batch?;
+                self.pool.install(|| accumulator.update(&batch))?;
+                done += batch.num_rows() as u64;
+                going_on(watch(done))?;
+            }
+            Ok(())
+        })?;
         Ok(accumulator.state()?)
     }
 
@@ -145,18 +127,17 @@ impl LocalEngine {
         grain: usize,
         watch: Watch<'_>,
     ) -> Result<RecordBatch> {
-        let flow = Flow::new(&columns, self.threads(), &self.budget, 1)?;
         let mut held = self.budget.reserve("what is learnt", 0)?;
         let mut total = pass.start();
         let mut done = 0;
-        flow.read(table, &columns, |batches| {
+        self.scan(table, columns, |batches, bytes| {
             let mut rounds = Rounds::new(batches, grain);
             // The grain that goes on from round to round, and the bytes of the largest so far.
             let mut open: Option<Box<dyn Accumulate>> = None;
             let mut each = total.peak() as u64;
             loop {
                 let grains = self.grains_at_once(&mut held, total.as_ref(), open.as_deref(), each)?;
-                let round = rounds.next(grains, flow.bytes)?;
+                let round = rounds.next(grains, bytes)?;
                 if round.is_empty() {
                     break;
                 }
@@ -260,7 +241,7 @@ impl Engine for LocalEngine {
         let columns = pass.columns(&table.schema)?;
         match pass.grain() {
             Grain::Rows(rows) => self.fold_grains(table, columns, pass, rows, watch),
-            // Passes share their results out among the threads themselves, where all of them read the same rows from the cache.
+            // Passes share their results out among the threads themselves, where all of them find the same rows in the processor's caches.
             Grain::Results(_) | Grain::Ordered => self.fold_whole(table, columns, pass, watch),
         }
     }
@@ -306,6 +287,10 @@ impl Engine for LocalEngine {
         ];
         Ok((writer.finish(metadata)?, left_out))
     }
+
+    fn keep(&self, table: &TableVersion, bytes: u64) {
+        self.kept.wanted(table, bytes);
+    }
 }
 
 impl LocalEngine {
@@ -347,29 +332,6 @@ impl LocalEngine {
             growth = 1 + TRANSFORMED_TIMES * made / taken.max(1);
             done += group.iter().map(|b| b.num_rows() as u64).sum::<u64>();
             going_on(watch(done))?;
-        }
-    }
-}
-
-impl Cache {
-    fn start(&mut self, table: (PathBuf, Vec<String>)) {
-        *self = Self {
-            limit: self.limit,
-            table: Some(table),
-            ..Self::default()
-        };
-    }
-
-    /// Keeps a batch, or forgets everything once it is too much.
-    fn keep(&mut self, batch: RecordBatch) {
-        if self.limit == 0 {
-            return;
-        }
-        self.bytes += batch.get_array_memory_size() as u64;
-        if self.bytes > self.limit {
-            *self = Self::default();
-        } else {
-            self.batches.push(batch);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The engine's contract: fold a pass over a table, map a table to another.
 
 mod flow;
+mod kept;
 mod local;
 mod threads;
 
@@ -45,6 +46,10 @@ pub trait Engine: Send + Sync {
         fingerprint: &str,
         watch: Watch<'_>,
     ) -> Result<(TableVersion, LeftOut)>;
+
+    /// Lets the engine hold up to `bytes` of the rows of this table, and of no other, where later folds find them again; 0 lets
+    /// them go. No result depends on it.
+    fn keep(&self, table: &TableVersion, bytes: u64);
 }
 
 /// The metadata key of a mapped table that says what it was made from.

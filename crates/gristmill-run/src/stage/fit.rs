@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 use super::{Spent, Stage, Teller, Work};
 use crate::directory::Directory;
-use crate::engine::Engine;
 use crate::error::{Result, broken_state, io};
 use crate::event::Event;
 use crate::report::thousands;

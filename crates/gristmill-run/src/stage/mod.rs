@@ -16,8 +16,9 @@ use gristmill_data::failpoint;
 use gristmill_data::table::TableVersion;
 use serde_json::{Value, json};
 
+use crate::budget::Budget;
 use crate::directory::{Directory, FinishedStage};
-use crate::engine::LocalEngine;
+use crate::engine::Engine;
 use crate::error::{Result, io};
 use crate::event::{Event, Observe};
 use crate::settings::fingerprint;
@@ -58,7 +59,11 @@ pub(crate) trait Stage {
 /// What every stage works with.
 pub(crate) struct Work<'a> {
     /// Runs passes.
-    pub(crate) engine: &'a LocalEngine,
+    pub(crate) engine: &'a dyn Engine,
+    /// Threads for the work between two passes.
+    pub(crate) pool: &'a rayon::ThreadPool,
+    /// What the engine and the stages live on.
+    pub(crate) budget: &'a Budget,
     /// The rows.
     pub(crate) dataset: &'a TableVersion,
     /// Is told of it.

@@ -103,8 +103,8 @@ impl Stage for Model<'_> {
             checkpoint: dir.checkpoint(),
             fingerprint: fingerprint_of(self),
         };
-        let (trained, seconds) = train::run(work.engine, self.pipeline, input, work.observe)
-            .map_err(|error| named(error, assembler))?;
+        let (trained, seconds) =
+            train::run(work, self.pipeline, input).map_err(|error| named(error, assembler))?;
         let rows = self.features.rows;
         let training = Spent { seconds, rows };
         let (evaluated, seconds) = evaluate::run(

@@ -12,12 +12,12 @@ use gristmill_learn::search::{Next, Status, Trained, WarmStart};
 use gristmill_learn::settings::{ModelSettings, SearchSettings};
 use gristmill_learn::train::{TrainingSize, gathered_items, model_bytes, sums_bytes, trainer, what_fits};
 
-use super::Teller;
+use super::{Teller, Work};
 use crate::budget::Budget;
 use crate::checkpoint::Checkpoints;
-use crate::engine::{Engine, LocalEngine, scan_bytes};
+use crate::engine::scan_bytes;
 use crate::error::{Error, Result, broken_state, io};
-use crate::event::{Event, Observe};
+use crate::event::Event;
 use crate::settings::Pipeline;
 
 /// Bytes of a row of the features besides its entries: label, ends of two lists, split, fold, weight.
@@ -176,21 +176,23 @@ pub(crate) struct Input<'a> {
 }
 
 /// Trains, going on where an earlier run stopped; returns what came out with the seconds that took.
-pub(crate) fn run(
-    engine: &LocalEngine,
-    pipeline: &Pipeline,
-    input: Input<'_>,
-    observe: &dyn Observe,
-) -> Result<(Trained, f64)> {
+pub(crate) fn run(work: &Work<'_>, pipeline: &Pipeline, input: Input<'_>) -> Result<(Trained, f64)> {
+    let Work {
+        engine,
+        pool,
+        budget,
+        observe,
+        ..
+    } = *work;
     let (features, size) = (input.features, input.size);
     let teller = Teller::start(observe, "train", "scans", None);
     let (model, why) = resolved(&pipeline.model, size, features.rows);
     if let Some(why) = why {
         observe.event(Event::Detail(format!("train: {why}")));
     }
-    let (budget, search) = (engine.budget().clone(), &pipeline.search);
-    let plan = Plan::new(&budget, &model, search, size, Some(input.rows))?;
-    engine.set_cache(plan.cache);
+    let search = &pipeline.search;
+    let plan = Plan::new(budget, &model, search, size, Some(input.rows))?;
+    engine.keep(features, plan.cache);
     if plan.cache == 0 {
         observe.event(Event::Detail(
             "train: the features do not fit in memory and are streamed".to_owned(),
@@ -198,7 +200,7 @@ pub(crate) fn run(
     }
     let too_large = |error| match error {
         gristmill_learn::Error::Budget { needed, .. } => {
-            refusal(&budget, &model, search, size, needed + plan.cache)
+            refusal(budget, &model, search, size, needed + plan.cache)
         }
         other => other.into(),
     };
@@ -220,7 +222,7 @@ pub(crate) fn run(
     });
     let (mut answer, mut pace) = (None, Pace::default());
     let trained = loop {
-        let next = engine.install(|| trainer.next(answer.take())).map_err(|error| {
+        let next = pool.install(|| trainer.next(answer.take())).map_err(|error| {
             held = None;
             too_large(error)
         })?;
@@ -253,7 +255,7 @@ pub(crate) fn run(
         let status = trainer.status();
         let _ = teller.progress(status.scans, pace.describe(&status));
     };
-    engine.set_cache(0);
+    engine.keep(features, 0);
     if let (false, Some(best)) = (trained.converged, trained.search[trained.best].params.max_iter())
         && pipeline.model.max_iter().iter().all(|limit| *limit <= best)
     {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Spent, Stage, Teller, Work, fingerprint_of};
 use crate::directory::Directory;
-use crate::engine::{Engine, FINGERPRINT, LEFT_OUT};
+use crate::engine::{FINGERPRINT, LEFT_OUT};
 use crate::error::{Result, broken_state};
 use crate::report::thousands;
 

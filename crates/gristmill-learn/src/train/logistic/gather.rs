@@ -7,7 +7,7 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
 use serde_json::Value;
 
-use crate::contract::pass::{Accumulate, Pass};
+use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::contract::spec::StepSpec;
 use crate::error::Result;
 use crate::rows::Split;
@@ -56,6 +56,11 @@ impl Pass for GatherPass {
             batches: Some(Vec::new()),
             entries: 0,
         })
+    }
+
+    fn grain(&self) -> Grain {
+        // The plan of the training counts the rows once.
+        Grain::Ordered
     }
 
     fn spec(&self) -> StepSpec {
