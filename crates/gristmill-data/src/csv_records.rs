@@ -1,5 +1,9 @@
-//! CSV as bytes whose records have a bounded length: of one with a stray quotation mark, all the rest of the file would be one
-//! value, and read into memory.
+//! CSV as bytes whose quotation marks are in order and whose records have a bounded length. A stray quotation mark makes one value
+//! of several rows; without another one after it, of all the rest of the file, which would be read into memory.
+//!
+//! As RFC 4180 has it, a value in quotes ends with its closing quotation mark. Most readers go on with what stands after it, which is
+//! how rows between two stray quotation marks are lost without a word. A quotation mark within a value without quotes is one of its
+//! characters.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -9,7 +13,7 @@ pub const MAX_RECORD_BYTES: u64 = 16 << 20;
 
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Bytes of CSV, as they are, until a record is too long.
+/// Bytes of CSV, as they are, until a record is malformed or too long.
 pub struct Records<R> {
     bytes: R,
     delimiter: u8,
@@ -33,23 +37,39 @@ enum Place {
     QuoteInQuotes,
 }
 
-/// A record that is too long, by the line where it began.
+/// What is wrong with a record, by the line where it began.
 #[derive(Debug)]
-struct TooLong(u64);
+enum Wrong {
+    TooLong {
+        first_line: u64,
+    },
+    /// Text after a value in quotes.
+    AfterQuotes {
+        line: u64,
+        first_line: u64,
+    },
+}
 
-impl fmt::Display for TooLong {
+impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "line {}: the row that begins here has more than {} MB; is there a quotation mark (\") that none closes? Within \
-             quotes a quotation mark is written twice; rows as long as this can be read from Parquet",
-            self.0,
-            MAX_RECORD_BYTES >> 20
-        )
+        match self {
+            Self::TooLong { first_line } => write!(
+                f,
+                "line {first_line}: the row that begins here has more than {} MB; is there a quotation mark (\") that none \
+                 closes? Within quotes a quotation mark is written twice; rows as long as this can be read from Parquet",
+                MAX_RECORD_BYTES >> 20
+            ),
+            Self::AfterQuotes { line, first_line } => write!(
+                f,
+                "line {line}: text follows the quotation mark (\") that closes a value, in the row that begins in line \
+                 {first_line}; a value that begins with a quotation mark is in quotes as a whole, and each quotation mark \
+                 within is written twice (\"\")"
+            ),
+        }
     }
 }
 
-impl std::error::Error for TooLong {}
+impl std::error::Error for Wrong {}
 
 impl<R> Records<R> {
     /// The bytes of a file from its start.
@@ -65,7 +85,7 @@ impl<R> Records<R> {
         }
     }
 
-    fn look(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+    fn look(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
         let marked = self.read == 0 && bytes.starts_with(MARK);
         for (at, byte) in bytes.iter().enumerate().skip(if marked { MARK.len() } else { 0 }) {
             self.place = match (self.place, *byte) {
@@ -84,6 +104,12 @@ impl<R> Records<R> {
                 }
                 (_, byte) if byte == self.delimiter => Place::FieldStart,
                 (Place::FieldStart | Place::QuoteInQuotes, b'"') => Place::Quotes,
+                (Place::QuoteInQuotes, _) => {
+                    return Err(Wrong::AfterQuotes {
+                        line: self.line,
+                        first_line: self.first_line,
+                    });
+                }
                 _ => Place::Field,
             };
         }
@@ -92,9 +118,10 @@ impl<R> Records<R> {
     }
 
     /// Refuses the row that was read up to here, if it is too long.
-    fn bounded(&self, until: u64) -> Result<(), TooLong> {
+    fn bounded(&self, until: u64) -> Result<(), Wrong> {
         if until.saturating_sub(self.start) > MAX_RECORD_BYTES {
-            return Err(TooLong(self.first_line));
+            let first_line = self.first_line;
+            return Err(Wrong::TooLong { first_line });
         }
         Ok(())
     }
@@ -105,13 +132,13 @@ impl<R: Read> Read for Records<R> {
         let count = self.bytes.read(buffer)?;
         let (read, _) = buffer.split_at(count);
         self.look(read)
-            .map_err(|long| io::Error::new(io::ErrorKind::InvalidData, long))?;
+            .map_err(|wrong| io::Error::new(io::ErrorKind::InvalidData, wrong))?;
         Ok(count)
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use proptest::prelude::*;
 
@@ -151,6 +178,42 @@ mod tests {
         );
     }
 
+    /// Each text, and the lines that the message names where it is refused: that of the text after the quotes, and that where
+    /// the row began.
+    #[test]
+    fn text_after_a_value_in_quotes_is_refused_with_its_line() {
+        for (text, lines) in [
+            // Of two stray quotation marks all between is one value.
+            ("a,b\n1,\"x\n2,y\n3,z\"z\n4,u\n", Some((4, 2))),
+            ("a,b\n1,\"x\n2,y\n3,\"z\n4,u\n", Some((4, 2))),
+            ("a,b\n1,2\n\"x\" y,2\n", Some((3, 3))),
+            ("a,b\n1,2\n\"x\" ,2\n", Some((3, 3))),
+            ("\"a\"b\n", Some((1, 1))),
+            ("\u{feff}\"a\"b\n", Some((1, 1))),
+            ("a,b\r\n1,\"x\r\ny\" \r\n", Some((3, 2))),
+            ("a\n\"x\\\"y\"\n", Some((2, 2))),
+            ("a\n\"\"x\n", Some((2, 2))),
+            ("a\n\"x\"\"y\"z", Some((2, 2))),
+            ("a,b\n\"x\",\"y\"\n", None),
+            ("a,b\r\n\"x\",\"y\"\r\n", None),
+            ("a,b\n\"x\"\"\",\"\"\"y\"", None),
+            ("a,b\n\"\",\"\"\n", None),
+            ("a,b\n5\" disc, \"x\"y\n", None),
+            ("a,b\n\"x\ny\",\"1,2\"", None),
+        ] {
+            match (outcome(text), lines) {
+                (Ok(_), None) => {}
+                (Err(why), Some((line, first))) => {
+                    let ends = format!(
+                        "line {line}: text follows the quotation mark (\") that closes a value, in the row that begins in line {first};"
+                    );
+                    assert!(why.starts_with(&ends), "{text:?}: {why}");
+                }
+                (outcome, lines) => panic!("{text:?}: {outcome:?}, {lines:?}"),
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         /// The bound sees a row begin exactly where the reader does.
@@ -164,15 +227,22 @@ mod tests {
             }
             let mut records = Records::new(io::empty(), b',');
             let mut seen = vec![0];
-            for bytes in text.as_bytes().chunks(chunk) {
-                for byte in bytes {
-                    records.look(&[*byte]).unwrap();
-                    seen.push(records.start);
+            let mut looked_at = 0;
+            for byte in text.bytes() {
+                if records.look(&[byte]).is_err() {
+                    break;
                 }
+                looked_at += 1;
+                seen.push(records.start);
             }
-            for start in starts {
+            for start in starts.into_iter().filter(|start| *start < looked_at) {
                 prop_assert!(seen.contains(&start), "{start} of {text:?} in {seen:?}");
             }
+            // How the bytes are cut does not show.
+            let whole = outcome(&text);
+            let mut records = Records::new(io::empty(), b',');
+            let cut = text.as_bytes().chunks(chunk).find_map(|bytes| records.look(bytes).err());
+            prop_assert_eq!(whole.err(), cut.map(|wrong| wrong.to_string()));
         }
     }
 }
