@@ -14,10 +14,11 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use futures::StreamExt;
 use gristmill_data::key::Key;
+use gristmill_data::source::open::connect;
 use gristmill_testkit::{TempMariaDb, TempPostgres};
 use serde_json::json;
 use support::files::{TempFiles, columns};
-use support::{Rows, TempSqlite, everything, failure, read, read_all, row, rows_of, source};
+use support::{Rows, TempSqlite, everything, failure, read, read_all, row, rows_of, settings, source};
 
 /// The rows of the battery's table, in both dialects.
 const ROWS: &str = "
@@ -600,9 +601,12 @@ async fn sslmode_means_what_it_means_to_libpq() {
     for (parameters, why) in [
         (
             format!("sslmode=verify-full&{root}"),
-            "certificate not valid for name",
+            "the server's certificate is for another host; use a name that is in it, or sslmode=verify-ca",
         ),
-        ("sslmode=verify-ca".to_owned(), "UnknownIssuer"),
+        (
+            "sslmode=verify-ca".to_owned(),
+            "no authority that is trusted here signed the server's certificate",
+        ),
         (
             "sslmode=verify-full&sslrootcert=/nowhere".to_owned(),
             "sslrootcert /nowhere: No such file",
@@ -610,6 +614,60 @@ async fn sslmode_means_what_it_means_to_libpq() {
     ] {
         let message = failure(&url("127.0.0.1", &parameters), query, "pid").await;
         assert!(message.contains(why), "{message}");
+    }
+}
+
+/// A self-signed certificate, as the authority's is, cannot be pinned by naming it as its own authority.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_certificate_that_signed_itself_is_refused_in_words() {
+    let server = TempPostgres::start();
+    for (setting, file) in [("ssl_cert_file", "root.crt"), ("ssl_key_file", "root.key")] {
+        server.execute(&format!("ALTER SYSTEM SET {setting} = '{file}'"));
+    }
+    server.execute("SELECT pg_reload_conf()");
+    let mariadb = TempMariaDb::shared();
+    let (certificate, key) = (
+        mariadb.root_certificate(),
+        mariadb.root_certificate().with_extension("key"),
+    );
+    let options = [
+        format!("--ssl-cert={}", certificate.display()),
+        format!("--ssl-key={}", key.display()),
+    ];
+    let self_signed = TempMariaDb::start_with(&[&options[0], &options[1]]);
+    let root = server.root_certificate();
+    let postgres = |mode: &str| {
+        let port = server.port();
+        format!(
+            "postgres://postgres@localhost:{port}/postgres?sslmode={mode}&sslrootcert={}",
+            root.display()
+        )
+    };
+    let mysql = format!(
+        "mysql://root@localhost:{}/test?sslmode=verify-full&sslrootcert={}",
+        self_signed.port(),
+        certificate.display()
+    );
+    for url in [postgres("verify-ca"), postgres("verify-full"), mysql] {
+        let started = std::time::Instant::now();
+        let message = loop {
+            // The server takes a moment to read its settings anew.
+            match connect(&settings(&url, "SELECT 1 AS id", "id")).await {
+                Ok(_) => assert!(started.elapsed().as_secs() < 20, "{url}: it connects"),
+                Err(error) if error.to_string().contains("another host") => {
+                    assert!(started.elapsed().as_secs() < 20, "{error}");
+                }
+                Err(error) => break error.to_string(),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        };
+        assert!(
+            message.contains("shows the certificate of an authority (CA:TRUE) as its own"),
+            "{message}"
+        );
+        for raw in ["CaUsedAsEndEntity", "OtherError", "invalid peer certificate"] {
+            assert!(!message.contains(raw), "{message}");
+        }
     }
 }
 

@@ -209,7 +209,7 @@ impl Address {
             MyError::Driver(DriverError::NoClientSslFlagFromServer) => {
                 format!("{place} does not offer TLS, which sslmode asks for")
             }
-            error => in_words(&format!("{} ({place})", transport_error(error))),
+            error => in_words(&transport_error(error), place),
         };
         let url = url.to_string();
         // A server that is being started refuses connections, or breaks them off.

@@ -269,7 +269,7 @@ impl Address {
             (None, why) if why.contains("does not support TLS") => {
                 format!("{place} does not offer TLS, which sslmode asks for")
             }
-            (None, why) => in_words(&format!("{why} ({place})")),
+            (None, why) => in_words(&why, place),
         };
         let url = url.to_string();
         // A server that is being started refuses connections, or breaks them off.
