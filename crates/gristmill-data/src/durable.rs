@@ -6,9 +6,11 @@ pub(crate) mod recorded;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use parquet::errors::ParquetError;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -40,24 +42,32 @@ pub struct Output {
 }
 
 impl NewFile {
-    /// Begins the file that shall be at `path`. What a kill left of another try is overwritten.
+    /// Begins the file that shall be at `path`. What a kill left of another try, or somebody else put there, is removed: it is never
+    /// written to, for it may be a link to another file, or a file that others have open.
     pub fn create(path: &Path) -> Result<Self> {
         let unfinished = unfinished(path);
+        let busy = || Error::BeingWritten {
+            path: path.display().to_string(),
+        };
         let file = loop {
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).truncate(false).open(&unfinished);
-            let file = file.map_err(io(&unfinished))?;
-            if !lock(&file, &unfinished)? {
-                return Err(Error::BeingWritten {
-                    path: path.display().to_string(),
-                });
-            }
-            // Another writer may have put it in its place, or removed it, before it was locked here.
-            if is_at(&file, &unfinished) {
-                break file;
+            match OpenOptions::new().write(true).create_new(true).open(&unfinished) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    if !remove_unless_written(&unfinished)? {
+                        return Err(busy());
+                    }
+                }
+                created => {
+                    let file = created.map_err(io(&unfinished))?;
+                    if !lock(&file, &unfinished)? {
+                        return Err(busy());
+                    }
+                    // Another writer may have taken it for what a kill left, before it was locked here.
+                    if is_at(&file, &unfinished) {
+                        break file;
+                    }
+                }
             }
         };
-        file.set_len(0).map_err(io(&unfinished))?;
         Ok(Self {
             path: path.to_owned(),
             unfinished,
@@ -121,6 +131,37 @@ impl Drop for NewFile {
             let _ = remove_file(&self.unfinished);
         }
     }
+}
+
+/// Creates a file that was not there before, in the place of whatever a kill left there or somebody else put there, which is neither
+/// followed nor written to. For names that nobody else writes under.
+pub(crate) fn create_anew(path: &Path) -> Result<File> {
+    loop {
+        match OpenOptions::new().write(true).create_new(true).open(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => remove_file(path)?,
+            created => return created.map_err(io(path)),
+        }
+    }
+}
+
+/// Removes what is at a hidden name, unless another process is writing it; says whether that is so.
+fn remove_unless_written(unfinished: &Path) -> Result<bool> {
+    let is_file = fs::symlink_metadata(unfinished).is_ok_and(|found| found.is_file());
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
+    if let Some(left) = is_file.then(|| options.open(unfinished).ok()).flatten() {
+        if !lock(&left, unfinished)? {
+            return Ok(false);
+        }
+        // While it is locked nobody else removes it.
+        if !is_at(&left, unfinished) {
+            return Ok(true);
+        }
+        remove_file(unfinished)?;
+        return Ok(true);
+    }
+    remove_file(unfinished)?;
+    Ok(true)
 }
 
 /// Writes a file so that it is there whole, and on the disk, or not at all.
@@ -305,19 +346,12 @@ pub fn remove_file(path: &Path) -> Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
     let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    let (Ok(there), Ok(here)) = (fs::metadata(path), file.metadata()) else {
+    let (Ok(there), Ok(here)) = (fs::symlink_metadata(path), file.metadata()) else {
         return false;
     };
     identity(there) == identity(here)
-}
-
-#[cfg(not(unix))]
-fn is_at(_: &File, path: &Path) -> bool {
-    path.exists()
 }
 
 #[cfg(test)]
@@ -411,6 +445,46 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"first");
         drop(NewFile::create(&path).unwrap());
         assert_eq!(names(dir.path()), ["out.csv"]);
+    }
+
+    /// A file elsewhere must not be written to, nor may anybody else have the new one open.
+    #[test]
+    fn what_stands_at_a_hidden_name_is_neither_followed_nor_written_to() {
+        use std::os::unix::fs::symlink;
+        type Put = fn(&Path, &Path);
+        let put: [(&str, Put); 5] = [
+            ("a link", |victim, hidden| symlink(victim, hidden).unwrap()),
+            ("a link that leads nowhere", |victim, hidden| {
+                symlink(victim.with_extension("nowhere"), hidden).unwrap();
+            }),
+            ("a second name", |victim, hidden| {
+                fs::hard_link(victim, hidden).unwrap()
+            }),
+            ("a pipe", |_, hidden| {
+                let made = std::process::Command::new("mkfifo").arg(hidden).status().unwrap();
+                assert!(made.success());
+            }),
+            ("a file", |_, hidden| {
+                fs::write(hidden, "what a kill left").unwrap()
+            }),
+        ];
+        for (what, put) in put {
+            let dir = tempfile::tempdir().unwrap();
+            let (path, victim) = (dir.path().join("out.csv"), dir.path().join("victim"));
+            fs::write(&victim, "another's").unwrap();
+            put(&victim, &unfinished(&path));
+            write_whole(&path, b"new").unwrap();
+            assert_eq!(fs::read(&victim).unwrap(), b"another's", "{what}");
+            assert_eq!(fs::read(&path).unwrap(), b"new", "{what}");
+            assert!(fs::symlink_metadata(&path).unwrap().is_file(), "{what}");
+            assert_eq!(names(dir.path()), ["out.csv", "victim"], "{what}");
+
+            let other = dir.path().join("anew");
+            put(&victim, &other);
+            create_anew(&other).unwrap().write_all(b"new").unwrap();
+            assert_eq!(fs::read(&victim).unwrap(), b"another's", "{what}");
+            assert!(fs::symlink_metadata(&other).unwrap().is_file(), "{what}");
+        }
     }
 
     /// `/dev/full` has no room, as a full disk has none.

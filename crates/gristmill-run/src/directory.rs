@@ -1,7 +1,7 @@
 //! The folder of a run: where everything is, what is finished, and the lock that keeps a second run out.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,10 @@ impl Directory {
         Self::read(root)?;
         create_folder(root)?;
         let path = root.join(".lock");
-        let file = File::create(&path).map_err(io(&path))?;
+        // Nothing is written to it, whatever it is.
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(io(&path))?;
         if !lock(&file, &path)? {
             return Err(Error::Locked {
                 dir: root.display().to_string(),

@@ -309,3 +309,76 @@ fn uuid(bits: u128) -> String {
         &hex[20..]
     )
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::Int64Array;
+
+    use super::*;
+    use crate::durable::recorded::{Operation, Recording};
+    use crate::settings::CleanSettings;
+    use crate::table::paths::commit_path;
+
+    /// After a power failure, whatever the order of the disk is, a commit that is there names only what is there.
+    #[tokio::test]
+    async fn what_a_commit_names_is_on_the_disk_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("dataset");
+        let rows = Arc::new(Int64Array::from(vec![1, 2])) as _;
+        let rows = RecordBatch::try_from_iter_with_nullable([("id", rows, true)]).unwrap();
+        let clean = CleanSettings {
+            trim: true,
+            empty_as_null: true,
+            require: vec![],
+            filter: None,
+            distinct: false,
+        };
+        let identity =
+            DatasetIdentity::new("", &"SELECT 1".into(), &"id".into(), &clean, &rows.schema()).unwrap();
+        let (mut appender, _) = Appender::open(&dir, identity, rows.schema()).await.unwrap();
+        let mut files = Vec::new();
+        for number in 0..2 {
+            let mut writer = appender.files(1 << 20).create(number).unwrap();
+            writer.write(&rows).unwrap();
+            files.push(writer.finish().unwrap());
+        }
+        let recording = Recording::of(&dir);
+        files.iter_mut().for_each(|file| file.sync().unwrap());
+        appender.commit(&Record::default(), &files).await.unwrap();
+        let done = recording.operations();
+        let place = |what: &str, wanted: &dyn Fn(&Operation) -> bool| {
+            done.iter()
+                .position(wanted)
+                .unwrap_or_else(|| panic!("{what} is missing: {done:#?}"))
+        };
+        let commit = place(
+            "the commit",
+            &|done| matches!(done, Operation::Link(_, path) if *path == commit_path(&dir, 0)),
+        );
+        let written = place(
+            "what the commit says",
+            &|done| matches!(done, Operation::SyncFile(path, text) if path.starts_with(log_path(&dir)) && text.starts_with(b"{")),
+        );
+        let names = place("the names of the files", &|done| {
+            *done == Operation::SyncFolder(dir.clone())
+        });
+        let after = place("the name of the commit", &|done| {
+            *done == Operation::SyncFolder(log_path(&dir))
+        });
+        assert!(names < commit && written < commit && commit < after, "{done:#?}");
+        for file in &files {
+            let content = place(
+                "a file",
+                &|done| matches!(done, Operation::SyncFile(path, bytes) if *path == file.unfinished && bytes.ends_with(b"PAR1")),
+            );
+            let name = place(
+                "its name",
+                &|done| matches!(done, Operation::Rename(_, path) if path.ends_with(&file.name)),
+            );
+            assert!(content < name && name < names, "{done:#?}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use deltalake_core::checkpoints::create_checkpoint_from_table_url_and_cleanup;
 use serde_json::Value;
 
-use crate::durable::{io, link, lock, remove_file, sync_folder, synced};
+use crate::durable::{create_anew, io, link, lock, remove_file, sync_folder, synced};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::table::ledger::record_of;
@@ -108,7 +108,7 @@ impl Log {
         let log = log_path(&self.dir);
         let path = commit_path(&self.dir, version);
         let unfinished = log.join(format!(".{version:020}.json.unfinished"));
-        let mut file = File::create(&unfinished).map_err(io(&unfinished))?;
+        let mut file = create_anew(&unfinished)?;
         file.write_all(actions.as_bytes()).map_err(io(&unfinished))?;
         synced(&file, &unfinished)?;
         failpoint::hit("commit-written");

@@ -11,7 +11,9 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::content::FileContent;
-use crate::durable::{create_folder, io, remove, replace_folder, synced, unfinished, write_failed};
+use crate::durable::{
+    create_anew, create_folder, io, remove, replace_folder, synced, unfinished, write_failed,
+};
 use crate::error::Result;
 use crate::failpoint;
 use crate::table::manifest::{Manifest, Part, part_name};
@@ -143,7 +145,7 @@ pub(crate) fn writer(
     key: &[String],
     group: GroupLimit,
 ) -> Result<ArrowWriter<File>> {
-    let file = File::create(path).map_err(io(path))?;
+    let file = create_anew(path)?;
     let mut properties = WriterProperties::builder()
         .set_created_by("gristmill".to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
