@@ -4,10 +4,14 @@
 
 mod support;
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gristmill_testkit::{TempMariaDb, TempPostgres};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use support::{Place, files, pipeline, stderr, stdout, table};
 
@@ -19,12 +23,16 @@ const HOSTILE: &str = "zq'w\"e\\rty %41uiop;xcvbnm";
 
 const PIN: &str = "482913";
 
-/// How a command may be told to say more or less.
-const VERBOSITY: [(&str, &str); 4] = [
-    ("-q", ""),
-    ("-vv", ""),
-    ("--log-format json -vv", ""),
-    ("", "trace"),
+/// How `run` or `check` may be told to say more or less, with the value of `RUST_LOG`: the cases of a test take turns. What libraries
+/// log of a query they log of every query, and it takes ten times as long as the rest.
+const COMMANDS: [(&str, &str); 7] = [
+    ("run pipeline.toml", "trace"),
+    ("check pipeline.toml", ""),
+    ("run pipeline.toml -q", ""),
+    ("run pipeline.toml --log-format json -vv", ""),
+    ("check pipeline.toml", "trace"),
+    ("run pipeline.toml --log-format json", ""),
+    ("run pipeline.toml -q", "debug"),
 ];
 
 /// Whether bytes hold a secret or a piece of it, in some encoding.
@@ -59,36 +67,50 @@ fn check(place: &Place, output: &Output, secret: &str, what: &str) {
     if place.path("run").is_dir() {
         for (path, content) in files(&place.path("run")) {
             let name = path.display().to_string();
-            let piece = holds(&content, secret).or_else(|| holds(name.as_bytes(), secret));
+            let mut piece = holds(&content, secret).or_else(|| holds(name.as_bytes(), secret));
+            if content.starts_with(b"PAR1") {
+                piece = piece.or_else(|| holds(all_of(&path).as_bytes(), secret));
+            }
             assert_eq!(piece, None, "{what} leaves it in {name}");
         }
     }
 }
 
-/// Runs a pipeline in every verbosity with a variable `X`; each must end with one of these exit codes.
-fn try_all(edits: &[(&str, &str)], secret: &str, codes: &[i32]) {
+/// All that a Parquet file says, whose pages are compressed: metadata, statistics and rows.
+fn all_of(path: &Path) -> String {
+    let file = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let metadata = format!("{:?}", file.metadata());
+    let rows = file.build().unwrap().map(|rows| format!("{:?}", rows.unwrap()));
+    metadata + &rows.collect::<String>()
+}
+
+/// Runs a pipeline with a variable `X` or other variables, plainly and by one of the commands that take turns; each must end with one
+/// of these exit codes.
+fn try_all(edits: &[(&str, &str)], secret: &str, codes: &[i32]) -> Place {
+    try_with(edits, &[("X", secret)], secret, codes)
+}
+
+fn try_with(edits: &[(&str, &str)], variables: &[(&str, &str)], secret: &str, codes: &[i32]) -> Place {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed) % COMMANDS.len();
     let place = Place::with(&table(60), &pipeline(edits));
-    for (flags, log) in VERBOSITY {
-        for command in ["check", "run"] {
-            if command == "check" && flags.starts_with('-') {
-                continue;
-            }
-            let mut command = place.command(&format!("{command} pipeline.toml {flags}"));
-            command.env("X", secret);
-            if !log.is_empty() {
-                command.env("RUST_LOG", log);
-            }
-            let output = command.output().unwrap();
-            let what = format!("{edits:?} {flags} {log}");
-            check(&place, &output, secret, &what);
-            let code = output.status.code().unwrap();
-            assert!(codes.contains(&code), "{what}: {code} {}", stderr(&output));
+    for (command, log) in [COMMANDS[turn], ("run pipeline.toml", "")] {
+        let what = format!("{edits:?} {command} {log}");
+        let mut command = place.command(command);
+        command.envs(variables.iter().copied());
+        if !log.is_empty() {
+            command.env("RUST_LOG", log);
         }
+        let output = command.output().unwrap();
+        check(&place, &output, secret, &what);
+        let code = output.status.code().unwrap();
+        assert!(codes.contains(&code), "{what}: {code} {}", stderr(&output));
     }
     if place.path("run/dataset").is_dir() {
         let output = place.gristmill("inspect run/dataset");
         check(&place, &output, secret, "inspect");
     }
+    place
 }
 
 const QUERY: &str = "SELECT id, name, kind, size, country FROM artist";
@@ -104,8 +126,8 @@ const FAILING: [&str; 7] = [
     "SELECT id, name, kind, size, country FROM artist WHERE nosuchcolumn = '${X}'",
 ];
 
-/// The whole matrix for the engine at this URL.
-fn engine(url: &str, from: &str) {
+/// Queries for the engine at this URL.
+fn queries(url: &str, from: &str) {
     for query in FAILING {
         let query = query
             .replace("artist", from)
@@ -122,6 +144,10 @@ fn engine(url: &str, from: &str) {
     }
     let hostile = QUERY.replace("artist", from) + " WHERE name <> '${X}'";
     try_all(&[("sqlite:data.db", url), (QUERY, &hostile)], HOSTILE, &[0, 1, 2]);
+}
+
+/// Filters of what the engine at this URL gives.
+fn filters(url: &str, from: &str) {
     let plain = QUERY.replace("artist", from);
     for filter in [
         "name <> '${X}' AND",
@@ -138,26 +164,36 @@ fn engine(url: &str, from: &str) {
         ];
         try_all(&edits, TOKEN, &[0, 1, 2]);
     }
-    // And where nothing fails.
-    let key = "[clean]\nfilter = \"name <> '${X}'\"\n\n[batches]";
+    // And where nothing fails, with so many commits that there is a checkpoint of them, which is Parquet.
+    let key = "[clean]\nfilter = \"name <> '${X}'\"\n\n[batches]\nrows = 4";
     let query = plain.clone() + " WHERE name <> '${X}'";
-    try_all(
-        &[("sqlite:data.db", url), (QUERY, &query), ("[batches]", key)],
-        TOKEN,
-        &[0],
-    );
+    let edits = [
+        ("sqlite:data.db", url),
+        (QUERY, &query),
+        ("[batches]\nrows = 25", key),
+    ];
+    let place = try_all(&edits, TOKEN, &[0]);
+    let log = files(&place.path("run/dataset/_delta_log"));
+    let is_checkpoint = |path: &&PathBuf| path.to_string_lossy().ends_with(".checkpoint.parquet");
+    let checkpoint = log.keys().find(is_checkpoint).expect("a checkpoint");
+    assert!(all_of(checkpoint).contains("${X}"), "the query as it is written");
 }
 
 #[test]
-fn sqlite_repeats_nothing() {
-    engine("sqlite:data.db", "artist");
+fn sqlite_repeats_nothing_of_a_query() {
+    queries("sqlite:data.db", "artist");
 }
 
 #[test]
-fn postgres_repeats_nothing() {
+fn sqlite_repeats_nothing_of_a_filter() {
+    filters("sqlite:data.db", "artist");
+}
+
+#[test]
+fn postgres_repeats_nothing_of_a_query() {
     let server = TempPostgres::start();
     server.execute(&table(60));
-    engine(&server.url(), "artist");
+    queries(&server.url(), "artist");
     // Of a value that only reading meets.
     let cast = "SELECT id, name, kind, size, country, CASE WHEN id > 40 THEN CAST(name || '${X}' AS INT) END AS c FROM artist";
     try_all(
@@ -165,25 +201,62 @@ fn postgres_repeats_nothing() {
         TOKEN,
         &[0, 1, 2],
     );
+}
+
+#[test]
+fn postgres_repeats_nothing_of_a_filter() {
+    let server = TempPostgres::start();
+    server.execute(&table(60));
+    filters(&server.url(), "artist");
+}
+
+#[test]
+fn postgres_repeats_nothing_of_a_url() {
+    let server = TempPostgres::start();
     urls(&server.url(), server.port());
 }
 
 #[test]
-fn mariadb_repeats_nothing() {
+fn mariadb_repeats_nothing_of_a_query() {
     let server = TempMariaDb::start();
     server.execute(&table(60));
-    engine(&server.url(), "artist");
-    urls(&server.url(), server.port());
+    queries(&server.url(), "artist");
 }
 
 #[test]
-fn files_repeat_nothing() {
+fn mariadb_repeats_nothing_of_a_filter() {
+    let server = TempMariaDb::start();
+    server.execute(&table(60));
+    filters(&server.url(), "artist");
+}
+
+#[test]
+fn mariadb_repeats_nothing_of_a_url() {
+    let server = TempMariaDb::start();
+    urls(&server.url(), server.port());
+}
+
+/// A place with rows as those of `table` in a file, and its URL.
+fn csv() -> (Place, String) {
     let place = Place::new();
     let rows: String = (1..=60)
         .map(|id| format!("{id},n{id},k,1.5,{}\n", ["a", "b"][id % 2]))
         .collect();
     place.write("data.csv", format!("id,name,kind,size,country\n{rows}"));
-    engine(&format!("csv:{}", place.path("data.csv").display()), "input");
+    let url = format!("csv:{}", place.path("data.csv").display());
+    (place, url)
+}
+
+#[test]
+fn files_repeat_nothing_of_a_query() {
+    let (_place, url) = csv();
+    queries(&url, "input");
+}
+
+#[test]
+fn files_repeat_nothing_of_a_filter() {
+    let (_place, url) = csv();
+    filters(&url, "input");
 }
 
 /// URLs with a secret in every part, most of which lead nowhere.
@@ -222,17 +295,58 @@ fn urls(url: &str, port: u16) {
             "${X}".to_owned(),
             format!("{scheme}://nobody:{secret}@127.0.0.1:{port}/x"),
         ] {
-            let place = Place::with("", &pipeline(&[("sqlite:data.db", &written)]));
-            for (flags, log) in VERBOSITY {
-                let mut command = place.command(&format!("check pipeline.toml {flags}"));
-                command.env("X", format!("{scheme}://nobody:{secret}@127.0.0.1:{port}/x"));
-                if !log.is_empty() {
-                    command.env("RUST_LOG", log);
-                }
-                let output = command.output().unwrap();
-                check(&place, &output, secret, &format!("{written} {secret} {flags}"));
-                assert!(matches!(output.status.code(), Some(1 | 2)));
-            }
+            let url = format!("{scheme}://nobody:{secret}@127.0.0.1:{port}/x");
+            let edits = [("sqlite:data.db", written.as_str())];
+            try_with(&edits, &[("X", &url)], secret, &[1, 2]);
+        }
+    }
+}
+
+/// A password that is not in the URL, where a server repeats it in an error and, before that, in a notice; and one that it refuses.
+#[test]
+fn passwords_of_files_and_of_the_environment_are_not_shown() {
+    const PASSWORD: &str = TempPostgres::PASSWORD;
+    const WRONG: &str = "wrong-xqzHush7";
+    assert_eq!(PASSWORD, TempMariaDb::PASSWORD);
+    let (postgres, mariadb) = (TempPostgres::start(), TempMariaDb::start());
+    postgres.execute(&format!(
+        "{} CREATE FUNCTION told() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE NOTICE 'it is {PASSWORD}'; RAISE EXCEPTION 'it was {PASSWORD}'; END $$",
+        table(60)
+    ));
+    mariadb.execute(&format!(
+        "{} CREATE FUNCTION told() RETURNS bigint NO SQL RETURN updatexml(1, '~it was {PASSWORD}', 1)",
+        table(60)
+    ));
+    let dir = tempfile::tempdir().unwrap();
+    let passfile = dir.path().join("passfile");
+    let query = QUERY.to_owned() + " WHERE id = told()";
+    for password in [PASSWORD, WRONG] {
+        std::fs::write(&passfile, format!("*:*:*:keeper:{password}\n")).unwrap();
+        std::fs::set_permissions(&passfile, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let passfile = passfile.display().to_string();
+        let of_postgres = format!("postgres://keeper@127.0.0.1:{}/postgres", postgres.port());
+        let of_mariadb = format!("mysql://keeper@127.0.0.1:{}/test", mariadb.port());
+        for (url, variable) in [
+            (of_postgres.clone(), ("PGPASSWORD", password)),
+            (of_postgres.clone(), ("PGPASSFILE", passfile.as_str())),
+            (format!("{of_postgres}?passfile={passfile}"), ("PGPASSWORD", "")),
+            (of_mariadb, ("MYSQL_PWD", password)),
+        ] {
+            let edits = [("sqlite:data.db", url.as_str()), (QUERY, query.as_str())];
+            let place = try_with(&edits, &[variable], password, &[1, 2]);
+            let output = place
+                .command("run pipeline.toml")
+                .envs([variable])
+                .output()
+                .unwrap();
+            let said = stderr(&output);
+            let expected = if password == PASSWORD {
+                "it was ***"
+            } else {
+                "refused"
+            };
+            assert!(said.contains(expected), "{url}: {said}");
         }
     }
 }

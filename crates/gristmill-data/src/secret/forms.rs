@@ -16,6 +16,9 @@ pub(super) fn one_blank(value: &str) -> Vec<char> {
 /// Where the value ends that stands at `at` in some form; `None` where it does not stand there. Each character may have a
 /// form of its own.
 pub(super) fn end_of(text: &str, at: usize, value: &[char]) -> Option<usize> {
+    if !may_begin(&text[at..], *value.first()?) {
+        return None;
+    }
     // Some forms are the beginnings of others, so all are followed.
     let (mut ends, mut next) = (vec![at], Vec::new());
     for c in value {
@@ -31,6 +34,18 @@ pub(super) fn end_of(text: &str, at: usize, value: &[char]) -> Option<usize> {
         next.clear();
     }
     ends.last().copied()
+}
+
+/// Whether some form of a character may stand at the beginning: said at once of nearly every place of a long text.
+fn may_begin(text: &str, wanted: char) -> bool {
+    let first = text.as_bytes().first().copied().unwrap_or_default();
+    let is_escape = matches!(first, b'\\' | b'%');
+    match (first.is_ascii(), wanted.is_ascii()) {
+        _ if is_escape || wanted == ' ' => true,
+        (true, true) => first.eq_ignore_ascii_case(&(wanted as u8)),
+        // Letters such as the sign of Kelvin have a small form in ASCII.
+        _ => text.chars().next().is_some_and(|first| same(first, wanted)),
+    }
 }
 
 /// Gives the length of each form of `wanted` at the beginning of the text.

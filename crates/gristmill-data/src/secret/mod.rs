@@ -41,6 +41,8 @@ struct Kept {
     /// Its words and all its pieces of length [`PIECE`], in lower case.
     words: HashSet<String>,
     pieces: HashSet<Vec<char>>,
+    /// The last byte of each piece's first character: nearly every place of a long text begins no piece.
+    starts: [bool; 256],
 }
 
 /// Keeps a value from being shown from now on; `shown` stands in its place. An engine may repeat pieces of a value that
@@ -58,7 +60,10 @@ pub fn keep(value: &str, shown: &str, quoted: bool) {
         let lower: Vec<char> = value.iter().map(|c| lower(*c)).collect();
         let word = |at: Range<usize>| lower[at].iter().collect::<String>();
         let is_whole = |at: &Range<usize>| at.len() > 1 || lower.len() == 1;
+        let mut starts = [false; 256];
+        lower.iter().for_each(|c| starts[*c as usize & 0xff] = true);
         kept.push(Kept {
+            starts,
             words: words(&lower).into_iter().filter(is_whole).map(word).collect(),
             pieces: lower.windows(PIECE).map(<[char]>::to_vec).collect(),
             shown: shown.to_owned(),
@@ -68,6 +73,12 @@ pub fn keep(value: &str, shown: &str, quoted: bool) {
     }
     // A value may be part of another, which is then found first.
     kept.sort_by_key(|kept| std::cmp::Reverse(kept.value.len()));
+}
+
+/// Keeps nothing any more, for a fuzzer that reads one file after another.
+#[cfg(feature = "fuzzing")]
+pub fn forget() {
+    KEPT.write().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
 /// The text without the values that are kept.
@@ -93,9 +104,10 @@ pub fn scrub_quoted(text: &str) -> String {
             found.push((bytes(at), HIDDEN));
         }
     }
-    for (start, piece) in lower.windows(PIECE).enumerate() {
-        if quoted().any(|kept| kept.pieces.contains(piece)) {
-            found.push((bytes(start..start + PIECE), HIDDEN));
+    for (place, piece) in lower.windows(PIECE).enumerate() {
+        let start = piece[0] as usize & 0xff;
+        if quoted().any(|kept| kept.starts[start] && kept.pieces.contains(piece)) {
+            found.push((bytes(place..place + PIECE), HIDDEN));
         }
     }
     replaced(text, &found).into_owned()
