@@ -3,6 +3,7 @@
 use gristmill_data::settings::SourceSettings;
 use gristmill_data::source::KeyAccess;
 use gristmill_testkit::TempPostgres;
+use tokio_postgres::NoTls;
 
 use super::Case;
 
@@ -98,4 +99,32 @@ async fn a_standby_that_was_promoted_and_a_server_that_was_restarted_have_names_
     // As after an older copy of the data was put in its place, or its log was reset.
     standby.restart();
     assert_ne!(on(standby.url()).await, promoted);
+}
+
+/// A standby does not list the transactions under way, so what it calls a snapshot stays the same while one of them is committed and
+/// an older one is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_of_two_open_transactions_adds_gives_a_standby_another_name() {
+    let (case, standby) = case(&[]);
+    let open = async |id: i32| {
+        let (client, connection) = tokio_postgres::connect(&case.server.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let begin = format!("BEGIN; INSERT INTO item VALUES ({id}, 'open', 1)");
+        client.batch_execute(&begin).await.unwrap();
+        client
+    };
+    let state = async || {
+        case.server.followed_by(&standby);
+        let rows = standby.execute("SELECT count(*) FROM item");
+        (case.connect().await.snapshot(), rows)
+    };
+    let (_oldest, second) = (open(-1).await, open(-2).await);
+    case.server.execute("INSERT INTO item VALUES (-3, 'new', 1)");
+    let (name, rows) = state().await;
+    second.batch_execute("COMMIT").await.unwrap();
+    let (next, more) = state().await;
+    let transactions = |name: &str| name.split(" at ").next().map(str::to_owned);
+    assert_eq!(transactions(&name), transactions(&next));
+    assert_ne!(rows, more);
+    assert_ne!(name, next);
 }

@@ -16,3 +16,21 @@ pub(crate) fn worker_threads(wanted: usize) -> (usize, Option<String>) {
     let why = format!("run.threads = {wanted} is more than {cores} cores can use; {most} threads work");
     (most, Some(why))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_threads_work_than_the_machine_can_use() {
+        let cores = available_parallelism().map_or(1, usize::from);
+        for wanted in [1, cores, THREADS_PER_CORE * cores] {
+            assert_eq!(worker_threads(wanted), (wanted, None));
+        }
+        for wanted in [THREADS_PER_CORE * cores + 1, 1_024 * cores] {
+            let (threads, why) = worker_threads(wanted);
+            assert_eq!(threads, THREADS_PER_CORE * cores);
+            assert!(why.is_some_and(|why| why.starts_with(&format!("run.threads = {wanted} is more"))));
+        }
+    }
+}

@@ -298,4 +298,122 @@ mod tests {
         sleep(STEP + Duration::from_millis(50));
         assert_eq!(read(&path).await.0, read(&path).await.0);
     }
+
+    /// What tells states apart where the time of the change does not, as on a disk whose clock moves in seconds.
+    #[test]
+    fn a_change_is_told_without_the_clock() {
+        for journal in ["DELETE", "TRUNCATE", "PERSIST", "MEMORY", "WAL"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("data.db");
+            let writer = writer(&path, journal);
+            let state = || {
+                let state = State::of(&path).unwrap();
+                assert_eq!(state.changed, changed(&fs::metadata(&path).unwrap()).unwrap());
+                State {
+                    changed: Duration::ZERO,
+                    ..state
+                }
+            };
+            let mut before = vec![state()];
+            let changes = [
+                "UPDATE t SET v = v + 1 WHERE id = 2",
+                "UPDATE t SET v = v + 1 WHERE id = 2; UPDATE t SET v = v - 1 WHERE id = 2",
+                // The log begins anew, with as many frames.
+                "PRAGMA wal_checkpoint(RESTART); UPDATE t SET v = v + 1 WHERE id = 2",
+                "PRAGMA wal_checkpoint(RESTART); UPDATE t SET v = v + 1 WHERE id = 2",
+            ];
+            for change in changes {
+                writer.execute_batch(change).unwrap();
+                let after = state();
+                assert!(after.is_known(), "{journal}: {after:?}");
+                let names: Vec<String> = before.iter().map(State::name).collect();
+                assert!(!names.contains(&after.name()), "{journal}, {change}: {after:?}");
+                match (&before[before.len() - 1].log, &after.log) {
+                    (Log::None, Log::None) => assert!(after.changes > before[before.len() - 1].changes),
+                    (Log::Committed { checksum, salts, .. }, Log::Committed { checksum: next, salts: new, .. }) => {
+                        assert_ne!(checksum, next, "{change}");
+                        assert_eq!(salts == new, !change.contains("RESTART"), "{change}");
+                    }
+                    other => assert!(matches!(other, (Log::None | Log::Unknown, _)), "{journal}: {other:?}"),
+                }
+                before.push(after);
+            }
+        }
+    }
+
+    #[test]
+    fn each_part_of_a_state_is_in_its_name() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let committed = |frames, checksum, salts| Log::Committed {
+            frames,
+            checksum,
+            salts,
+        };
+        let state = |inode, bytes, changed: Duration, changes, log| State {
+            file: (1, inode, PathBuf::new()),
+            bytes,
+            changed,
+            changes,
+            log,
+        };
+        let (old, older) = (now - 3 * STEP, now - 4 * STEP);
+        let states = [
+            state(1, 9, old, 7, Log::None),
+            state(2, 9, old, 7, Log::None),
+            state(1, 8, old, 7, Log::None),
+            state(1, 9, older, 7, Log::None),
+            state(1, 9, old, 8, Log::None),
+            state(1, 9, old, 7, committed(1, [2, 3], [4, 5])),
+            state(1, 9, old, 7, committed(2, [2, 3], [4, 5])),
+            state(1, 9, old, 7, committed(1, [6, 3], [4, 5])),
+            state(1, 9, old, 7, committed(1, [2, 6], [4, 5])),
+            state(1, 9, old, 7, committed(1, [2, 3], [6, 5])),
+            state(1, 9, old, 7, committed(1, [2, 3], [4, 6])),
+            state(1, 9, old, 7, committed(0, [2, 3], [4, 5])),
+            state(1, 9, older, 7, committed(0, [2, 3], [4, 5])),
+        ];
+        let names: std::collections::BTreeSet<String> = states.iter().map(State::name).collect();
+        assert_eq!(names.len(), states.len(), "{names:#?}");
+        for state in states {
+            assert_eq!(state.name(), state.name());
+        }
+        // What may be changed again at the same time, and what is not known, has a name that no other has.
+        for unknown in [
+            state(1, 9, now, 7, committed(0, [2, 3], [4, 5])),
+            state(1, 9, old, 7, Log::Unknown),
+        ] {
+            let name = unknown.name();
+            assert!(name.contains("read by process"), "{name}");
+            sleep(Duration::from_millis(1));
+            assert_ne!(unknown.name(), name);
+        }
+    }
+
+    /// The index is two copies of a header, of which SQLite writes the second first.
+    #[test]
+    fn an_index_that_is_being_written_is_not_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data.db");
+        let index = dir.path().join("data.db-shm");
+        let mut header = [7; 48];
+        header[12] = 1;
+        let whole = [header, header].concat();
+        let found = |bytes: &[u8]| {
+            // A file of its own each time: those that were read stay open.
+            let _ = fs::remove_file(&index);
+            fs::write(&index, bytes).unwrap();
+            Log::of(&path).unwrap()
+        };
+        assert!(matches!(found(&whole), Log::Committed { .. }));
+        for at in 0..96 {
+            let mut torn = whole.clone();
+            torn[at] ^= 1;
+            assert_eq!(found(&torn), Log::Unknown, "byte {at}");
+        }
+        header[12] = 0;
+        assert_eq!(found(&[header, header].concat()), Log::Unknown);
+        assert_eq!(found(&whole[..95]), Log::Unknown);
+        fs::remove_file(&index).unwrap();
+        assert_eq!(Log::of(&path).unwrap(), Log::Unknown);
+    }
 }
