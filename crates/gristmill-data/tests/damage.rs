@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -16,7 +17,7 @@ use arrow::array::{
 use futures::TryStreamExt;
 use gristmill_data::Result;
 use gristmill_data::guard::caught;
-use gristmill_data::parquet_file::BatchLimit;
+use gristmill_data::parquet_file::{BatchLimit, Footer};
 use gristmill_data::pull::Planner;
 use gristmill_data::source::open::connect;
 use gristmill_data::table::{DataFile, TableVersion};
@@ -268,6 +269,34 @@ fn a_damaged_file_gives_all_rows_or_an_error() {
         }
     }
     assert!(whole > 0 && refused > 0, "{whole} whole, {refused} refused");
+}
+
+/// As Spark writes by default. Of plain numbers nothing else shows that they were changed.
+#[test]
+fn a_page_with_a_checksum_is_read_as_it_was_written_or_refused() {
+    gristmill_data::guard::quiet();
+    let read = |bytes: &[u8]| -> std::result::Result<Vec<RecordBatch>, String> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        let footer = Footer::read(&file)?;
+        footer.rows(Arc::new(file), None, None, 1_000)?.collect()
+    };
+    let seeds = gristmill_testkit::seeds("parquet");
+    let (_, whole) = seeds.iter().find(|(name, _)| name == "seed-plain").unwrap();
+    let rows = read(whole).unwrap();
+    let footer = whole.len()
+        - 8
+        - u32::from_le_bytes(whole[whole.len() - 8..whole.len() - 4].try_into().unwrap()) as usize;
+    let mut refused = 0;
+    for at in 4..footer {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        match read(&bytes) {
+            Ok(read) => assert_eq!(read, rows, "byte {at}"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > footer / 2, "{refused} of {footer}");
 }
 
 #[test]

@@ -6,33 +6,17 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use parquet::basic::Type;
 use parquet::file::metadata::{
     ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, ParquetOffsetIndex,
 };
 
 use super::positioned::Positioned;
+use super::thrift::{DEEPEST, I32, LIST, STRUCT, Walk};
 
 /// The length of the footer and the signature, at the end of the file.
 const TAIL: u64 = 8;
 const SIGNATURE: &[u8; 4] = b"PAR1";
-
-/// Structures within structures: Parquet has fewer than ten.
-const DEEPEST: u32 = 32;
-
-// Of Thrift's compact protocol.
-const STOP: u8 = 0;
-const TRUE: u8 = 1;
-const FALSE: u8 = 2;
-const BYTE: u8 = 3;
-const I16: u8 = 4;
-const I32: u8 = 5;
-const I64: u8 = 6;
-const DOUBLE: u8 = 7;
-const BINARY: u8 = 8;
-const LIST: u8 = 9;
-const SET: u8 = 10;
-const MAP: u8 = 11;
-const STRUCT: u8 = 12;
 
 /// The number of `schema` in `FileMetaData`, and of `num_children` in `SchemaElement`.
 const SCHEMA: i16 = 2;
@@ -62,15 +46,26 @@ pub(super) fn read(file: &File) -> Result<(ParquetMetaData, u64), String> {
         .ok_or_else(|| format!("its footer is said to have {length} bytes, and all of it has {size}"))?;
     let mut bytes = vec![0; length as usize];
     file.read_exact_at(&mut bytes, at).map_err(io)?;
-    Walk(&bytes)
-        .file()
-        .ok_or_else(|| "its footer is damaged".to_owned())?;
+    walk(Walk(&bytes)).ok_or_else(|| "its footer is damaged".to_owned())?;
     let metadata = ParquetMetaDataReader::decode_metadata(&bytes).map_err(|error| error.to_string())?;
     Ok((metadata, size))
 }
 
+/// Bytes that a value of fixed length may have: where it is null, so many zeros stand for it in memory.
+const MAX_FIXED_BYTES: i32 = 1 << 16;
+
 /// Refuses a footer that promises what a file of this size cannot hold.
 pub(super) fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), String> {
+    for column in metadata.file_metadata().schema_descr().columns() {
+        let is_fixed = column.physical_type() == Type::FIXED_LEN_BYTE_ARRAY;
+        if is_fixed && !(0..=MAX_FIXED_BYTES).contains(&column.type_length()) {
+            return Err(format!(
+                "its column {} has values of {} bytes each, and values of a fixed length may have {MAX_FIXED_BYTES} at most",
+                column.path(),
+                column.type_length()
+            ));
+        }
+    }
     let mut rows = 0_i64;
     for (number, group) in metadata.row_groups().iter().enumerate() {
         let damaged = |what: &str| format!("its footer is damaged: row group {number} {what}");
@@ -82,6 +77,13 @@ pub(super) fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), String>
             return Err(damaged("has an impossible size"));
         }
         for column in group.columns() {
+            let is_flat = column.column_descr().max_rep_level() == 0;
+            if column.num_values() < 0 || is_flat && column.num_values() > group.num_rows() {
+                return Err(damaged(&format!(
+                    "has an impossible number of values in column {}",
+                    column.column_path()
+                )));
+            }
             let start = column
                 .dictionary_page_offset()
                 .unwrap_or(column.data_page_offset());
@@ -136,137 +138,36 @@ pub(super) fn pages(file: &Arc<File>, metadata: &ParquetMetaData, size: u64) -> 
     indexed.into_builder().take_offset_index()
 }
 
-/// Walks over a footer without keeping anything of it; `None` where a length does not fit.
-struct Walk<'a>(&'a [u8]);
+/// Walks over the whole footer.
+fn walk(mut walk: Walk<'_>) -> Option<()> {
+    let mut id = 0;
+    while let Some(kind) = walk.field(&mut id)? {
+        match (id, kind) {
+            (SCHEMA, LIST) => schema(&mut walk)?,
+            (SCHEMA, _) => return None,
+            _ => walk.skip(kind, DEEPEST)?,
+        }
+    }
+    Some(())
+}
 
-impl<'a> Walk<'a> {
-    fn file(mut self) -> Option<()> {
+/// The columns, of which none has more children than there are columns.
+fn schema(walk: &mut Walk<'_>) -> Option<()> {
+    let (count, kind) = walk.list()?;
+    for _ in 0..count {
+        if kind != STRUCT {
+            return None;
+        }
         let mut id = 0;
-        while let Some(kind) = self.field(&mut id)? {
-            if id == SCHEMA && kind == LIST {
-                self.schema()?;
-            } else {
-                self.skip(kind, DEEPEST)?;
-            }
-        }
-        Some(())
-    }
-
-    /// The columns, of which none has more children than there are columns.
-    fn schema(&mut self) -> Option<()> {
-        let (count, kind) = self.list()?;
-        for _ in 0..count {
-            if kind != STRUCT {
-                return None;
-            }
-            let mut id = 0;
-            while let Some(kind) = self.field(&mut id)? {
-                if id == CHILDREN && kind == I32 {
-                    let children = self.number()?;
-                    // Of a number in zigzag, the last bit is the sign.
-                    if children & 1 == 1 || children >> 1 > count {
-                        return None;
-                    }
-                } else {
-                    self.skip(kind, DEEPEST)?;
+        while let Some(kind) = walk.field(&mut id)? {
+            match (id, kind) {
+                (CHILDREN, I32) => {
+                    walk.count().filter(|children| *children <= count)?;
                 }
+                (CHILDREN, _) => return None,
+                _ => walk.skip(kind, DEEPEST)?,
             }
         }
-        Some(())
     }
-
-    fn skip(&mut self, kind: u8, deep: u32) -> Option<()> {
-        let deep = deep.checked_sub(1)?;
-        match kind {
-            TRUE | FALSE => {}
-            BYTE => drop(self.take(1)?),
-            I16 | I32 | I64 => drop(self.number()?),
-            DOUBLE => drop(self.take(8)?),
-            BINARY => {
-                let length = self.number()?;
-                self.take(length)?;
-            }
-            LIST | SET => {
-                let (count, kind) = self.list()?;
-                for _ in 0..count {
-                    self.element(kind, deep)?;
-                }
-            }
-            MAP => {
-                let count = self.number()?;
-                if count > 0 {
-                    let kinds = self.byte()?;
-                    for _ in 0..count {
-                        self.element(kinds >> 4, deep)?;
-                        self.element(kinds & 15, deep)?;
-                    }
-                }
-            }
-            STRUCT => {
-                let mut id = 0;
-                while let Some(kind) = self.field(&mut id)? {
-                    self.skip(kind, deep)?;
-                }
-            }
-            _ => return None,
-        }
-        Some(())
-    }
-
-    /// A value that is not a field; of these, a boolean has a byte of its own.
-    fn element(&mut self, kind: u8, deep: u32) -> Option<()> {
-        match kind {
-            TRUE | FALSE => self.byte().map(drop),
-            _ => self.skip(kind, deep),
-        }
-    }
-
-    /// The kind of the next field, whose number is put in `id`; `Some(None)` at the end of the structure.
-    fn field(&mut self, id: &mut i16) -> Option<Option<u8>> {
-        let byte = self.byte()?;
-        let (delta, kind) = (byte >> 4, byte & 15);
-        if kind == STOP {
-            return Some(None);
-        }
-        *id = if delta == 0 {
-            let number = self.number()?;
-            let sign = if number & 1 == 1 { -1 } else { 0 };
-            (number >> 1) as i16 ^ sign
-        } else {
-            id.checked_add(i16::from(delta))?
-        };
-        Some(Some(kind))
-    }
-
-    /// The number and kind of a list's elements, of which each has a byte at least.
-    fn list(&mut self) -> Option<(u64, u8)> {
-        let byte = self.byte()?;
-        let count = match byte >> 4 {
-            15 => self.number()?,
-            count => u64::from(count),
-        };
-        (count <= self.0.len() as u64).then_some((count, byte & 15))
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 127) << shift;
-            if byte < 128 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.take(1).map(|bytes| bytes[0])
-    }
-
-    fn take(&mut self, count: u64) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(usize::try_from(count).ok()?)?;
-        self.0 = rest;
-        Some(taken)
-    }
+    Some(())
 }

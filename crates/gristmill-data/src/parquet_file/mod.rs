@@ -3,7 +3,9 @@
 
 mod footer;
 mod limit;
+mod pages;
 mod positioned;
+mod thrift;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,15 +14,16 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelector,
 };
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetOffsetIndex};
 
 use crate::guard::caught;
 pub use limit::BatchLimit;
-use positioned::Positioned;
+use pages::Groups;
 
 /// Why a file cannot be read. Who reads it knows its name.
 pub type Why = String;
@@ -131,7 +134,7 @@ impl Rows {
                     return Ok(None);
                 };
                 self.left = part.rows.len() as u64;
-                self.reader = Some(self.open(part)?);
+                self.reader = Some(self.open(part).map_err(|error| error.to_string())?);
                 continue;
             };
             match reader.next() {
@@ -147,20 +150,24 @@ impl Rows {
         }
     }
 
-    fn open(&self, part: Part) -> Result<ParquetRecordBatchReader, Why> {
+    fn open(&self, part: Part) -> Result<ParquetRecordBatchReader, ParquetError> {
         let Footer { metadata, pages } = &self.footer;
         let pages = pages.as_ref().and_then(|pages| pages.get(part.group));
         let group = metadata.metadata().row_group(part.group);
         let batch_rows = self.limit.rows_of(group, pages, &self.mask);
-        let file = Positioned(self.file.clone());
-        ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone())
-            .with_projection(self.mask.clone())
-            .with_row_groups(vec![part.group])
-            .with_offset(part.rows.start)
-            .with_limit(part.rows.len())
-            .with_batch_size(batch_rows)
-            .build()
-            .map_err(|error| error.to_string())
+        let file = metadata.metadata().file_metadata();
+        let hint = Some(metadata.schema().fields());
+        let levels = parquet_to_arrow_field_levels(file.schema_descr(), self.mask.clone(), hint)?;
+        let is_whole = part.rows == (0..group.num_rows().unsigned_abs() as usize);
+        let before = RowSelector::skip(part.rows.start);
+        let selected = RowSelection::from(vec![before, RowSelector::select(part.rows.len())]);
+        let selection = (!is_whole).then_some(selected);
+        let groups = Groups {
+            file: Arc::clone(&self.file),
+            metadata: Arc::clone(metadata.metadata()),
+            groups: vec![part.group],
+        };
+        ParquetRecordBatchReader::try_new_with_row_groups(&levels, &groups, batch_rows, selection)
     }
 }
 
