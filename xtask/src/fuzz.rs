@@ -9,18 +9,23 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::python::done;
+use crate::python::{cargo, done};
 
 pub(crate) const USAGE: &str =
-    "cargo xtask fuzz <bundle|pipeline> [seconds]    look for inputs that break a reader";
+    "cargo xtask fuzz <bundle|pipeline|parquet|copy> [seconds]    look for inputs that break a reader";
 
 /// What libFuzzer needs to see which code an input reaches.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
+    -Cllvm-args=-sanitizer-coverage-trace-compares";
 
 /// Each target, and the feature that builds what it needs.
-const TARGETS: [(&str, &str); 2] = [("bundle", "learn"), ("pipeline", "run")];
+const TARGETS: [(&str, &str); 4] = [
+    ("bundle", "learn"),
+    ("pipeline", "run"),
+    ("parquet", "run"),
+    ("copy", "run"),
+];
 
 /// Builds and runs a target; findings are left in `fuzz/artifacts`.
 pub(crate) fn run(arguments: &[String], root: &Path) -> Result<()> {
@@ -37,7 +42,7 @@ pub(crate) fn run(arguments: &[String], root: &Path) -> Result<()> {
     fs::copy(root.join("Cargo.lock"), fuzz.join("Cargo.lock"))?;
     let triple = Command::new("rustc").args(["--print", "host-tuple"]).output()?;
     let triple = String::from_utf8(triple.stdout)?.trim().to_owned();
-    let mut build = Command::new("cargo");
+    let mut build = cargo();
     build.args(["build", "--release", "--bin", target, "--features", feature]);
     // With a target of its own, build scripts are built without the flags.
     build.args(["--target", &triple]);

@@ -11,10 +11,10 @@ pub(crate) fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
-/// Builds gristmill, and returns its path.
-pub(crate) fn gristmill(root: &Path) -> Result<PathBuf> {
+/// Cargo, as if nobody had called this program.
+pub(crate) fn cargo() -> Command {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut build = Command::new(cargo);
+    let mut cargo = Command::new(cargo);
     // What cargo tells this program of itself is no part of that build: some crates are built anew where it changes.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -22,12 +22,17 @@ pub(crate) fn gristmill(root: &Path) -> Result<PathBuf> {
             .iter()
             .any(|own| name.starts_with(own))
         {
-            build.env_remove(name);
+            cargo.env_remove(name);
         }
     }
+    cargo
+}
+
+/// Builds gristmill, and returns its path.
+pub(crate) fn gristmill(root: &Path) -> Result<PathBuf> {
     // The workspace, so that its crates have the features that they have in every other build.
     done(
-        build
+        cargo()
             .current_dir(root)
             .args(["build", "--release", "--locked", "--workspace"]),
     )?;

@@ -22,6 +22,6 @@ pub mod table;
 pub mod verify;
 
 pub use error::{Error, Result};
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use source::fuzz;

@@ -279,7 +279,11 @@ fn a_page_with_a_checksum_is_read_as_it_was_written_or_refused() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let footer = Footer::read(&file)?;
-        footer.rows(Arc::new(file), None, None, 1_000)?.collect()
+        let limit = BatchLimit {
+            rows: 1_000,
+            bytes: 1 << 20,
+        };
+        footer.rows(Arc::new(file), None, None, limit).collect()
     };
     let seeds = gristmill_testkit::seeds("parquet");
     let (_, whole) = seeds.iter().find(|(name, _)| name == "seed-plain").unwrap();

@@ -7,6 +7,9 @@ mod directory;
 pub mod engine;
 pub mod error;
 pub mod event;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod memory;
 pub mod predict;
 pub mod report;

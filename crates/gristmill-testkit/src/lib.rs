@@ -1,11 +1,13 @@
-//! Real database servers for tests, started in a second and gone with the test.
+//! Real database servers for tests, started in a second and gone with the test, and inputs as a fuzzer makes them.
 //!
 //! These are fixtures: what keeps them from starting fails the test, so they panic with the reason.
 #![allow(clippy::panic, clippy::expect_used)]
 
+mod fuzzed;
 mod mariadb;
 mod postgres;
 mod server;
 
+pub use fuzzed::{mutations, seeds};
 pub use mariadb::TempMariaDb;
 pub use postgres::TempPostgres;

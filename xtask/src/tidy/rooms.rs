@@ -72,6 +72,7 @@ const ORDER: [(&str, &[&str]); 4] = [
             "stage",
             "run",
             "check",
+            "fuzz",
         ],
     ),
     (

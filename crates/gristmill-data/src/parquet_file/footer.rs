@@ -51,6 +51,9 @@ pub(super) fn read(file: &File) -> Result<(ParquetMetaData, u64), String> {
     Ok((metadata, size))
 }
 
+/// Rows that a row group may have. Their number is gone through when they are divided into batches.
+const MAX_GROUP_ROWS: i64 = i32::MAX as i64;
+
 /// Bytes that a value of fixed length may have: where it is null, so many zeros stand for it in memory.
 const MAX_FIXED_BYTES: i32 = 1 << 16;
 
@@ -70,7 +73,7 @@ pub(super) fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), String>
     for (number, group) in metadata.row_groups().iter().enumerate() {
         let damaged = |what: &str| format!("its footer is damaged: row group {number} {what}");
         rows = Some(group.num_rows())
-            .filter(|rows| *rows >= 0)
+            .filter(|rows| (0..=MAX_GROUP_ROWS).contains(rows))
             .and_then(|more| rows.checked_add(more))
             .ok_or_else(|| damaged("has an impossible number of rows"))?;
         if group.total_byte_size() < 0 {

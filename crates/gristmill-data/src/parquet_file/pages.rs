@@ -322,7 +322,7 @@ fn damaged(why: &str) -> ParquetError {
 mod tests {
     use std::io::Write;
 
-    use super::super::Footer;
+    use super::super::{BatchLimit, Footer};
     use super::*;
 
     fn refused(bytes: &[u8]) -> String {
@@ -331,9 +331,12 @@ mod tests {
         let read = || -> std::result::Result<(), String> {
             let footer = Footer::read(&file)?;
             let file = Arc::new(file.try_clone().unwrap());
-            footer
-                .rows(file, None, None, 1_000)?
-                .try_for_each(|rows| rows.map(drop))
+            let limit = BatchLimit {
+                rows: 1_000,
+                bytes: 1 << 20,
+            };
+            let mut rows = footer.rows(file, None, None, limit);
+            rows.try_for_each(|rows| rows.map(drop))
         };
         read().unwrap_err()
     }

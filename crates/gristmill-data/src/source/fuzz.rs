@@ -1,38 +1,37 @@
-//! What fuzzers call: each takes any bytes and panics where they are read wrongly.
+//! The entry points of fuzzers: each takes any bytes, returns rows or an error, and panics where a promise is broken. The tests
+//! do a small part of a fuzzer's work, the same each time.
 
-use std::io::Write;
-use std::sync::{Arc, Once};
+pub use crate::source::files::fuzz::parquet_file;
+pub use crate::source::postgres::copy_stream;
 
-use crate::guard::quiet;
-use crate::parquet_file::{BatchLimit, Footer};
-pub use crate::source::postgres::decoded as copy_stream;
+#[cfg(test)]
+mod tests {
+    use gristmill_testkit::{mutations, seeds};
 
-/// Reads bytes as a Parquet file.
-pub fn parquet_file(bytes: &[u8]) {
-    static QUIET: Once = Once::new();
-    // A fuzzer would take a panic of the library for a finding, although it becomes an error.
-    QUIET.call_once(quiet);
-    let Ok(mut file) = tempfile::tempfile() else {
-        return;
-    };
-    if file.write_all(bytes).is_err() {
-        return;
-    }
-    let Ok(footer) = Footer::read(&file) else { return };
-    let promised = footer.row_count();
-    let limit = BatchLimit {
-        rows: 1_000,
-        bytes: 1 << 20,
-    };
-    let mut read = 0;
-    for batch in footer.rows(Arc::new(file), None, None, limit) {
-        match batch {
-            Ok(batch) => read += batch.num_rows() as u64,
-            Err(_) => return,
+    use super::*;
+
+    #[test]
+    fn parquet_files_with_a_few_things_changed_are_read_or_refused() {
+        let seeds = seeds("parquet");
+        for (name, seed) in &seeds {
+            match parquet_file(seed) {
+                Ok(rows) => assert!(rows > 0 || name.contains("empty"), "{name}"),
+                Err(why) => assert!(name.contains("broken"), "{name}: {why}"),
+            }
+        }
+        for input in mutations(&seeds, &[], 3_000) {
+            let _ = parquet_file(&input);
         }
     }
-    assert_eq!(
-        read, promised,
-        "rows that the footer promises are missing, and there was no error"
-    );
+
+    #[test]
+    fn copy_streams_with_a_few_things_changed_are_read_or_refused() {
+        let seeds = seeds("copy");
+        for (name, seed) in &seeds {
+            assert_eq!(copy_stream(seed), Ok(7), "{name}");
+        }
+        for input in mutations(&seeds, &[], 20_000) {
+            let _ = copy_stream(&input);
+        }
+    }
 }

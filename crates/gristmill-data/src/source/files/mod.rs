@@ -5,6 +5,8 @@
 
 mod batches;
 mod csv;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzz;
 mod guess;
 mod input;
 mod keys;

@@ -67,6 +67,16 @@ impl ParquetFile {
         })
     }
 
+    /// The values of its columns, those of lists each.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn values(&self) -> u64 {
+        let groups = self.footer.metadata().row_groups().iter();
+        let columns = groups.flat_map(|group| group.columns());
+        columns.fold(0, |sum, column| {
+            sum.saturating_add(column.num_values().unsigned_abs())
+        })
+    }
+
     /// The file as one of a table with these columns, of which those of the partition have a value for all of it.
     pub(super) fn with_columns(
         mut self,

@@ -1,5 +1,8 @@
 //! Cuts the stream of a binary COPY into rows, and rows into record batches.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzz;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -269,58 +272,6 @@ impl Decoder {
         builder.append(value).ok()?;
         shown(&builder.finish().ok()?, 0)
     }
-}
-
-/// Decodes what follows the first two bytes, which say the type of a column and how the rest is cut; a fuzzer calls it.
-#[cfg(feature = "fuzzing")]
-pub fn decoded(bytes: &[u8]) {
-    use arrow::datatypes::{Field, Schema};
-
-    use crate::source::postgres::types::PgKind;
-
-    let [kind, cut, bytes @ ..] = bytes else { return };
-    let kinds = [
-        PgKind::Bool,
-        PgKind::Int2,
-        PgKind::Int8,
-        PgKind::Float4,
-        PgKind::Float8,
-        PgKind::Numeric {
-            precision: 38,
-            scale: 9,
-        },
-        PgKind::Text,
-        PgKind::Jsonb,
-        PgKind::Uuid,
-        PgKind::Bytea,
-        PgKind::Date,
-        PgKind::Timestamp,
-        PgKind::Timestamptz,
-    ];
-    let kind = kinds[usize::from(*kind) % kinds.len()];
-    let columns: Arc<[_]> = Arc::new([
-        PgColumn::of_kind("id", PgKind::Int4),
-        PgColumn::of_kind("value", kind),
-    ]);
-    let fields: Vec<_> = columns
-        .iter()
-        .map(|c| Field::new(&c.name, c.kind.arrow_type(), true))
-        .collect();
-    let schema = Arc::new(Schema::new(fields));
-    let Ok(mut decoder) = Decoder::new(columns, schema, Arc::new([0])) else {
-        return;
-    };
-    for chunk in bytes.chunks(usize::from(*cut).max(1)) {
-        decoder.push(Bytes::copy_from_slice(chunk));
-        loop {
-            match decoder.next_batch() {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(_) => return,
-            }
-        }
-    }
-    let _ = decoder.finish("");
 }
 
 fn shown(array: &ArrayRef, row: usize) -> Option<String> {

@@ -174,7 +174,9 @@ fn uuid(bytes: [u8; 16]) -> String {
 fn date(bytes: [u8; 4]) -> Result<i32, String> {
     match i32::from_be_bytes(bytes) {
         i32::MAX | i32::MIN => Err(infinite("date")),
-        days => Ok(days + DAYS_TO_2000),
+        days => days.checked_add(DAYS_TO_2000).ok_or_else(|| {
+            "the date lies beyond what a date can be here; write {column}::text in source.query".to_owned()
+        }),
     }
 }
 
@@ -208,6 +210,7 @@ mod tests {
             (PgKind::Jsonb, b"\x02{}"),
             (PgKind::Jsonb, b""),
             (PgKind::Date, &i32::MAX.to_be_bytes()),
+            (PgKind::Date, &(i32::MAX - 1).to_be_bytes()),
             (PgKind::Timestamp, &i64::MIN.to_be_bytes()),
             (PgKind::Timestamptz, &(i64::MAX - 1).to_be_bytes()),
         ] {

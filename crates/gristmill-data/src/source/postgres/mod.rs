@@ -36,8 +36,8 @@ use crate::source::limits::Limits;
 use crate::source::names::find_key;
 use crate::source::sql::{line_and_column, quoted, without_semicolon};
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, OpenRange, Source};
-#[cfg(feature = "fuzzing")]
-pub use copy::decoded;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use copy::fuzz::copy_stream;
 
 use connect::Connected;
 use errors::{LastWords, may_pass, query_error, server_message, with_last_words};
