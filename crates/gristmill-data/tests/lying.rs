@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use gristmill_data::Error;
 use gristmill_data::key::{Bounds, Key, KeyRange};
-use gristmill_data::pull::{Pace, pull};
+use gristmill_data::pull::{Pace, Progress, pull};
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_data::source::open::connect;
 use gristmill_data::table::DatasetIdentity;
@@ -170,8 +170,12 @@ async fn the_next_host_is_asked_where_one_is_silent() {
         "postgres://postgres@127.0.0.1:{silent},127.0.0.1:{}/postgres?connect_timeout=0.3",
         server.port()
     );
-    let source = source(&url, "SELECT 7 AS id", "id").await;
-    assert_eq!(rows_of(source.as_ref(), 1).await, [["7"]]);
+    let reading = async {
+        let source = source(&url, "SELECT 7 AS id", "id").await;
+        rows_of(source.as_ref(), 1).await
+    };
+    let read = tokio::time::timeout(Duration::from_secs(20), reading).await;
+    assert_eq!(read.expect("an end"), [["7"]]);
 }
 
 const ROWS: usize = 4_000;
@@ -257,9 +261,10 @@ async fn a_pull_goes_on_after_a_silence() {
         };
         let dir = tempfile::tempdir().unwrap();
         between.left.store(150_000, Ordering::SeqCst);
-        let pulled = pull(source, &settings, identity, dir.path(), pace, &mut |_| {})
-            .await
-            .unwrap();
+        let mut tell = |_: Progress<'_>| {};
+        let pulling = pull(source, &settings, identity, dir.path(), pace, &mut tell);
+        let pulled = tokio::time::timeout(Duration::from_secs(60), pulling).await;
+        let pulled = pulled.unwrap_or_else(|_| panic!("{scheme}: no end")).unwrap();
         assert_eq!(pulled.totals.rows_kept, ROWS as u64, "{scheme}");
         assert!(
             between.left.load(Ordering::SeqCst) > 1_000_000,

@@ -220,3 +220,24 @@ pub(super) fn write(text: String, tensors: BTreeMap<String, Tensor>, to: &mut dy
 fn hex(hash: &Xxh3) -> String {
     format!("{:032x}", hash.digest128())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_is_not_written() {
+        let text = |length: u64| {
+            let long = "x".repeat(length as usize);
+            format!("{{\"checksum\":\"{NO_CHECKSUM}\",\"long\":\"{long}\"}}")
+        };
+        let mut bytes = Vec::new();
+        let refused = write(text(MAX_HEADER), BTreeMap::new(), &mut bytes).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        assert!(refused.to_string().contains("use fewer features"), "{refused}");
+        assert!(bytes.is_empty());
+        write(text(MAX_HEADER - 1_000), BTreeMap::new(), &mut bytes).unwrap();
+        assert!(Header::read(&mut &bytes[..], bytes.len() as u64).is_ok());
+    }
+}
