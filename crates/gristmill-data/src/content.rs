@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// The size and the hash of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FileContent {
     /// Its size.
     pub bytes: u64,
@@ -39,19 +39,34 @@ impl FileContent {
     /// # Errors
     /// The reason, as a sentence about the file without its name.
     pub fn check(&self, path: &Path) -> Result<(), String> {
-        let unreadable = |error: io::Error| match error.kind() {
-            ErrorKind::NotFound => "it is missing".to_owned(),
-            _ => format!("it cannot be read: {error}"),
-        };
         // A file of another size is not worth reading.
-        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-        if bytes != self.bytes {
-            return Err(format!("it has {bytes} bytes, and had {}", self.bytes));
-        }
+        check_size(path, self.bytes)?;
         if Self::of(path).map_err(unreadable)? != *self {
             return Err("its content was changed".to_owned());
         }
         Ok(())
+    }
+}
+
+/// Checks that a file still has so many bytes; says why where it has not.
+///
+/// # Errors
+/// As [`FileContent::check`].
+pub fn check_size(path: &Path, expected: u64) -> Result<(), String> {
+    let found = std::fs::metadata(path).map_err(unreadable)?;
+    if !found.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    match found.len() {
+        bytes if bytes == expected => Ok(()),
+        bytes => Err(format!("it has {bytes} bytes, and had {expected}")),
+    }
+}
+
+fn unreadable(error: io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "it is missing".to_owned(),
+        _ => format!("it cannot be read: {error}"),
     }
 }
 

@@ -32,6 +32,21 @@ pub const FOLDER: [&str; 3] = ["folder-written", "folder-set-aside", "folder-rep
 /// Every point of a training.
 pub const TRAINING: [&str; 2] = ["training-checkpointed", "training-scanned"];
 
+/// How long the batches come together that share a commit: `GRISTMILL_COMMIT_EVERY` milliseconds, else each has its own, so
+/// that a kill can come between any two.
+#[cfg(feature = "failpoints")]
+pub(crate) fn commit_every() -> Option<std::time::Duration> {
+    let wanted = std::env::var("GRISTMILL_COMMIT_EVERY").ok();
+    let millis = wanted.and_then(|millis| millis.parse().ok()).unwrap_or(0);
+    Some(std::time::Duration::from_millis(millis))
+}
+
+/// Nothing: the cargo feature `failpoints` is off.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn commit_every() -> Option<std::time::Duration> {
+    None
+}
+
 /// Kills the process with SIGKILL when `GRISTMILL_KILL_AT=name:count` names this point and this is its `count`-th hit.
 #[cfg(feature = "failpoints")]
 pub fn hit(name: &str) {

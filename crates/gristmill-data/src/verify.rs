@@ -1,6 +1,6 @@
 //! Verification: every batch is counted and hashed again, in the files or from the source, and compared with its record.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
@@ -13,7 +13,7 @@ use crate::prepare::{Cleaner, Dropped};
 use crate::source::Source;
 use crate::table::{
     BatchRecord, ContentHash, DataFile, DatasetIdentity, Ledger, TableVersion, batches_of, delta_schema,
-    read_batches, to_delta,
+    to_delta,
 };
 
 /// What is in memory at a time.
@@ -35,6 +35,8 @@ pub struct Verified {
     pub whole: bool,
     /// Whether the source has rows that belong to no batch.
     pub more: bool,
+    /// The files that are not as they were committed, and why, whatever rows are in them. None where the source was read.
+    pub replaced: Vec<(PathBuf, String)>,
     /// The batches that differ, in order.
     pub differences: Vec<Difference>,
 }
@@ -65,7 +67,7 @@ pub enum Found {
 impl Verified {
     /// Whether nothing differs.
     pub fn same(&self) -> bool {
-        self.whole && !self.more && self.differences.is_empty()
+        self.whole && !self.more && self.replaced.is_empty() && self.differences.is_empty()
     }
 
     fn of(batches: &[BatchRecord]) -> Self {
@@ -75,6 +77,7 @@ impl Verified {
             unrecorded: batches.first().map_or(0, |first| first.number),
             whole: true,
             more: false,
+            replaced: Vec::new(),
             differences: Vec::new(),
         }
     }
@@ -93,11 +96,14 @@ impl Verified {
 
 /// Compares the rows in the files of the dataset in a folder with what its log records of each batch.
 pub async fn verify_files(dir: &Path) -> Result<Verified> {
-    let (ledger, batches) = read(dir).await?;
-    let table = TableVersion::open_delta(dir).await?;
+    let Ledger { record, batches, .. } = read(dir).await?;
+    let table = TableVersion::listed(dir).await?;
     let mut verified = Verified::of(&batches);
     let mut hash = ContentHash::default();
     for file in &table.files {
+        if let Err(why) = file.check() {
+            verified.replaced.push((file.path.clone(), why));
+        }
         let name = file.path.file_name().unwrap_or_default().to_string_lossy();
         let numbers = batches_of(&name).unwrap_or(0..=0);
         let first = batches.partition_point(|batch| batch.number < *numbers.start());
@@ -120,7 +126,7 @@ pub async fn verify_files(dir: &Path) -> Result<Verified> {
             }
         }
     }
-    verified.whole = hash == ledger.record.totals.hash;
+    verified.whole = hash == record.totals.hash;
     Ok(verified)
 }
 
@@ -133,7 +139,8 @@ pub async fn verify_source(
     memory: RowBudget,
     compared: &mut (dyn FnMut(&BatchRecord) + Send),
 ) -> Result<Verified> {
-    let (ledger, batches) = read(dir).await?;
+    let ledger = read(dir).await?;
+    let batches = &ledger.batches;
     ledger.identity.check_key(identity, dir)?;
     if let Some(difference) = ledger.identity.difference(identity) {
         return Err(Error::Changed {
@@ -145,8 +152,8 @@ pub async fn verify_source(
     let schema = delta_schema(&source.schema())?;
     let cleaner = Cleaner::new(identity.clean(), schema, identity.key())?;
     let held = memory.held_in(dir);
-    let mut verified = Verified::of(&batches);
-    for batch in &batches {
+    let mut verified = Verified::of(batches);
+    for batch in batches {
         let range = KeyRange {
             number: batch.number,
             bounds: batch.bounds.clone(),
@@ -184,20 +191,19 @@ async fn found(source: &dyn Source, cleaner: &Cleaner, held: &Held, range: &KeyR
     Ok(Found::Rows { rows, hash })
 }
 
-async fn read(dir: &Path) -> Result<(Ledger, Vec<BatchRecord>)> {
+async fn read(dir: &Path) -> Result<Ledger> {
     let broken = |why: &str| Error::Dataset {
         dir: dir.display().to_string(),
         why: why.to_owned(),
     };
     let ledger = Ledger::read(dir).await?;
     let ledger = ledger.ok_or_else(|| broken("there is no Delta table in it"))?;
-    let batches = read_batches(dir, ledger.version)?;
-    if batches.is_empty() {
+    if ledger.batches.is_empty() {
         return Err(broken(
             "its log was cleaned up: no record of a batch is left to compare with",
         ));
     }
-    Ok((ledger, batches))
+    Ok(ledger)
 }
 
 /// What a file holds of each of its batches, which lie in it one after the other, and of all. Where it has more or fewer rows

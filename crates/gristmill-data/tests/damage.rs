@@ -189,6 +189,8 @@ fn rows_of_table(files: &TempFiles) -> Result<usize> {
         files: vec![DataFile {
             path,
             rows: ROWS as u64,
+            bytes: 0,
+            hash: None,
         }],
         rows: ROWS as u64,
         metadata: Default::default(),

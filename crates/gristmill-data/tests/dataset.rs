@@ -622,7 +622,8 @@ async fn every_type_survives_the_table() {
             RecordBatch::try_new(schema.clone(), vec![arrow::array::new_null_array(&kind, 2)]).unwrap();
         let mut writer = appender.files(64 << 20).create(0).unwrap();
         writer.write(&rows).unwrap();
-        let file = writer.finish().unwrap();
+        let mut file = writer.finish().unwrap();
+        file.sync().unwrap();
         let mut record = Record::default();
         record.totals.rows_kept = 2;
         appender.commit(&record, &[file]).await.unwrap();

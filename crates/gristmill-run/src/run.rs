@@ -22,6 +22,7 @@ use crate::engine::{LocalEngine, worker_threads};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observe};
 use crate::settings::Pipeline;
+use crate::stage::dataset::Dataset;
 use crate::stage::fit::Fit;
 use crate::stage::model::{Model, Outcome};
 use crate::stage::transform::Transform;
@@ -209,6 +210,7 @@ impl<'a> Session<'a> {
 
         let pulled = self.pull_stage(&mut dir, observe)?;
         let dataset = self.block_on(TableVersion::open_delta(&dir.dataset()))??;
+        let dataset = Dataset::verified(dataset, pipeline.run.verify, observe)?;
         // The connection has done its work, and its memory counts too.
         self.disconnect();
 

@@ -70,7 +70,11 @@ fn a_pull_goes_on_after_its_last_commit() {
     let undisturbed = Place::with(&table(400), &pipeline(&small));
     undisturbed.run();
     let place = Place::with(&table(400), &pipeline(&small));
-    let output = stopped_when(&place, "run/dataset/_delta_log", Signal::SIGINT);
+    let output = stopped_when(
+        &place,
+        "run/dataset/_delta_log/00000000000000000000.json",
+        Signal::SIGINT,
+    );
     assert_stopped(&output);
     let totals = place.totals("run");
     assert!(totals.batches_read < 400, "{}", totals.batches_read);

@@ -110,6 +110,36 @@ fn a_kill_at_a_late_hit_of_a_point() {
     kill_at_every_point(9);
 }
 
+/// As a pull goes for its user: batches that come together share a commit, here some of them or all.
+#[test]
+fn a_kill_with_several_batches_in_a_commit() {
+    for (every, counts) in [("1000", [1, 5]), ("8", [2, 3])] {
+        for point in PULL {
+            for count in counts {
+                let case = format!("{point}:{count}, a commit every {every} ms");
+                let place = small_batches();
+                let output = place
+                    .command("run pipeline.toml")
+                    .env("GRISTMILL_COMMIT_EVERY", every)
+                    .env("GRISTMILL_KILL_AT", format!("{point}:{count}"))
+                    .output()
+                    .unwrap();
+                // How many commits there are, and with it how often a point comes by, is a matter of time.
+                let killed = output.status.signal() == Some(SIGKILL);
+                assert!(
+                    killed || output.status.success(),
+                    "{case}: {}",
+                    support::stderr(&output)
+                );
+                let often = ["batch-read", "parquet-written", "parquet-renamed"].contains(&point);
+                assert!(killed || !often, "{case}: it was not killed");
+                place.run();
+                assert_undisturbed(&place, &case);
+            }
+        }
+    }
+}
+
 /// Killed at one point after the other, each run getting a little further.
 #[test]
 fn kills_one_after_the_other_in_one_directory() {

@@ -10,7 +10,7 @@ use crate::prepare::Dropped;
 use crate::pull::encode::EncodedBatch;
 use crate::pull::progress::{Pace, Progress};
 use crate::settings::Consistency;
-use crate::table::{Appender, Record, Totals, WrittenFile};
+use crate::table::{Appender, Ledger, Record, Totals, WrittenFile};
 
 /// Records and commits batches.
 pub(super) struct Committer<'a> {
@@ -29,20 +29,22 @@ pub(super) struct Committer<'a> {
 }
 
 impl<'a> Committer<'a> {
-    /// Goes on after the commit that `record` tells of.
+    /// Goes on after what is there of the dataset.
     pub(super) fn new(
         appender: Appender,
-        mut record: Record,
+        there: Option<Ledger>,
         pace: Pace,
         progress: &'a mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Self {
-        let last = record.batches.pop().map(|batch| batch.bounds);
+        let (mut record, mut batches) = there
+            .map(|there| (there.record, there.batches))
+            .unwrap_or_default();
         record.batches.clear();
         Self {
             appender,
             record,
             files: Vec::new(),
-            last,
+            last: batches.pop().map(|batch| batch.bounds),
             early: BTreeMap::new(),
             committed: Instant::now(),
             pace,

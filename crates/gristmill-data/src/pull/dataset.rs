@@ -22,7 +22,7 @@ use crate::pull::retry::Backoff;
 use crate::settings::SourceSettings;
 use crate::source::Source;
 use crate::source::open::connect;
-use crate::table::{Appender, DatasetIdentity, Totals, delta_schema};
+use crate::table::{Appender, DatasetIdentity, Ledger, Totals, delta_schema};
 
 /// Times that the database is tried again while it gives nothing: some two minutes.
 const TRIES: u32 = 18;
@@ -56,23 +56,22 @@ pub async fn pull(
     let schema = delta_schema(&source.schema())?;
     let cleaner = Arc::new(Cleaner::new(identity.clean(), schema.clone(), identity.key())?);
     let (appender, ledger) = Appender::open(dir, identity, schema.clone()).await?;
-    let (mut record, resumed) = (Default::default(), ledger.is_some());
-    if let Some(ledger) = ledger {
-        record = ledger.record;
-        if record.complete {
-            return Ok(Pulled {
-                totals: record.totals,
-                version: ledger.version,
-                resumed,
-            });
-        }
+    let resumed = ledger.is_some();
+    if let Some(Ledger { record, version, .. }) = &ledger
+        && record.complete
+    {
+        return Ok(Pulled {
+            totals: record.totals.clone(),
+            version: *version,
+            resumed,
+        });
     }
     let files = appender.files(settings.memory.row_group());
     let held = settings.memory.held_in(dir);
     let encoder = Encoder { cleaner, files, held };
     let connections = settings.memory.readers().min(pace.connections.max(1));
     let pace = Pace { connections, ..pace };
-    let mut committer = Committer::new(appender, record, pace, progress);
+    let mut committer = Committer::new(appender, ledger, pace, progress);
     let mut source: Arc<dyn Source> = source.into();
     let mut backoff = Backoff::new(TRIES);
     loop {

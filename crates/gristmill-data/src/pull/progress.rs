@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::failpoint;
 use crate::settings::Consistency;
 use crate::table::{BatchRecord, Totals};
 
@@ -68,17 +69,14 @@ pub struct BatchCost {
 }
 
 impl Pace {
-    /// So many rows a batch, so many connections, and a commit a second. A build with failpoints commits every batch, so that a kill can come between any two.
+    /// So many rows a batch, so many connections, and a commit a second, unless a test sets
+    /// another rhythm.
     pub fn new(batch_rows: u64, connections: usize, consistency: Consistency) -> Self {
         Self {
             batch_rows,
             connections,
             consistency,
-            commit_every: if cfg!(feature = "failpoints") {
-                Duration::ZERO
-            } else {
-                Duration::from_secs(1)
-            },
+            commit_every: failpoint::commit_every().unwrap_or(Duration::from_secs(1)),
         }
     }
 }

@@ -11,15 +11,17 @@ use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::durable::{create_folder, io, remove, remove_file, rename, sync_folder, synced, write_failed};
+use crate::content::FileContent;
+use crate::durable::{create_folder, io, remove, remove_file, rename, sync_folder, write_failed};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::settings::KeyColumns;
-use crate::table::ledger::{DatasetIdentity, IDENTITY, Ledger, RECORD, Record};
+use crate::table::identity::DatasetIdentity;
+use crate::table::ledger::{FILE_HASH, Ledger, RECORD, Record};
 use crate::table::log::{Lock, Log, millis};
 use crate::table::paths::{batches_of, log_path};
 use crate::table::schema::{has_timestamp_ntz, to_kernel};
-use crate::table::write::{GroupLimit, ROW_GROUP_ROWS, ended, writer};
+use crate::table::write::{GroupLimit, ROW_GROUP_ROWS, ended, on_disk, writer};
 
 /// Who writes here, as the log has it.
 pub(crate) const ENGINE: &str = concat!("gristmill/", env!("CARGO_PKG_VERSION"));
@@ -61,7 +63,8 @@ pub struct WrittenFile {
     /// Until it is on the disk.
     file: Option<File>,
     rows: u64,
-    bytes: u64,
+    /// Once it is.
+    content: FileContent,
 }
 
 impl BatchFiles {
@@ -109,7 +112,7 @@ impl BatchWriter {
             name: std::mem::take(&mut self.name),
             unfinished: std::mem::take(&mut self.unfinished),
             rows: self.rows,
-            bytes: 0,
+            content: FileContent::default(),
         })
     }
 }
@@ -118,7 +121,7 @@ impl WrittenFile {
     /// Waits until it is on the disk, as it must be before it is committed. Blocks its thread meanwhile.
     pub fn sync(&mut self) -> Result<()> {
         if let Some(file) = self.file.take() {
-            self.bytes = synced(&file, &self.unfinished)?;
+            self.content = on_disk(&file, &self.unfinished)?;
         }
         failpoint::hit("parquet-written");
         Ok(())
@@ -165,12 +168,19 @@ impl Appender {
                     .to_owned(),
             });
         }
+        if let Some(ledger) = &ledger {
+            ledger.check_end(dir)?;
+        }
         let next_version = ledger.as_ref().map_or(0, |ledger| ledger.version + 1);
+        let seal = ledger
+            .as_ref()
+            .map(|ledger| ledger.seal.clone())
+            .unwrap_or_default();
         let appender = Self {
             dir: dir.to_owned(),
             schema,
             identity,
-            log: Log::new(dir, lock, next_version),
+            log: Log::new(dir, lock, next_version, seal),
         };
         appender.sweep(
             ledger
@@ -201,7 +211,7 @@ impl Appender {
             sync_folder(&self.dir)?;
         }
         let actions = self.actions(record, files)?;
-        self.log.commit(&actions, record.complete).await
+        self.log.commit(actions, record.complete).await
     }
 
     /// Discards the dataset, so that the next commit is the first of a new one.
@@ -238,7 +248,7 @@ impl Appender {
                 "format": {"provider": "parquet", "options": {}},
                 "schemaString": json!(to_kernel(&self.schema)?).to_string(),
                 "partitionColumns": [],
-                "configuration": {IDENTITY: self.identity.to_json()?},
+                "configuration": self.identity.configuration()?,
                 "createdTime": millis,
             }}));
         }
@@ -246,7 +256,7 @@ impl Appender {
             let last = record.totals.batches_read - 1;
             actions.push(json!({"txn": {"appId": fingerprint, "version": last, "lastUpdated": millis}}));
         }
-        let add = |file: &WrittenFile| add(&file.name, file.rows, file.bytes, millis, true);
+        let add = |file: &WrittenFile| add(&file.name, file.rows, &file.content, millis, true);
         actions.extend(files.iter().map(add));
         Ok(actions)
     }
@@ -285,14 +295,15 @@ impl Appender {
 }
 
 /// The action that adds a file to the table.
-pub(crate) fn add(name: &str, rows: u64, bytes: u64, millis: u64, data_change: bool) -> Value {
+pub(crate) fn add(name: &str, rows: u64, content: &FileContent, millis: u64, data_change: bool) -> Value {
     json!({"add": {
         "path": name,
         "partitionValues": {},
-        "size": bytes,
+        "size": content.bytes,
         "modificationTime": millis,
         "dataChange": data_change,
         "stats": json!({"numRecords": rows}).to_string(),
+        "tags": {FILE_HASH: content.hash},
     }})
 }
 

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::budget::RowBudget;
+use crate::content::FileContent;
 use crate::durable::{io, rename, sync_folder};
 use crate::error::Result;
 use crate::failpoint;
@@ -42,7 +43,7 @@ struct Small {
 struct Merged {
     name: String,
     rows: u64,
-    bytes: u64,
+    content: FileContent,
 }
 
 /// Merges the files of a complete dataset that hold one batch and fewer than `target` bytes, into files of about `target` bytes,
@@ -59,7 +60,7 @@ pub async fn compact(dir: &Path, target: u64, memory: RowBudget) -> Result<Compa
         ..ledger.record
     };
     let table = TableVersion::open_delta(dir).await?;
-    let mut log = Log::new(dir, lock, ledger.version + 1);
+    let mut log = Log::new(dir, lock, ledger.version + 1, ledger.seal);
     for run in runs(&table, target)? {
         let mut rest = run.as_slice();
         // A file that is left over stays as it is.
@@ -67,7 +68,7 @@ pub async fn compact(dir: &Path, target: u64, memory: RowBudget) -> Result<Compa
             let (file, merged) = merge(&table, ledger.identity.key(), rest, target, memory)?;
             let (merged, more) = rest.split_at(merged);
             failpoint::hit("compaction-written");
-            log.commit(&actions(&record, &file, merged), false).await?;
+            log.commit(actions(&record, &file, merged), false).await?;
             failpoint::hit("compaction-committed");
             compacted.from += merged.len() as u64;
             compacted.into += 1;
@@ -119,7 +120,7 @@ fn merge(
         rows += small.file.rows;
         merged += 1;
     }
-    let bytes = merge.close(&unfinished)?;
+    let content = merge.close(&unfinished)?;
     let ends = (files.first(), files[..merged].last());
     let batches = match ends {
         (Some(first), Some(last)) => *first.batches.start()..=*last.batches.end(),
@@ -129,7 +130,7 @@ fn merge(
     let path = table.dir.join(&name);
     rename(&unfinished, &path)?;
     sync_folder(&table.dir)?;
-    Ok((Merged { name, rows, bytes }, merged))
+    Ok((Merged { name, rows, content }, merged))
 }
 
 fn actions(record: &Record, file: &Merged, merged: &[Small]) -> Vec<Value> {
@@ -152,6 +153,6 @@ fn actions(record: &Record, file: &Merged, merged: &[Small]) -> Vec<Value> {
             "size": small.bytes,
         }}))
     }));
-    actions.push(add(&file.name, file.rows, file.bytes, millis, false));
+    actions.push(add(&file.name, file.rows, &file.content, millis, false));
     actions
 }

@@ -15,8 +15,9 @@ use serde_json::Value;
 use crate::durable::{create_anew, io, link, lock, remove_file, sync_folder, synced};
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::table::ledger::record_of;
+use crate::table::ledger::info_of;
 use crate::table::paths::{commit_path, log_path, table_url};
+use crate::table::seal::{Seal, sealed};
 
 /// Readers need not read more than so many commits, or as many as the checkpoint holds, after a checkpoint. The share keeps the
 /// cost of checkpoints, each of which lists every file of the table, in proportion to the number of commits.
@@ -32,6 +33,8 @@ pub(crate) struct Log {
     dir: PathBuf,
     next_version: u64,
     next_checkpoint: u64,
+    /// The seal of the last commit with a record.
+    seal: Seal,
     _lock: Lock,
 }
 
@@ -50,12 +53,13 @@ impl Lock {
 }
 
 impl Log {
-    /// The log of the dataset in a locked folder.
-    pub(crate) fn new(dir: &Path, lock: Lock, next_version: u64) -> Self {
+    /// The log of the dataset in a locked folder, whose last commit with a record has this seal.
+    pub(crate) fn new(dir: &Path, lock: Lock, next_version: u64, seal: Seal) -> Self {
         Self {
             dir: dir.to_owned(),
             next_version,
             next_checkpoint: next_version + COMMITS_PER_CHECKPOINT,
+            seal,
             _lock: lock,
         }
     }
@@ -64,6 +68,7 @@ impl Log {
     pub(crate) fn restart(&mut self) {
         self.next_version = 0;
         self.next_checkpoint = COMMITS_PER_CHECKPOINT;
+        self.seal = Seal::default();
     }
 
     /// The version that the next commit makes, unless another tool comes first.
@@ -71,14 +76,15 @@ impl Log {
         self.next_version
     }
 
-    /// Commits actions and returns the new version. With `last`, no commit is expected to follow soon.
-    pub(crate) async fn commit(&mut self, actions: &[Value], last: bool) -> Result<u64> {
-        let actions: String = actions.iter().map(|action| format!("{action}\n")).collect();
+    /// Commits actions, of which the first is the `commitInfo`, and returns the new version. With `last`, no commit is expected
+    /// to follow soon.
+    pub(crate) async fn commit(&mut self, actions: Vec<Value>, last: bool) -> Result<u64> {
+        let (actions, seal) = sealed(actions, &self.seal);
         failpoint::hit("commit-started");
         while !self.put(self.next_version, &actions)? {
             // Another tool was first. That is of no matter here, unless it committed batches.
             let path = commit_path(&self.dir, self.next_version);
-            if record_of(&fs::read_to_string(&path).map_err(io(&path))?).is_some() {
+            if info_of(&fs::read_to_string(&path).map_err(io(&path))?).is_some() {
                 return Err(Error::Dataset {
                     dir: self.dir.display().to_string(),
                     why: "another gristmill is writing to it".to_owned(),
@@ -87,20 +93,36 @@ impl Log {
             self.next_version += 1;
         }
         failpoint::hit("commit-done");
+        self.seal = seal;
         let version = self.next_version;
         self.next_version += 1;
         if version >= self.next_checkpoint || (last && version > 10) {
             self.next_checkpoint = version + COMMITS_PER_CHECKPOINT.max(version);
             let url = table_url(&self.dir)?;
-            if let Err(error) =
-                create_checkpoint_from_table_url_and_cleanup(url, version, Some(false), None).await
-            {
+            let written = create_checkpoint_from_table_url_and_cleanup(url, version, Some(false), None).await;
+            let synced = written
+                .map_err(Error::from)
+                .and_then(|()| self.sync_checkpoint(version));
+            if let Err(error) = synced {
                 // The table is whole without it, only slower to open.
                 tracing::warn!("no checkpoint of version {version}: {error}");
             }
             failpoint::hit("checkpoint-done");
         }
         Ok(version)
+    }
+
+    /// The library waits for no disk: half a checkpoint would hide the commits before it from every reader.
+    fn sync_checkpoint(&self, version: u64) -> Result<()> {
+        let log = log_path(&self.dir);
+        for name in [
+            format!("{version:020}.checkpoint.parquet"),
+            "_last_checkpoint".to_owned(),
+        ] {
+            let path = log.join(name);
+            synced(&File::open(&path).map_err(io(&path))?, &path)?;
+        }
+        sync_folder(&log)
     }
 
     /// Puts a commit into the log unless that version is there. It appears whole or not at all, and is on the disk then.

@@ -12,11 +12,12 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::writer::SerializedFileWriter;
 
 use crate::budget::RowBudget;
-use crate::durable::{io, synced, write_failed};
+use crate::content::FileContent;
+use crate::durable::{io, write_failed};
 use crate::error::Result;
 use crate::parquet_file::BatchLimit;
 use crate::table::version::{DataFile, TableVersion};
-use crate::table::write::{GroupLimit, ROW_GROUP_ROWS, close, writer};
+use crate::table::write::{GroupLimit, ROW_GROUP_ROWS, close, on_disk, writer};
 
 /// Files of at least so many rows on average have row groups of a good size: what is saved by greater ones does not
 /// pay for decoding and encoding them all.
@@ -79,13 +80,13 @@ impl Merge {
         }
     }
 
-    /// Ends the file, and sees that it is on the disk. Returns its size.
-    pub(super) fn close(self, path: &Path) -> Result<u64> {
+    /// Ends the file, and sees that it is on the disk. Returns what it holds.
+    pub(super) fn close(self, path: &Path) -> Result<FileContent> {
         match self {
             Self::Encoded(writer) => close(*writer, path),
             Self::Copied(mut writer) => {
                 writer.finish().map_err(write_failed(path))?;
-                synced(writer.inner(), path)
+                on_disk(writer.inner(), path)
             }
         }
     }

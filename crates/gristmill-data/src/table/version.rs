@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use deltalake_core::DeltaTableError;
 
+use crate::content::{FileContent, check_size};
 use crate::durable::io;
 use crate::error::{Error, Result};
 use crate::parquet_file::Footer;
-use crate::table::ledger;
+use crate::table::ledger::Ledger;
 use crate::table::manifest::Manifest;
 use crate::table::paths::{batches_of, table_url};
 
@@ -39,53 +39,100 @@ pub struct DataFile {
     pub path: PathBuf,
     /// Its rows.
     pub rows: u64,
+    /// Its size when it was written.
+    pub bytes: u64,
+    /// The hash of its bytes then, as in a [`FileContent`]; `None` where another tool cleaned up the log that told it.
+    pub hash: Option<String>,
+}
+
+impl DataFile {
+    /// Checks that the file has the size that it was written with; says why where it has not.
+    pub(crate) fn check_size(&self) -> Result<(), String> {
+        check_size(&self.path, self.bytes)
+    }
+
+    /// Checks that the file holds what was written, as far as it is known; says why where it does not.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match &self.hash {
+            None => self.check_size(),
+            Some(hash) => {
+                let (bytes, hash) = (self.bytes, hash.clone());
+                FileContent { bytes, hash }.check(&self.path)
+            }
+        }
+    }
 }
 
 impl TableVersion {
     /// Opens the latest version of a dataset. One to which other tools added rows, or whose rows they deleted, changed or
-    /// moved to files of their own, is refused: its order of rows would no longer be the canonical one.
+    /// moved to files of their own, is refused: its order of rows would no longer be the canonical one. So is one with a file
+    /// that is missing, or has another size than it was committed with.
     pub async fn open_delta(dir: &Path) -> Result<Self> {
+        let table = Self::listed(dir).await?;
+        for file in &table.files {
+            file.check_size().map_err(|why| table.replaced(file, &why))?;
+        }
+        Ok(table)
+    }
+
+    /// The error of a file that is not the one that was committed.
+    pub(crate) fn replaced(&self, file: &DataFile, why: &str) -> Error {
+        Error::Dataset {
+            dir: self.dir.display().to_string(),
+            why: format!(
+                "{} is not as it was committed: {why}; restore it, or delete the folder to pull the rows again",
+                file.path.display()
+            ),
+        }
+    }
+
+    /// The same as its log has it; nobody looked at the files.
+    pub(crate) async fn listed(dir: &Path) -> Result<Self> {
         let broken = |why: String| Error::Dataset {
             dir: dir.display().to_string(),
             why,
         };
-        let table = deltalake_core::open_table(table_url(dir)?)
-            .await
-            .map_err(|error| match error {
-                DeltaTableError::NotATable(_) => broken("there is no Delta table in it".to_owned()),
-                error => broken(error.to_string()),
-            })?;
+        let ledger = Ledger::read(dir).await?;
+        let mut ledger = ledger.ok_or_else(|| broken("there is no Delta table in it".to_owned()))?;
+        let table = deltalake_core::open_table_with_version(table_url(dir)?, ledger.version).await;
+        let table = table.map_err(|error| broken(error.to_string()))?;
         let snapshot = table.snapshot()?.snapshot();
         let mut files = Vec::new();
+        let mut deletions = false;
         for file in snapshot.try_log_data()?.iter() {
             let name = file.path().into_owned();
             let (Some(rows), true) = (file.num_records(), batches_of(&name).is_some()) else {
                 return Err(broken(format!(
                     "version {} holds {name}, which gristmill did not write; restore the version before it",
-                    snapshot.version()
+                    ledger.version
                 )));
             };
-            files.push((name, rows as u64, file.deletion_vector_descriptor().is_some()));
+            deletions |= file.deletion_vector_descriptor().is_some();
+            let content = ledger.files.remove(&name);
+            files.push(DataFile {
+                path: dir.join(name),
+                rows: rows as u64,
+                bytes: content
+                    .as_ref()
+                    .map_or(file.size() as u64, |content| content.bytes),
+                hash: content.map(|content| content.hash),
+            });
         }
         // The number of the batch is in the name, with as many digits in each.
-        files.sort_unstable();
-        let rows = files.iter().map(|(_, rows, _)| rows).sum();
-        let kept = ledger::read_record(dir, snapshot.version())?.totals.rows_kept;
-        if rows != kept || files.iter().any(|(_, _, deletions)| *deletions) {
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let rows = files.iter().map(|file| file.rows).sum();
+        let kept = ledger.record.totals.rows_kept;
+        if rows != kept || deletions {
             return Err(broken(format!(
                 "version {} does not have the {kept} rows that gristmill wrote; restore the version before it",
-                snapshot.version()
+                ledger.version
             )));
         }
-        let files = files.into_iter().map(|(name, rows, _)| DataFile {
-            path: dir.join(name),
-            rows,
-        });
         Ok(Self {
             dir: dir.to_owned(),
-            version: snapshot.version(),
+            version: ledger.version,
             schema: snapshot.arrow_schema(),
-            files: files.collect(),
+            files,
             rows,
             metadata: BTreeMap::new(),
         })
@@ -124,6 +171,8 @@ impl TableVersion {
         let files = manifest.parts.iter().map(|part| DataFile {
             path: dir.join(&part.name),
             rows: part.rows,
+            bytes: part.content.bytes,
+            hash: Some(part.content.hash.clone()),
         });
         Self {
             dir: dir.to_owned(),

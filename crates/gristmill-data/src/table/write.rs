@@ -118,11 +118,11 @@ impl PartWriter {
         let Some((part, path)) = self.part.take() else {
             return Ok(());
         };
-        close(part, &path)?;
+        let content = close(part, &path)?;
         self.parts.push(Part {
             name: part_name(self.parts.len()),
             rows: std::mem::take(&mut self.rows) as u64,
-            content: FileContent::of(&path).map_err(io(&path))?,
+            content,
         });
         Ok(())
     }
@@ -167,9 +167,15 @@ pub(crate) fn writer(
     Ok(ArrowWriter::try_new(file, schema, Some(properties.build()))?)
 }
 
-/// Ends a Parquet file, and sees that it is on the disk. Returns its size.
-pub(crate) fn close(writer: ArrowWriter<File>, path: &Path) -> Result<u64> {
-    synced(&ended(writer, path)?, path)
+/// Ends a Parquet file, and sees that it is on the disk. Returns what it holds.
+pub(crate) fn close(writer: ArrowWriter<File>, path: &Path) -> Result<FileContent> {
+    on_disk(&ended(writer, path)?, path)
+}
+
+/// Waits until a file is on the disk. Returns what it holds.
+pub(crate) fn on_disk(file: &File, path: &Path) -> Result<FileContent> {
+    synced(file, path)?;
+    FileContent::of(path).map_err(io(path))
 }
 
 /// Ends a Parquet file.

@@ -14,7 +14,10 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("split", &["by", "train", "validation", "test", "seed"]),
     ("model", &["kind"]),
     ("search", &["folds", "metric", "halving"]),
-    ("run", &["dir", "memory", "threads", "checkpoint_seconds"]),
+    (
+        "run",
+        &["dir", "memory", "threads", "checkpoint_seconds", "verify"],
+    ),
 ];
 
 /// The values of `feature.encode`, and the keys that each adds to `column` and `encode`.

@@ -13,7 +13,7 @@ mod value;
 
 pub use file::PipelineFile;
 pub use keys::{ENCODERS, MODELS, TABLES};
-pub use pipeline::{Pipeline, RunSettings};
+pub use pipeline::{Pipeline, RunSettings, Verify};
 
 pub(crate) use pipeline::fingerprint;
 

@@ -113,4 +113,16 @@ pub struct RunSettings {
     pub checkpoint_every: Duration,
     /// Worker threads. Default: the machine's cores.
     pub threads: usize,
+    /// What of the dataset's files is compared with its log. Default `hashes`.
+    pub verify: Verify,
+}
+
+/// What of the dataset's files is compared with its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verify {
+    /// Their sizes.
+    Sizes,
+    /// Every byte, by the hash of each file.
+    #[default]
+    Hashes,
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::pipeline::{Pipeline, RunSettings};
+use super::pipeline::{Pipeline, RunSettings, Verify};
 use crate::budget::of_rows;
 use gristmill_data::budget::RowBudget;
 use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
@@ -467,6 +467,11 @@ fn run<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Path) -> RunSetting
         threads: r
             .get(&s, "threads", |r, name, v| r.integer(name, v, 1..=1024))
             .map_or_else(cores, |threads| threads as usize),
+        verify: r
+            .get(&s, "verify", |r, name, v| {
+                r.choice(name, v, &[("hashes", Verify::Hashes), ("sizes", Verify::Sizes)])
+            })
+            .unwrap_or_default(),
     }
 }
 

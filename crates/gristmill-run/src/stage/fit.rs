@@ -67,7 +67,7 @@ impl Stage for Fit<'_> {
 
     /// Fits in one scan and keeps the state.
     fn run(&self, dir: &Directory, work: &Work<'_>) -> Result<(Fitted, Spent)> {
-        let (pipeline, dataset, observe) = (self.pipeline, work.dataset, work.observe);
+        let (pipeline, dataset, observe) = (self.pipeline, work.dataset.rows(), work.observe);
         let teller = Teller::start(observe, Self::NAME, "rows", Some(dataset.rows));
         let estimator = estimator(pipeline);
         let progress = |done| teller.progress(done, String::new());

@@ -1,5 +1,6 @@
 //! The stages of a run, each named after what it makes, and the one way in which a stage is found finished or is done.
 
+pub(crate) mod dataset;
 pub(crate) mod evaluate;
 pub(crate) mod fit;
 pub(crate) mod model;
@@ -13,7 +14,6 @@ use std::time::Instant;
 
 use gristmill_data::content::FileContent;
 use gristmill_data::failpoint;
-use gristmill_data::table::TableVersion;
 use serde_json::{Value, json};
 
 use crate::budget::Budget;
@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::error::{Result, io};
 use crate::event::{Event, Observe};
 use crate::settings::fingerprint;
+use dataset::Dataset;
 
 /// A stage after the pull: it makes files of what the stages before it made, and a later run finds them again.
 pub(crate) trait Stage {
@@ -65,7 +66,7 @@ pub(crate) struct Work<'a> {
     /// What the engine and the stages live on.
     pub(crate) budget: &'a Budget,
     /// The rows.
-    pub(crate) dataset: &'a TableVersion,
+    pub(crate) dataset: &'a Dataset,
     /// Is told of it.
     pub(crate) observe: &'a dyn Observe,
 }
@@ -162,6 +163,7 @@ pub(crate) fn perform<S: Stage>(
     dir.withdraw(S::NAME)?;
     failpoint::hit("stage-withdrawn");
     let (made, spent) = stage.run(dir, work)?;
+    work.dataset.unchanged()?;
     failpoint::hit("stage-made");
     let files = stage.files(dir).into_iter().map(|path| {
         let content = FileContent::of(&path).map_err(io(&path))?;

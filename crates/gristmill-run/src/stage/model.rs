@@ -117,7 +117,7 @@ impl Stage for Model<'_> {
         let evaluation = Spent { seconds, rows };
         let outcome = self.write(
             dir,
-            &work.dataset.schema,
+            work.dataset.schema(),
             size,
             trained,
             evaluated,

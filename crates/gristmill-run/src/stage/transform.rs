@@ -49,11 +49,12 @@ impl Stage for Transform<'_> {
     }
 
     fn run(&self, dir: &Directory, work: &Work<'_>) -> Result<(Self::Made, Spent)> {
-        let rows = work.dataset.rows;
+        let dataset = work.dataset.rows();
+        let rows = dataset.rows;
         let teller = Teller::start(work.observe, Self::NAME, "rows", Some(rows));
         let progress = |done| teller.progress(done, String::new());
         let made = work.engine.map(
-            work.dataset,
+            dataset,
             self.assembler,
             &dir.features(),
             &fingerprint_of(self),

@@ -13,35 +13,46 @@ use crate::printer::{Printer, thousands};
 use gristmill_run::settings::PipelineFile;
 use gristmill_run::settings::diagnose::{WIDTH, wrap};
 
-/// Compares the dataset with its records, and with the database where a pipeline is given.
+/// Compares the dataset's files with its records, and the database too where a pipeline is given.
 pub(super) fn run(args: &VerifyArgs, printer: &Printer) -> Result<(), Failure> {
     let dataset = &args.dataset;
-    let (verified, against) = match &args.pipeline {
-        None => (on_dataset(dataset, verify_files(dataset))?, "files"),
-        Some(path) => {
-            on_dataset(dataset, async { Ok(()) })?;
-            let file = PipelineFile::read(path)?;
-            let session = open(&file, Session::connect, printer)?;
-            let verified = session.verify(dataset, printer);
-            (verified.map_err(|error| failure::at(&file, error))?, "database")
-        }
+    // Whether it is a dataset at all is told before a pipeline is asked for.
+    on_dataset(dataset, async { Ok(()) })?;
+    let file = args.pipeline.as_deref().map(PipelineFile::read).transpose()?;
+    let session = match &file {
+        Some(file) => Some((file, open(file, Session::connect, printer)?)),
+        None => None,
     };
+    let mut found = vec![("files", on_dataset(dataset, verify_files(dataset))?)];
+    if let Some((file, session)) = session {
+        let verified = session.verify(dataset, printer);
+        found.push(("database", verified.map_err(|error| failure::at(file, error))?));
+    }
     let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = report(&mut text, &verified, against);
+    for (against, verified) in &found {
+        // Writing to a String cannot fail.
+        let _ = report(&mut text, verified, against);
+    }
     printer.data(&text)?;
-    if verified.same() {
+    let differ = found.iter().filter(|(_, verified)| !verified.same());
+    let differ: Vec<&str> = differ.map(|(against, _)| *against).collect();
+    if differ.is_empty() {
         return Ok(());
     }
     Err(Failure::Run(anyhow!(
-        "{} is not what its log and the {against} say",
-        dataset.display()
+        "the log of {} and the {} do not agree; restore what was changed, or delete the folder to pull the rows again",
+        dataset.display(),
+        differ.join(" and the ")
     )))
 }
 
 fn report(out: &mut String, verified: &Verified, against: &str) -> std::fmt::Result {
     for difference in &verified.differences {
         write_difference(out, difference)?;
+    }
+    for (path, why) in &verified.replaced {
+        let file = format!("{} is not as it was committed: {why}", path.display());
+        writeln!(out, "{}", wrap(&file, WIDTH))?;
     }
     if verified.more {
         writeln!(
@@ -74,6 +85,7 @@ fn report(out: &mut String, verified: &Verified, against: &str) -> std::fmt::Res
         thousands(verified.rows),
         match verified.differences.len() as u64 {
             0 if verified.same() => "no difference".to_owned(),
+            0 if !verified.replaced.is_empty() => "the same rows in other files".to_owned(),
             differ => format!("{} differ", thousands(differ)),
         }
     )

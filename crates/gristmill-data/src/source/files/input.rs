@@ -1,10 +1,8 @@
 //! The files as one table: its columns, its exact rows, and the rows themselves, a few columns at a time.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use xxhash_rust::xxh3::xxh3_128;
@@ -17,6 +15,7 @@ use crate::source::files::csv::CsvFiles;
 use crate::source::files::location::{Format, Location};
 use crate::source::files::parquet::{ParquetFile, Rows};
 use crate::table::Listing;
+use crate::table::Stamp;
 
 /// The bytes that a record batch has at most, as far as the mean size of the rows tells.
 const MEAN_BATCH_BYTES: u64 = 1 << 20;
@@ -41,22 +40,11 @@ pub(super) enum Kind {
     Csv(CsvFiles),
 }
 
-/// What tells whether a file was changed.
+/// A file, as it was when it was opened.
 #[derive(Debug, PartialEq)]
 struct FileState {
     path: PathBuf,
-    size: u64,
-    modified: SystemTime,
-    replaced: Option<Replaced>,
-}
-
-/// What is new of a file that has the path, size and time of another.
-#[derive(Debug, PartialEq)]
-struct Replaced {
-    device: u64,
-    inode: u64,
-    /// The time of the last change, which no program can set.
-    changed: (i64, i64),
+    stamp: Stamp,
 }
 
 impl Input {
@@ -199,33 +187,11 @@ impl fmt::Debug for Input {
 
 impl FileState {
     fn of(path: &Path) -> Result<Self> {
-        let state = |path: &Path| {
-            let metadata = fs::metadata(path)?;
-            Ok((metadata.len(), metadata.modified()?, replaced(&metadata)))
-        };
-        let (size, modified, replaced) = state(path).map_err(crate::durable::io(path))?;
         Ok(Self {
             path: path.to_owned(),
-            size,
-            modified,
-            replaced,
+            stamp: Stamp::of(path).map_err(crate::durable::io(path))?,
         })
     }
-}
-
-#[cfg(unix)]
-fn replaced(metadata: &fs::Metadata) -> Option<Replaced> {
-    use std::os::unix::fs::MetadataExt;
-    Some(Replaced {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
-}
-
-#[cfg(not(unix))]
-fn replaced(_: &fs::Metadata) -> Option<Replaced> {
-    None
 }
 
 /// Rows that a record batch may have, by their mean size.
@@ -239,14 +205,7 @@ fn name_of(files: &[FileState]) -> String {
     let mut text = String::new();
     for file in files {
         let path = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
-        let modified = file.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-        text.push_str(&format!(
-            "{}\0{}\0{}\0{:?}\n",
-            path.display(),
-            file.size,
-            modified.as_nanos(),
-            file.replaced
-        ));
+        text.push_str(&format!("{}\0{:?}\n", path.display(), file.stamp));
     }
     format!("files {:032x}", xxh3_128(text.as_bytes()))
 }

@@ -1,0 +1,75 @@
+//! The dataset as the stages read it: its files are as they were committed, before the first row is read and after the last.
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use arrow::datatypes::SchemaRef;
+use gristmill_data::table::{IntactFiles, TableVersion};
+
+use crate::error::{Error, Result};
+use crate::event::{Event, Observe};
+use crate::settings::Verify;
+
+/// The dataset of a run.
+pub(crate) struct Dataset {
+    table: TableVersion,
+    intact: IntactFiles,
+    /// Whether rows were read since the files were last found unchanged.
+    read: Cell<bool>,
+}
+
+impl Dataset {
+    /// The rows of `table`, as far as its files are to be verified.
+    ///
+    /// # Errors
+    /// When a file is not as it was committed: its rows are not those whose hash a model would state.
+    pub(crate) fn verified(table: TableVersion, verify: Verify, observe: &dyn Observe) -> Result<Self> {
+        let (hashes, started) = (verify == Verify::Hashes, Instant::now());
+        let going_on = || match observe.stopping() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let intact = IntactFiles::check(&table, hashes, &going_on)?.ok_or(Error::Interrupted)?;
+        if hashes {
+            tell(&table, started.elapsed().as_secs_f64(), observe);
+        }
+        let read = Cell::new(false);
+        Ok(Self { table, intact, read })
+    }
+
+    /// Its columns.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.table.schema
+    }
+
+    /// The table, to be read.
+    pub(crate) fn rows(&self) -> &TableVersion {
+        self.read.set(true);
+        &self.table
+    }
+
+    /// Fails where a file was changed while rows were read.
+    pub(crate) fn unchanged(&self) -> Result<()> {
+        if self.read.take() {
+            self.intact.unchanged()?;
+        }
+        Ok(())
+    }
+}
+
+fn tell(table: &TableVersion, seconds: f64, observe: &dyn Observe) {
+    let (dir, files) = (table.dir.display(), table.files.len());
+    let unknown = table.files.iter().filter(|file| file.hash.is_none()).count();
+    if unknown > 0 {
+        observe.event(Event::Warning(format!(
+            "another tool cleaned up the log of {dir}, so that {unknown} of its {files} files are known by their sizes alone; \
+             `gristmill verify {dir}` compares their rows with the hash of the dataset"
+        )));
+    }
+    let bytes: u64 = table.files.iter().map(|file| file.bytes).sum();
+    observe.event(Event::Detail(format!(
+        "dataset: {files} files with {:.1} MB are as they were committed, {seconds:.3} s",
+        bytes as f64 / 1e6
+    )));
+}
