@@ -12,6 +12,7 @@ use crate::budget::Budget;
 use crate::directory::Directory;
 use crate::engine::worker_threads;
 use crate::error::{Error, Result};
+use crate::event::Warning;
 use crate::run::Session;
 use crate::settings::Pipeline;
 use crate::stage::fit::Fit;
@@ -39,7 +40,7 @@ pub struct Check {
     /// The first rows, as they came.
     pub sample: Sample,
     /// What the user should know before a run.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// The dimensions of the training, if a run got that far with these settings.
     pub size: Option<TrainingSize>,
     /// How the budget would hold, if the dimensions are known.
@@ -209,7 +210,7 @@ struct Retrieval {
     more_ranges: bool,
     load: Load,
     sample: Sample,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 async fn retrieval(source: &dyn Source, pipeline: &Pipeline) -> gristmill_data::Result<Retrieval> {

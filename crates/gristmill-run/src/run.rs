@@ -20,13 +20,13 @@ use crate::checkpoint;
 use crate::directory::{Directory, FinishedStage};
 use crate::engine::{LocalEngine, worker_threads};
 use crate::error::{Error, Result};
-use crate::event::{Event, Observe};
+use crate::event::{Detail, Event, Observe};
 use crate::settings::Pipeline;
 use crate::stage::dataset::Dataset;
 use crate::stage::fit::Fit;
 use crate::stage::model::{Model, Outcome};
 use crate::stage::transform::Transform;
-use crate::stage::{Work, fit, perform, pull, skip};
+use crate::stage::{Work, fit, perform, pull};
 use crate::warm::EarlierModel;
 
 /// How long a connection may take to say good-bye.
@@ -186,7 +186,7 @@ impl<'a> Session<'a> {
         let identity = pull::identity(self.pipeline, &source.schema(), &types, key.as_ref())?;
         let memory = self.pipeline.source.memory;
         let mut tell = |batch: &BatchRecord| {
-            observe.event(Event::Detail(format!("batch {} compared", batch.number)));
+            observe.event(Event::Detail(Detail::Compared { batch: batch.number }));
         };
         Ok(self.block_on(verify_source(dataset, source, &identity, memory, &mut tell))??)
     }
@@ -258,7 +258,7 @@ impl<'a> Session<'a> {
             let dataset = dir.dataset();
             let tidying = pull::tidy(self.pipeline, &dataset, observe);
             self.block_on(unless_stopped(observe, tidying))??;
-            skip(observe, "pull", "the dataset is complete");
+            observe.event(Event::StageSkipped { stage: "pull" });
             let totals = &ledger.record.totals;
             let fingerprint = totals.hash.to_string();
             if dir.finished("pull", &fingerprint).is_none() {

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod failure;
 pub mod interrupt;
 pub mod printer;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -23,6 +23,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::args::{Color, GlobalArgs, LogFormat};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::words;
 use gristmill_run::settings::diagnose::{WIDTH, wrap};
 
 pub use gristmill_run::report::thousands;
@@ -358,12 +359,12 @@ impl Printer {
         }
     }
 
-    fn progress(&self, name: &'static str, done: u64, message: String) {
+    fn progress(&self, name: &'static str, done: u64, message: &str) {
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(stage) = stages.get_mut(name) else { return };
         if let Some(bar) = &stage.bar {
             bar.set_position(done);
-            bar.set_message(visible::text(&message));
+            bar.set_message(visible::text(message));
         } else if stage.said.elapsed() >= PLAIN_INTERVAL {
             stage.said = Instant::now();
             let seconds = stage.started.elapsed().as_secs_f64();
@@ -371,9 +372,9 @@ impl Printer {
                 "event": "progress", "stage": name, "unit": stage.unit, "done": done, "total": stage.total,
                 "seconds": seconds,
             });
-            let text = progress_line(name, stage, done, seconds, &visible::text(&message));
+            let text = progress_line(name, stage, done, seconds, &visible::text(message));
             drop(stages);
-            self.say("INFO", &text, &message, fields);
+            self.say("INFO", &text, message, fields);
         }
     }
 }
@@ -401,11 +402,11 @@ impl Observe for Printer {
                 }
             }
             Event::StageResumed { stage, done } => self.resumed(stage, done),
-            Event::Progress { stage, done, message } => self.progress(stage, done, message),
+            Event::Progress { stage, done, pace } => self.progress(stage, done, &words::pace(&pace)),
             Event::StageFinished {
                 stage,
                 seconds,
-                message,
+                result,
             } => {
                 let state = self
                     .stages
@@ -415,17 +416,21 @@ impl Observe for Printer {
                 if let Some(bar) = state.and_then(|state| state.bar) {
                     bar.finish_and_clear();
                 }
-                let fields = json!({ "event": "stage_finished", "stage": stage, "seconds": seconds });
+                let fields = json!({
+                    "event": "stage_finished", "stage": stage, "seconds": seconds, "result": result,
+                });
+                let message = words::result(&result);
                 let said = visible::text(&message);
                 let text = format!("{} {said}, {}", self.stage(stage), duration(seconds));
                 self.say("INFO", &text, &message, fields);
             }
-            Event::StageSkipped { stage, message } => {
+            Event::StageSkipped { stage } => {
                 let fields = json!({ "event": "stage_skipped", "stage": stage });
+                let message = words::skipped(stage);
                 self.say(
                     "INFO",
-                    &format!("{} skipped: {}", self.stage(stage), visible::text(&message)),
-                    &message,
+                    &format!("{} skipped: {message}", self.stage(stage)),
+                    message,
                     fields,
                 );
             }
@@ -435,16 +440,18 @@ impl Observe for Printer {
                 let fields = json!({ "event": "stage_redone", "stage": stage });
                 self.say("WARN", &text, &message, fields);
             }
-            Event::Warning(message) => {
+            Event::Warning(warning) => {
+                let message = words::warning(&warning);
                 let text = self.labelled(YELLOW, "warning", &message);
-                self.say("WARN", &text, &message, json!({}));
+                self.say("WARN", &text, &message, json!({ "warning": warning }));
             }
-            Event::Detail(message) if self.verbose > 0 => {
+            Event::Detail(detail) if self.verbose > 0 => {
+                let message = words::detail(&detail);
                 self.say(
                     "DEBUG",
                     &format!("{:>9} {}", "", visible::text(&message)),
                     &message,
-                    json!({}),
+                    json!({ "detail": detail }),
                 );
             }
             Event::Detail(_) => {}

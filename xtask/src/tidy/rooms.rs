@@ -77,7 +77,15 @@ const ORDER: [(&str, &[&str]); 4] = [
     ),
     (
         "crates/gristmill/src",
-        &["interrupt", "failure", "args", "printer", "demo", "command"],
+        &[
+            "interrupt",
+            "failure",
+            "args",
+            "words",
+            "printer",
+            "demo",
+            "command",
+        ],
     ),
 ];
 

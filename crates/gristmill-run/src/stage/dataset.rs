@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use gristmill_data::table::{IntactFiles, TableVersion};
 
 use crate::error::{Error, Result};
-use crate::event::{Event, Observe};
+use crate::event::{Detail, Event, Observe, Warning};
 use crate::settings::Verify;
 
 /// The dataset of a run.
@@ -59,17 +59,19 @@ impl Dataset {
 }
 
 fn tell(table: &TableVersion, seconds: f64, observe: &dyn Observe) {
-    let (dir, files) = (table.dir.display(), table.files.len());
+    let files = table.files.len();
     let unknown = table.files.iter().filter(|file| file.hash.is_none()).count();
     if unknown > 0 {
-        observe.event(Event::Warning(format!(
-            "another tool cleaned up the log of {dir}, so that {unknown} of its {files} files are known by their sizes alone; \
-             `gristmill verify {dir}` compares their rows with the hash of the dataset"
-        )));
+        observe.event(Event::Warning(Warning::KnownBySizes {
+            dir: table.dir.display().to_string(),
+            unknown,
+            files,
+        }));
     }
     let bytes: u64 = table.files.iter().map(|file| file.bytes).sum();
-    observe.event(Event::Detail(format!(
-        "dataset: {files} files with {:.1} MB are as they were committed, {seconds:.3} s",
-        bytes as f64 / 1e6
-    )));
+    observe.event(Event::Detail(Detail::Intact {
+        files,
+        bytes,
+        seconds,
+    }));
 }

@@ -16,7 +16,7 @@ use gristmill_learn::statistics::{Many, RegressionScores};
 use super::Teller;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::event::{Event, Observe};
+use crate::event::{Event, Observe, Pace, StageResult, Warning};
 use crate::report::metrics::{Baseline, BaselineScores, Splits};
 
 /// Scores of every split, and of the answer without features.
@@ -53,7 +53,7 @@ pub(crate) fn run(
         Label::Class(label) => classifier(&scan, trained, label.classes())?,
         Label::Number(label) => regression(&scan, trained, label)?,
     };
-    let (splits, baseline, message) = scored;
+    let (splits, baseline, result) = scored;
     let repeated = repeated(&scan, &held_out)?;
     if let Some(warning) = repeated.get("test").and_then(warning) {
         observe.event(Event::Warning(warning));
@@ -63,7 +63,7 @@ pub(crate) fn run(
         baseline,
         repeated,
     };
-    let seconds = teller.finish(message);
+    let seconds = teller.finish(result);
     Ok((evaluated, seconds))
 }
 
@@ -74,15 +74,15 @@ struct Scan<'a> {
     teller: &'a Teller<'a>,
 }
 
-/// The scores of every split and of the baseline, and the words for them.
-type Scored = (Splits, Baseline, String);
+/// The scores of every split and of the baseline, and the result of the stage.
+type Scored = (Splits, Baseline, StageResult);
 
 impl Scan<'_> {
     /// The state of a pass that scores, and the pass that finds repeated rows next, whose first half shares the scan.
     fn score(&self, pass: impl Pass + 'static) -> Result<(RecordBatch, RepeatedPass)> {
         let held_out = HeldOutPass::new(self.features.rows);
         let both = Many::new(vec![Box::new(pass), Box::new(held_out)]);
-        let watch = |done| self.teller.progress(done, String::new());
+        let watch = |done| self.teller.progress(done, Pace::Steady);
         let states = Many::states(&self.engine.fold(self.features, &both, &watch)?)?;
         let [scores, rows] = <[RecordBatch; 2]>::try_from(states).map_err(|states| Error::State {
             path: self.features.dir.display().to_string(),
@@ -106,15 +106,9 @@ fn repeated(scan: &Scan<'_>, pass: &RepeatedPass) -> Result<BTreeMap<String, Rep
 }
 
 /// What is to be said of so many repeated test rows.
-fn warning(test: &Repeated) -> Option<String> {
+fn warning(test: &Repeated) -> Option<Warning> {
     let copies = test.share > MANY_REPEATED && test.looked_at < FEW_VALUES * test.distinct;
-    copies.then(|| {
-        format!(
-            "{:.1} % of the test rows have the very features of a training row of another entity, so the scores may tell what the \
-             model remembers; if these rows are copies, keep one of each in source.query, or set split.by to what copies have in common",
-            test.share * 100.0
-        )
-    })
+    copies.then_some(Warning::RepeatedRows { share: test.share })
 }
 
 fn classifier(scan: &Scan<'_>, trained: &Trained, classes: &[String]) -> Result<(Scored, RepeatedPass)> {
@@ -142,13 +136,16 @@ fn classifier(scan: &Scan<'_>, trained: &Trained, classes: &[String]) -> Result<
     }
     let accuracy = splits.get("test").map_or(0.0, |s| s.accuracy);
     let plain = baseline.get("test").map_or(0.0, |s| s.accuracy);
-    let message = format!("test accuracy {accuracy:.4}, majority class {plain:.4}");
+    let result = StageResult::Classified {
+        accuracy,
+        majority: plain,
+    };
     let class = classes.get(majority).cloned().unwrap_or_default();
     let baseline = Baseline::Class {
         class,
         splits: baseline,
     };
-    Ok(((Splits::Class(splits), baseline, message), held_out))
+    Ok(((Splits::Class(splits), baseline, result), held_out))
 }
 
 fn regression(scan: &Scan<'_>, trained: &Trained, label: &Target) -> Result<(Scored, RepeatedPass)> {
@@ -165,14 +162,13 @@ fn regression(scan: &Scan<'_>, trained: &Trained, label: &Target) -> Result<(Sco
     let (model, mean) = scores.split_at(SPLIT_NAMES.len().min(scores.len()));
     let (splits, baseline) = (by_name(model), by_name(mean));
     let rmse = |of: &BTreeMap<String, RegressionScores>| of.get("test").map_or(0.0, |s| s.rmse);
-    let message = format!(
-        "test rmse {:.4}, mean label {:.4}",
-        rmse(&splits),
-        rmse(&baseline)
-    );
+    let result = StageResult::Regressed {
+        rmse: rmse(&splits),
+        mean_rmse: rmse(&baseline),
+    };
     let baseline = Baseline::Number {
         mean: label.mean(),
         splits: baseline,
     };
-    Ok(((Splits::Number(splits), baseline, message), held_out))
+    Ok(((Splits::Number(splits), baseline, result), held_out))
 }

@@ -16,8 +16,7 @@ use serde_json::{Value, json};
 use super::{Spent, Stage, Teller, Work};
 use crate::directory::Directory;
 use crate::error::{Result, broken_state, io};
-use crate::event::Event;
-use crate::report::thousands;
+use crate::event::{Detail, Event, LabelSummary, Pace, StageResult, Warning};
 use crate::settings::Pipeline;
 
 /// The fit of a pipeline.
@@ -70,29 +69,35 @@ impl Stage for Fit<'_> {
         let (pipeline, dataset, observe) = (self.pipeline, work.dataset.rows(), work.observe);
         let teller = Teller::start(observe, Self::NAME, "rows", Some(dataset.rows));
         let estimator = estimator(pipeline);
-        let progress = |done| teller.progress(done, String::new());
+        let progress = |done| teller.progress(done, Pace::Steady);
         let state = work.engine.fold(dataset, estimator.pass(), &progress)?;
         let fitted = estimator.fitted(&state)?;
         write_state(&dir.fit(), &state)?;
         if fitted.rare_classes > 0 {
-            observe.event(Event::Detail(format!(
-                "label `{}`: {} classes with fewer than {} training rows ({} rows)",
-                pipeline.label.column, fitted.rare_classes, pipeline.label.min_rows, fitted.rare_rows
-            )));
+            observe.event(Event::Detail(Detail::RareClasses {
+                label: pipeline.label.column.clone(),
+                classes: fitted.rare_classes,
+                min_rows: pipeline.label.min_rows,
+                rows: fitted.rare_rows,
+            }));
         }
         if let Some((class, rows)) = &fitted.fewer_rows_than_folds {
             let folds = pipeline.folds();
-            observe.event(Event::Warning(format!(
-            "class \"{class}\" has {rows} training rows, fewer than search.folds = {folds}, so some folds do without it; \
-             set label.min_rows to {folds} or more to leave such classes out"
-        )));
+            observe.event(Event::Warning(Warning::RareInFolds {
+                class: class.clone(),
+                rows: *rows,
+                folds,
+            }));
         }
         let label = match fitted.assembler.label() {
-            Label::Class(label) => format!("{} classes", label.classes().len()),
-            Label::Number(label) => format!("label {:.4} ± {:.4}", label.mean(), label.std()),
+            Label::Class(label) => LabelSummary::Classes(label.classes().len() as u64),
+            Label::Number(label) => LabelSummary::Number {
+                mean: label.mean(),
+                std: label.std(),
+            },
         };
-        let features = thousands(u64::from(fitted.assembler.width()));
-        let seconds = teller.finish(format!("{features} features, {label}"));
+        let features = u64::from(fitted.assembler.width());
+        let seconds = teller.finish(StageResult::Fitted { features, label });
         let rows = dataset.rows;
         Ok((fitted, Spent { seconds, rows }))
     }

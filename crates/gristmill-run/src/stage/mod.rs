@@ -20,7 +20,7 @@ use crate::budget::Budget;
 use crate::directory::{Directory, FinishedStage};
 use crate::engine::Engine;
 use crate::error::{Result, io};
-use crate::event::{Event, Observe};
+use crate::event::{Event, Observe, Pace, StageResult};
 use crate::settings::fingerprint;
 use dataset::Dataset;
 
@@ -150,7 +150,7 @@ pub(crate) fn perform<S: Stage>(
     match find(stage, dir) {
         Found::Finished(made, record) => {
             for stage in S::TOLD {
-                skip(work.observe, stage, "finished before");
+                work.observe.event(Event::StageSkipped { stage });
             }
             return Ok((made, record));
         }
@@ -177,14 +177,6 @@ pub(crate) fn perform<S: Stage>(
     dir.finish(S::NAME, record.clone())?;
     failpoint::hit("stage-recorded");
     Ok((made, record))
-}
-
-/// Tells that there is nothing to do.
-pub(crate) fn skip(observe: &dyn Observe, stage: &'static str, message: &str) {
-    observe.event(Event::StageSkipped {
-        stage,
-        message: message.to_owned(),
-    });
 }
 
 /// Tells the observer of a stage as it goes, and times it.
@@ -233,22 +225,22 @@ impl<'a> Teller<'a> {
     }
 
     /// So many units are done; says whether to go on.
-    pub(crate) fn progress(&self, done: u64, message: String) -> ControlFlow<()> {
+    pub(crate) fn progress(&self, done: u64, pace: Pace) -> ControlFlow<()> {
         self.observe.event(Event::Progress {
             stage: self.stage,
             done,
-            message,
+            pace,
         });
         self.going_on()
     }
 
     /// The stage ends; returns its seconds.
-    pub(crate) fn finish(self, message: String) -> f64 {
+    pub(crate) fn finish(self, result: StageResult) -> f64 {
         let seconds = self.seconds();
         self.observe.event(Event::StageFinished {
             stage: self.stage,
             seconds,
-            message,
+            result,
         });
         seconds
     }

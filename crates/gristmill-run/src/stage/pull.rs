@@ -10,8 +10,7 @@ use gristmill_data::table::{BatchRecord, DatasetIdentity, Ledger, compact};
 
 use super::Teller;
 use crate::error::Result;
-use crate::event::{Event, Observe};
-use crate::report::thousands;
+use crate::event::{self, Detail, Event, Observe, StageResult, Warning};
 use crate::settings::Pipeline;
 
 /// The identity of the dataset that a pipeline makes from columns like these; `types` says what the source knows of them, and is
@@ -50,24 +49,25 @@ pub(crate) fn complete(
 }
 
 /// What is to be said beforehand where no index serves the key. One batch sorts but once.
-pub(crate) fn key_warning(access: &KeyAccess, rows: Option<u64>, batch_rows: u64) -> Option<String> {
+pub(crate) fn key_warning(access: &KeyAccess, rows: Option<u64>, batch_rows: u64) -> Option<Warning> {
     match access {
-        KeyAccess::Sort(why) if rows.is_none_or(|rows| rows > batch_rows) => Some(why.to_string()),
+        KeyAccess::Sort(why) if rows.is_none_or(|rows| rows > batch_rows) => {
+            let why = why.to_string();
+            Some(Warning::Unindexed { why })
+        }
         _ => None,
     }
 }
 
-/// A batch in one line, for `-v`.
-fn told(batch: &BatchRecord, cost: BatchCost) -> String {
-    let retries = match cost.retries {
-        0 => String::new(),
-        1 => ", 1 retry".to_owned(),
-        retries => format!(", {retries} retries"),
-    };
-    format!(
-        "batch {} ({}): {} rows read, {} kept, {:.2} s{retries}",
-        batch.number, batch.bounds, batch.rows_read, batch.rows_kept, cost.seconds
-    )
+fn pulled_batch(batch: &BatchRecord, cost: BatchCost) -> Detail {
+    Detail::Batch {
+        number: batch.number,
+        range: batch.bounds.to_string(),
+        rows_read: batch.rows_read,
+        rows_kept: batch.rows_kept,
+        seconds: cost.seconds,
+        retries: cost.retries,
+    }
 }
 
 /// Merges the small files of the complete dataset, where a run before was not killed after that.
@@ -75,12 +75,11 @@ pub(crate) async fn tidy(pipeline: &Pipeline, dir: &Path, observe: &dyn Observe)
     let started = Instant::now();
     let compacted = compact(dir, pipeline.target_file_size, pipeline.source.memory).await?;
     if compacted.into > 0 {
-        observe.event(Event::Detail(format!(
-            "pull: {} files of batches merged into {}, {:.3} s",
-            compacted.from,
-            compacted.into,
-            started.elapsed().as_secs_f64()
-        )));
+        observe.event(Event::Detail(Detail::Merged {
+            from: compacted.from,
+            into: compacted.into,
+            seconds: started.elapsed().as_secs_f64(),
+        }));
     }
     Ok(())
 }
@@ -113,57 +112,47 @@ pub(crate) async fn run(
             totals,
             other_snapshot,
         } => {
-            observe.event(Event::Detail(format!(
-                "pull: going on after {} batches ({} rows)",
-                totals.batches_read, totals.rows_read
-            )));
+            observe.event(Event::Detail(Detail::PullResumed {
+                batches: totals.batches_read,
+                rows: totals.rows_read,
+            }));
             teller.resumed(totals.rows_read);
             if other_snapshot {
-                observe.event(Event::Warning(
-                    "the rest of the dataset comes from a later snapshot of the database than its beginning"
-                        .to_owned(),
-                ));
+                observe.event(Event::Warning(Warning::LaterSnapshot));
             }
         }
         Progress::Anew { totals } => {
-            observe.event(Event::Warning(format!(
-                "the {} rows pulled before came from an earlier snapshot of the database, and source.consistency = \"strict\": \
-                 the dataset is started anew",
-                thousands(totals.rows_kept)
-            )));
+            let rows = totals.rows_kept;
+            observe.event(Event::Warning(Warning::StartedAnew { rows }));
             teller.resumed(0);
         }
         Progress::Batch { batch, cost, totals } => {
-            observe.event(Event::Detail(told(batch, cost)));
+            observe.event(Event::Detail(pulled_batch(batch, cost)));
             bytes += cost.bytes;
-            let pace = bytes as f64 / 1e6 / teller.seconds().max(1e-9);
+            let megabytes_per_second = bytes as f64 / 1e6 / teller.seconds().max(1e-9);
             // Whether to stop is asked all the while.
-            let _ = teller.progress(totals.rows_read, format!("{pace:.1} MB/s"));
+            let _ = teller.progress(totals.rows_read, event::Pace::Pull { megabytes_per_second });
         }
-        Progress::Warning(warning) => observe.event(Event::Warning(warning)),
+        Progress::Warning(why) => observe.event(Event::Warning(Warning::Connection { why })),
         Progress::Committed {
             version,
             batches,
             seconds,
         } => {
-            observe.event(Event::Detail(format!(
-                "commit {version}: {batches} batches, {seconds:.3} s"
-            )));
+            observe.event(Event::Detail(Detail::Committed {
+                version,
+                batches,
+                seconds,
+            }));
         }
     };
     let pace = Pace::new(pipeline.batch_rows, pipeline.connections, pipeline.consistency);
     let pulled = pull(source, &pipeline.source, identity, dir, pace, &mut tell).await?;
     tidy(pipeline, dir, observe).await?;
-    let seconds = teller.finish(format!(
-        "{} rows read in {} {}, {} kept",
-        thousands(pulled.totals.rows_read),
-        thousands(pulled.totals.batches_read),
-        if pulled.totals.batches_read == 1 {
-            "batch"
-        } else {
-            "batches"
-        },
-        thousands(pulled.totals.rows_kept)
-    ));
+    let seconds = teller.finish(StageResult::Pulled {
+        rows_read: pulled.totals.rows_read,
+        batches: pulled.totals.batches_read,
+        rows_kept: pulled.totals.rows_kept,
+    });
     Ok((pulled, seconds))
 }

@@ -17,7 +17,7 @@ use crate::budget::Budget;
 use crate::checkpoint::Checkpoints;
 use crate::engine::scan_bytes;
 use crate::error::{Error, Result, broken_state, io};
-use crate::event::Event;
+use crate::event::{Detail, Event, Pace, StageResult, Warning};
 use crate::settings::Pipeline;
 
 /// Bytes of a row of the features besides its entries: label, ends of two lists, split, fold, weight.
@@ -188,15 +188,13 @@ pub(crate) fn run(work: &Work<'_>, pipeline: &Pipeline, input: Input<'_>) -> Res
     let teller = Teller::start(observe, "train", "scans", None);
     let (model, why) = resolved(&pipeline.model, size, features.rows);
     if let Some(why) = why {
-        observe.event(Event::Detail(format!("train: {why}")));
+        observe.event(Event::Detail(Detail::Solver { why }));
     }
     let search = &pipeline.search;
     let plan = Plan::new(budget, &model, search, size, Some(input.rows))?;
     engine.keep(features, plan.cache);
     if plan.cache == 0 {
-        observe.event(Event::Detail(
-            "train: the features do not fit in memory and are streamed".to_owned(),
-        ));
+        observe.event(Event::Detail(Detail::Streamed));
     }
     let too_large = |error| match error {
         gristmill_learn::Error::Budget { needed, .. } => {
@@ -208,19 +206,20 @@ pub(crate) fn run(work: &Work<'_>, pipeline: &Pipeline, input: Input<'_>) -> Res
     // What is left is for the rows of a scan.
     let mut held = Some(budget.reserve(TRAINING, plan.models + plan.cache)?);
     if let Some(warm) = input.warm {
-        observe.event(Event::Detail(format!(
-            "train: the earlier model knew {} of the {} features and {} of the {} classes",
-            warm.features, size.features, warm.classes, size.classes
-        )));
+        observe.event(Event::Detail(Detail::WarmStart {
+            features: [warm.features, size.features].map(|n| n as u64),
+            classes: [warm.classes, size.classes].map(|n| n as u64),
+        }));
         trainer.start_from(warm)?;
     }
     let mut checkpoints =
         Checkpoints::new(input.checkpoint, input.fingerprint, pipeline.run.checkpoint_every);
     let resumed = checkpoints.restore(trainer.as_mut()).unwrap_or_else(|error| {
-        observe.event(Event::Warning(format!("training begins anew: {error}")));
+        let why = error.to_string();
+        observe.event(Event::Warning(Warning::TrainingBeginsAnew { why }));
         false
     });
-    let (mut answer, mut pace) = (None, Pace::default());
+    let (mut answer, mut pace) = (None, Timer::default());
     let trained = loop {
         let next = pool.install(|| trainer.next(answer.take())).map_err(|error| {
             held = None;
@@ -233,7 +232,8 @@ pub(crate) fn run(work: &Work<'_>, pipeline: &Pipeline, input: Input<'_>) -> Res
             && let Err(error) = checkpoints.write(trainer.as_ref())
         {
             // A full disk is no reason to lose what memory still holds.
-            observe.event(Event::Warning(format!("no checkpoint: {error}")));
+            let why = error.to_string();
+            observe.event(Event::Warning(Warning::NoCheckpoint { why }));
         }
         let scanned = match next {
             Next::Scan(pass) => engine
@@ -253,76 +253,54 @@ pub(crate) fn run(work: &Work<'_>, pipeline: &Pipeline, input: Input<'_>) -> Res
             Err(error) => return Err(error),
         }
         let status = trainer.status();
-        let _ = teller.progress(status.scans, pace.describe(&status));
+        let _ = teller.progress(status.scans, pace.of(status));
     };
     engine.keep(features, 0);
     if let (false, Some(best)) = (trained.converged, trained.search[trained.best].params.max_iter())
         && pipeline.model.max_iter().iter().all(|limit| *limit <= best)
     {
         // A smaller limit that won the search was chosen for stopping early.
-        observe.event(Event::Warning(format!(
-            "the model had not converged after max_iter = {} iterations; \
-             raise model.max_iter or model.reg_param if the score still improves with it",
-            best
-        )));
+        observe.event(Event::Warning(Warning::NotConverged { max_iter: best }));
     }
-    teller.finish(format!(
-        "{} scans, {} iterations of the final fit{}",
-        trainer.status().scans,
-        trained.iterations,
-        if resumed { ", begun in an earlier run" } else { "" }
-    ));
+    teller.finish(StageResult::Trained {
+        scans: trainer.status().scans,
+        iterations: trained.iterations,
+        resumed,
+    });
     Ok((*trained, checkpoints.seconds()))
 }
 
 /// How fast a training gets on.
 #[derive(Default)]
-struct Pace {
+struct Timer {
     /// When the first scan was done that counts, and how many scans were done by then.
     since: Option<(Instant, u64)>,
-    /// The best objective when it was last described, and how it had changed.
+    /// The best objective when it was last asked for, and how it had changed.
     objective: Option<f64>,
     change: f64,
 }
 
-impl Pace {
-    /// One line of how far a training is, e.g. `refit: 1 running, iteration 4, objective 2.17 (-3.1e-2), 1.2 s a scan,
-    /// 31 s left at most`.
-    fn describe(&mut self, status: &Status) -> String {
-        let mut text = format!(
-            "{}: {} running, iteration {}",
-            status.phase, status.running, status.iteration
-        );
+impl Timer {
+    /// How a training that is so far is going.
+    fn of(&mut self, status: Status) -> Pace {
         if let Some(objective) = status.objective {
             let before = self.objective.replace(objective).unwrap_or(objective);
             if objective != before {
                 self.change = objective - before;
             }
-            text.push_str(&format!(", objective {objective:.6} ({:+.1e})", self.change));
         }
+        let mut seconds_per_scan = None;
         // The summary's scans are of another kind.
-        let Some(left) = status.iterations_left else {
-            return text;
-        };
-        let (since, first) = *self.since.get_or_insert_with(|| (Instant::now(), status.scans));
-        let done = status.scans.saturating_sub(first);
-        if done > 0 {
-            let each = since.elapsed().as_secs_f64() / done as f64;
-            text.push_str(&format!(
-                ", {each:.1} s a scan, {} left at most",
-                minutes(each * f64::from(left))
-            ));
+        if status.iterations_left.is_some() {
+            let (since, first) = *self.since.get_or_insert_with(|| (Instant::now(), status.scans));
+            let done = status.scans.saturating_sub(first);
+            seconds_per_scan = (done > 0).then(|| since.elapsed().as_secs_f64() / done as f64);
         }
-        text
-    }
-}
-
-/// `12 s`, `3 min`, `2.5 h`
-fn minutes(seconds: f64) -> String {
-    match seconds {
-        ..100.0 => format!("{seconds:.0} s"),
-        ..6000.0 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
+        Pace::Training {
+            status,
+            change: self.change,
+            seconds_per_scan,
+        }
     }
 }
 
@@ -331,26 +309,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pace_says_what_changed_and_what_is_left() {
+    fn the_pace_tells_the_last_change_and_the_seconds_of_a_scan() {
         let mut status = Status {
             scans: 3,
             phase: "refit",
             running: 1,
             objective: None,
             iteration: 0,
-            iterations_left: Some(30),
+            iterations_left: None,
         };
-        let mut pace = Pace::default();
-        assert_eq!(pace.describe(&status), "refit: 1 running, iteration 0");
-        (status.scans, status.iteration, status.iterations_left) = (5, 2, Some(28));
-        (status.objective, pace.objective) = (Some(2.5), Some(2.75));
-        pace.since = Instant::now()
+        let mut timer = Timer::default();
+        let pace = |status: &Status, change, seconds_per_scan| Pace::Training {
+            status: status.clone(),
+            change,
+            seconds_per_scan,
+        };
+        assert_eq!(timer.of(status.clone()), pace(&status, 0.0, None));
+        (status.objective, status.iterations_left) = (Some(2.75), Some(30));
+        assert_eq!(timer.of(status.clone()), pace(&status, 0.0, None));
+        (status.scans, status.iteration, status.objective) = (5, 2, Some(2.5));
+        timer.since = Instant::now()
             .checked_sub(std::time::Duration::from_secs(4))
             .map(|at| (at, 3));
-        assert_eq!(
-            pace.describe(&status),
-            "refit: 1 running, iteration 2, objective 2.500000 (-2.5e-1), 2.0 s a scan, 56 s left at most"
-        );
-        assert_eq!([minutes(1800.0), minutes(9000.0)], ["30 min", "2.5 h"]);
+        for _ in 0..2 {
+            let Pace::Training {
+                change,
+                seconds_per_scan: Some(seconds),
+                ..
+            } = timer.of(status.clone())
+            else {
+                unreachable!("no seconds of a scan")
+            };
+            assert_eq!(change, -0.25);
+            assert!((2.0..2.1).contains(&seconds), "{seconds}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::{Spent, Stage, Teller, Work, fingerprint_of};
 use crate::directory::Directory;
 use crate::engine::{FINGERPRINT, LEFT_OUT};
 use crate::error::{Result, broken_state};
-use crate::report::thousands;
+use crate::event::{Pace, StageResult};
 
 /// The features of a fit.
 pub(crate) struct Transform<'a> {
@@ -52,7 +52,7 @@ impl Stage for Transform<'_> {
         let dataset = work.dataset.rows();
         let rows = dataset.rows;
         let teller = Teller::start(work.observe, Self::NAME, "rows", Some(rows));
-        let progress = |done| teller.progress(done, String::new());
+        let progress = |done| teller.progress(done, Pace::Steady);
         let made = work.engine.map(
             dataset,
             self.assembler,
@@ -60,7 +60,7 @@ impl Stage for Transform<'_> {
             &fingerprint_of(self),
             &progress,
         )?;
-        let seconds = teller.finish(format!("{} rows of features", thousands(made.0.rows)));
+        let seconds = teller.finish(StageResult::Transformed { rows: made.0.rows });
         Ok((made, Spent { seconds, rows }))
     }
 }
