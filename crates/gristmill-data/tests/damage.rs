@@ -1,7 +1,7 @@
 //! Damaged Parquet files: whatever byte is wrong or missing, all rows are read or there is an error; never fewer rows, never a
 //! panic.
 //!
-//! `GRISTMILL_DAMAGES=100000 cargo nextest run --workspace --test damage` tries more of them.
+//! How many are tried is a matter of `GRISTMILL_BATTERY`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -40,7 +40,7 @@ const SCAN: BatchLimit = BatchLimit {
 };
 
 /// Damages of each file, in the suite.
-const DAMAGES: usize = 8;
+const DAMAGES: u32 = 8;
 
 /// A generator of numbers, the same each time.
 struct Numbers(u64);
@@ -212,7 +212,7 @@ fn rows_of_table(files: &TempFiles) -> Result<usize> {
 #[test]
 fn a_damaged_file_gives_all_rows_or_an_error() {
     gristmill_data::guard::quiet();
-    let damages = std::env::var("GRISTMILL_DAMAGES").map_or(DAMAGES, |count| count.parse().unwrap());
+    let damages = gristmill_testkit::cases(DAMAGES);
     let runtime = Runtime::new().unwrap();
     let temporary = TempFiles::new();
     let small = columns(vec![("id", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]);

@@ -3,11 +3,13 @@
 //! These are fixtures: what keeps them from starting fails the test, so they panic with the reason.
 #![allow(clippy::panic, clippy::expect_used)]
 
+mod battery;
 mod fuzzed;
 mod mariadb;
 mod postgres;
 mod server;
 
+pub use battery::cases;
 pub use fuzzed::{mutations, seeds};
 pub use mariadb::TempMariaDb;
 pub use postgres::TempPostgres;

@@ -7,17 +7,16 @@ mod support;
 
 use std::process::Command;
 
-use gristmill_testkit::TempPostgres;
+use gristmill_testkit::{TempPostgres, cases};
 
 use support::{Place, pipeline, stderr, table};
 
 const ROWS: u64 = 400;
 
-/// Mounts a small disk on `run`, pulls into it, makes it larger in a few steps up to what is enough, and copies what is
-/// there then. The mount is seen by this process only, and gone with it.
+/// Mounts a small disk on `run`, pulls into it, makes it larger in steps up to what is enough, and copies what is there then. The mount is seen by this process only, and gone with it.
 const ON_A_SMALL_DISK: &str = r#"
 mkdir run && mount -t tmpfs -o size=64k none run || exit 77
-for size in 64k 200k 600k 64m; do
+for size in SIZES 64m; do
     mount -o remount,size=$size none run || exit 77
     echo "size $size" >>said
     "$@" pull pipeline.toml >>said 2>&1
@@ -149,18 +148,22 @@ fn a_full_disk_is_told_and_once_there_is_room_the_next_pull_goes_on() {
     let undisturbed = new();
     pulled(&undisturbed);
     let place = new();
-    on_a_small_disk(&place, ON_A_SMALL_DISK);
+    let small = cases(3);
+    let sizes = (0..small).map(|step| format!("{}k", 64 + 536 * step / (small - 1)));
+    let sizes = sizes.collect::<Vec<_>>().join(" ");
+    on_a_small_disk(&place, &ON_A_SMALL_DISK.replace("SIZES", &sizes));
     let said = words(&place, "said");
     let steps: Vec<&str> = said.split("size ").skip(1).collect();
-    assert_eq!(steps.len(), 4, "{said}");
-    for step in &steps[..3] {
+    let (last, steps) = steps.split_last().unwrap();
+    assert_eq!(steps.len(), small as usize, "{said}");
+    for step in steps {
         assert!(step.contains("code 1"), "{said}");
         assert!(
             step.contains("the disk is full; make room and run again, which goes on after what is finished"),
             "{said}"
         );
     }
-    assert!(steps[3].contains("code 0"), "{said}");
+    assert!(last.contains("code 0"), "{said}");
     assert_same(&place, "kept", &undisturbed);
 }
 
@@ -226,4 +229,36 @@ fn a_disk_that_is_full_for_any_file_of_a_run_is_told_and_the_next_run_goes_on() 
         let (found, expected) = (format!("kept{folder}"), format!("run{folder}"));
         assert_eq!(names(&place, &found), names(&undisturbed, &expected));
     }
+}
+
+/// A finished run and one with its training to do, on a disk that is read-only for a while.
+const READ_ONLY: &str = r#"
+mount --bind run run && mount -o remount,ro,bind run || exit 77
+for pipeline in pipeline.toml other.toml; do
+    for command in run pull; do
+        "$@" $command $pipeline >>said 2>&1
+        echo "code $?" >>said
+    done
+done
+"$@" verify run/dataset >verified 2>&1 || exit 78
+"#;
+
+/// See above for where mounting is not allowed.
+#[test]
+fn a_read_only_disk_is_told_and_nothing_is_lost() {
+    if std::env::var_os("GRISTMILL_NO_MOUNT").is_some() {
+        return;
+    }
+    let place = Place::with(&table(60), &pipeline(&[]));
+    place.write("other.toml", pipeline(&[("bits = 8", "bits = 9")]));
+    place.run();
+    let before = support::files(&place.path("run"));
+    on_a_small_disk(&place, READ_ONLY);
+    let said = words(&place, "said");
+    assert_eq!(said.matches("code 1").count(), 4, "{said}");
+    assert_eq!(said.matches("Read-only file system").count(), 4, "{said}");
+    assert_eq!(said.matches("run/.lock").count(), 4, "{said}");
+    assert!(support::files(&place.path("run")) == before, "something is lost");
+    let said = place.run();
+    assert_eq!(said.matches("skipped: ").count(), 5, "{said}");
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use gristmill_data::failpoint::{FOLDER, OUTCOME, PULL, STAGE, TRAINING};
 use gristmill_data::table::Totals;
-use gristmill_testkit::TempPostgres;
+use gristmill_testkit::{TempPostgres, cases};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -168,7 +168,7 @@ fn kills_at_any_time() {
     let whole = started.elapsed();
     let mut place = small_batches();
     let mut killed = 0;
-    for round in 0..12 {
+    for round in 0..cases(12) {
         let mut child = place
             .command("run pipeline.toml")
             .stdout(Stdio::null())
@@ -396,13 +396,5 @@ fn batch_files(place: &Place) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[test]
 fn kills_of_four_readers() {
-    kill_four_readers(10);
-}
-
-/// As many as `GRISTMILL_KILLS` says: 1,000 take a quarter of an hour.
-#[test]
-#[ignore = "takes long; set GRISTMILL_KILLS"]
-fn very_many_kills_of_four_readers() {
-    let kills = std::env::var("GRISTMILL_KILLS").ok();
-    kill_four_readers(kills.and_then(|kills| kills.parse().ok()).unwrap_or(1_000));
+    kill_four_readers(cases(10));
 }
