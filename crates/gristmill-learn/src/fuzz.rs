@@ -6,13 +6,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema};
 
+use crate::contract::reads::Reads;
 use crate::label::Label;
 use crate::model::bundle::{Bundle, Seal, read};
+use crate::registry::built_in;
 use crate::search::WarmStart;
 
 /// A model bundle, its checksum not looked at.
 pub fn bundle(data: &[u8]) {
-    let Ok(bundle) = read(&mut &data[..], data.len() as u64, Seal::Ignored) else {
+    let Ok(bundle) = read(&mut &data[..], data.len() as u64, Seal::Ignored, &built_in()) else {
         return;
     };
     predict(&bundle);
@@ -20,7 +22,7 @@ pub fn bundle(data: &[u8]) {
     let mut again = Vec::new();
     let written = bundle.contents().write(&mut again);
     assert!(written.is_ok(), "what was read is not written: {written:?}");
-    let read_again = read(&mut &again[..], again.len() as u64, Seal::Checked);
+    let read_again = read(&mut &again[..], again.len() as u64, Seal::Checked, &built_in());
     assert!(
         read_again.is_ok_and(|again| again.model == bundle.model),
         "what was written is not read"
@@ -30,13 +32,18 @@ pub fn bundle(data: &[u8]) {
 /// Predicts three rows, which may fail; but a prediction is a number, and probabilities are a distribution.
 fn predict(bundle: &Bundle) {
     let mut columns: Vec<(String, ArrayRef)> = Vec::new();
-    for encoder in bundle.assembler.encoders() {
-        let column: ArrayRef = match encoder.spec().kind.as_str() {
-            "numeric" => Arc::new(Float64Array::from(vec![Some(7.0), None, Some(-1e300)])),
-            _ => Arc::new(StringArray::from(vec![Some("日本 Anna"), None, Some("Zürich")])),
+    let encoders = bundle.assembler.encoders().iter();
+    for input in encoders.flat_map(|encoder| encoder.inputs()) {
+        let column: ArrayRef = match input.reads {
+            Reads::Number | Reads::Quantity => {
+                Arc::new(Float64Array::from(vec![Some(7.0), None, Some(-1e300)]))
+            }
+            Reads::Category | Reads::Text => {
+                Arc::new(StringArray::from(vec![Some("日本 Anna"), None, Some("Zürich")]))
+            }
         };
-        if !columns.iter().any(|(name, _)| name == encoder.column()) {
-            columns.push((encoder.column().to_owned(), column));
+        if !columns.iter().any(|(name, _)| name == input.column) {
+            columns.push((input.column.to_owned(), column));
         }
     }
     let fields = columns

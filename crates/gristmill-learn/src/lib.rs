@@ -13,6 +13,7 @@ pub mod label;
 pub mod model;
 mod optimise;
 pub mod passes;
+pub mod registry;
 mod rows;
 pub mod search;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! Every pass by the kind of its spec: what a worker in another process rebuilds a pass from.
 
 use crate::contract::pass::Pass;
+use crate::contract::registry::Registry;
 use crate::contract::spec::StepSpec;
 use crate::encode::ngrams::buckets;
 use crate::error::Result;
@@ -13,12 +14,12 @@ use crate::train::least_squares::products;
 use crate::train::logistic::{gather, scan};
 use crate::train::naive_bayes::counts;
 
-type Rebuild = fn(&StepSpec) -> Result<Box<dyn Pass>>;
+type Rebuild = fn(&StepSpec, &Registry) -> Result<Box<dyn Pass>>;
 
 /// Rebuilds a pass of one type.
 macro_rules! rebuilt {
     ($from_spec:expr) => {
-        |spec| Ok(Box::new($from_spec(spec)?))
+        |spec, _| Ok(Box::new($from_spec(spec)?))
     };
 }
 
@@ -29,14 +30,16 @@ fn passes() -> Vec<(String, Rebuild)> {
         (quantiles::KIND, rebuilt!(quantiles::Quantiles::from_spec)),
         (vocabulary::KIND, rebuilt!(vocabulary::Vocabulary::from_spec)),
         (buckets::KIND, rebuilt!(buckets::Buckets::from_spec)),
-        (many::KIND, |spec| {
-            Ok(Box::new(many::Many::from_spec(spec, pass_from_spec)?))
+        (many::KIND, |spec, kinds| {
+            let rebuild = |spec: &StepSpec| pass_from_spec(spec, kinds);
+            Ok(Box::new(many::Many::from_spec(spec, rebuild)?))
         }),
-        (fit::KIND, |spec| {
-            Ok(Box::new(fit::FitPass::from_spec(spec, pass_from_spec)?))
+        (fit::KIND, |spec, kinds| {
+            let rebuild = |spec: &StepSpec| pass_from_spec(spec, kinds);
+            Ok(Box::new(fit::FitPass::from_spec(spec, rebuild)?))
         }),
         (summary::KIND, rebuilt!(summary::SummaryPass::from_spec)),
-        (gather::KIND, |_| Ok(Box::new(gather::GatherPass))),
+        (gather::KIND, |_, _| Ok(Box::new(gather::GatherPass))),
         (epoch::KIND, rebuilt!(epoch::EpochPass::from_spec)),
         (counts::KIND, rebuilt!(counts::CountsPass::from_spec)),
         (products::KIND, rebuilt!(products::ProductsPass::from_spec)),
@@ -60,17 +63,21 @@ fn passes() -> Vec<(String, Rebuild)> {
     passes
 }
 
-/// The kinds of all passes.
+/// The kinds of all passes of this crate.
 pub fn kinds() -> Vec<String> {
     passes().into_iter().map(|(kind, _)| kind).collect()
 }
 
-/// The pass that [`Pass::spec`] described: folded over the same rows it gives the same state, to the last bit.
+/// The pass that [`Pass::spec`] described, of this crate or of one of these kinds: folded over the same rows it gives the same
+/// state, to the last bit.
 ///
 /// # Errors
 /// When there is no such kind, or its spec does not hold what a pass of it needs.
-pub fn pass_from_spec(spec: &StepSpec) -> Result<Box<dyn Pass>> {
+pub fn pass_from_spec(spec: &StepSpec, kinds: &Registry) -> Result<Box<dyn Pass>> {
     let known = passes().into_iter().find(|(kind, _)| *kind == spec.kind);
-    let (_, rebuild) = known.ok_or_else(|| spec.bad("there is no pass of this kind"))?;
-    rebuild(spec)
+    if let Some((_, rebuild)) = known {
+        return rebuild(spec, kinds);
+    }
+    let its_own = kinds.encoders().iter().find_map(|kind| kind.pass(spec));
+    its_own.unwrap_or_else(|| Err(spec.bad("there is no pass of this kind")))
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use gristmill_data::secret::scrub;
+use gristmill_learn::registry::built_in;
 
 use crate::settings::PipelineFile;
 
@@ -25,7 +26,7 @@ pub fn pipeline(data: &[u8]) -> Result<(), String> {
     gristmill_data::secret::forget();
     let text = std::str::from_utf8(data).map_err(|error| error.to_string())?;
     let environment = |variable: &str| VALUES.get(variable.len()).map(|value| (*value).to_owned());
-    match PipelineFile::parse(Path::new("fuzzed.toml"), text, &environment) {
+    match PipelineFile::parse(Path::new("fuzzed.toml"), text, &environment, &built_in()) {
         Ok(file) => {
             assert!(!file.pipeline.shaping_hash().is_empty());
             Ok(())

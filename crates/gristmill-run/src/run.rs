@@ -13,6 +13,7 @@ use gristmill_data::source::open::connect;
 use gristmill_data::table::{Alike, BatchRecord, Ledger, TableVersion, delta_schema};
 use gristmill_data::verify::{Verified, verify_source};
 use gristmill_learn::contract::pass::Pass;
+use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::model::Thresholds;
 
 use crate::budget::Budget;
@@ -43,7 +44,7 @@ pub struct Session<'a> {
     /// Why the column of `split.by` does not tell entities apart, if it does not.
     alike: Option<Alike>,
     runtime: Option<tokio::runtime::Runtime>,
-    warm_start: Option<PathBuf>,
+    warm_start: Option<(PathBuf, Registry)>,
 }
 
 impl<'a> Session<'a> {
@@ -106,9 +107,9 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// The same session, whose training starts from the model in this folder or file.
-    pub fn with_warm_start(mut self, model: Option<&Path>) -> Self {
-        self.warm_start = model.map(Path::to_owned);
+    /// The same session, whose training starts from the model in this folder or file, whose parts are of these kinds.
+    pub fn with_warm_start(mut self, model: Option<&Path>, kinds: &Registry) -> Self {
+        self.warm_start = model.map(|model| (model.to_owned(), kinds.clone()));
         self
     }
 
@@ -204,7 +205,10 @@ impl<'a> Session<'a> {
         }
         let budget = Budget::new(pipeline.run.memory);
         let _process = budget.reserve_process(threads)?;
-        let earlier = self.warm_start.as_deref().map(EarlierModel::read).transpose()?;
+        let earlier = self.warm_start.as_ref();
+        let earlier = earlier
+            .map(|(model, kinds)| EarlierModel::read(model, kinds))
+            .transpose()?;
         let mut dir = Directory::open(&pipeline.run.dir)?;
         let engine = LocalEngine::new(threads)?.within(&budget);
 

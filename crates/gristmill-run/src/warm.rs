@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::features::Assembler;
 use gristmill_learn::model::bundle::Bundle;
 use gristmill_learn::model::{Coefficients, LinearModel};
@@ -20,14 +21,14 @@ pub(crate) struct EarlierModel {
 
 impl EarlierModel {
     /// Reads a model's folder, or its file.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path, kinds: &Registry) -> Result<Self> {
         let file = bundle_file(path);
         let Bundle {
             assembler,
             model,
             hash,
             ..
-        } = Bundle::read(&file)?;
+        } = Bundle::read(&file, kinds)?;
         if let Coefficients::F64(coefficients) = model.coefficients()
             && let Some(coefficient) = coefficients.iter().find(|c| !(**c as f32).is_finite())
         {

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
 use gristmill_data::parquet_file::BatchLimit;
 use gristmill_data::table::{PartWriter, TableVersion};
+use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::contract::pass::{Accumulate, Grain, Pass};
 use gristmill_learn::contract::spec::StepSpec;
 use gristmill_learn::contract::step::Transformer;
+use gristmill_learn::encode::{Impute, NumericSettings};
 use gristmill_learn::features::FitPipeline;
-use gristmill_learn::settings::{
-    FeatureSettings, Impute, LabelKind, LabelSettings, NumericSettings, Rare, Scale, SplitSettings,
-};
+use gristmill_learn::settings::{LabelKind, LabelSettings, Rare, Scale, SplitSettings};
 use gristmill_learn::statistics::Moments;
 use gristmill_run::engine::{Engine, FINGERPRINT, LocalEngine};
 
@@ -70,7 +70,7 @@ impl Pass for Ordered {
 }
 
 fn pipeline() -> FitPipeline {
-    let feature = FeatureSettings::Numeric(NumericSettings {
+    let feature = Feature::new(NumericSettings {
         column: "number".to_owned(),
         impute: Impute::Mean,
         scale: Scale::Standard,

@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Field, Schema};
 use gristmill_data::settings::Consistency;
+use gristmill_learn::contract::encoder::Feature;
+use gristmill_learn::encode::{
+    Analyzer, Impute, NgramSettings, Norm, NumericSettings, OneHotSettings, Unseen,
+};
+use gristmill_learn::registry::built_in;
 use gristmill_learn::settings::{
-    Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelKind, LabelSettings, LinearSettings,
-    LogisticSettings, Metric, ModelSettings, NgramSettings, Norm, NumericSettings, OneHotSettings, Rare,
-    Scale, SearchSettings, Solver, SplitSettings, Unseen,
+    ClassWeight, Family, LabelKind, LabelSettings, LinearSettings, LogisticSettings, Metric, ModelSettings,
+    Rare, Scale, SearchSettings, Solver, SplitSettings,
 };
 use gristmill_run::settings::Pipeline;
 use gristmill_run::settings::diagnose::{Diagnostic, WIDTH};
-use gristmill_run::settings::{ENCODERS, MODELS, PipelineFile, TABLES};
+use gristmill_run::settings::{MODELS, PipelineFile, TABLES, docs};
 
 const SECRET: &str = "hunter2-from-the-environment";
 
@@ -104,7 +108,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn parse(text: &str) -> Result<PipelineFile, Vec<Diagnostic>> {
-    PipelineFile::parse(Path::new("etc/artists.toml"), text, &environment)
+    PipelineFile::parse(Path::new("etc/artists.toml"), text, &environment, &built_in())
 }
 
 fn render(problems: &[Diagnostic]) -> String {
@@ -501,7 +505,7 @@ fn the_minimal_file_has_the_documented_defaults() {
         norm: Norm::L2,
         min_count: 1,
     };
-    assert_eq!(pipeline.features, [FeatureSettings::Ngrams(ngrams)]);
+    assert_eq!(pipeline.features, [Feature::new(ngrams)]);
     assert_eq!(
         pipeline.label,
         LabelSettings {
@@ -587,8 +591,8 @@ fn the_full_example_means_what_it_says() {
         scale: Scale::Standard,
     };
     assert_eq!(pipeline.features.len(), 3);
-    assert_eq!(pipeline.features[0], FeatureSettings::OneHot(one_hot));
-    assert_eq!(pipeline.features[2], FeatureSettings::Numeric(numeric));
+    assert_eq!(pipeline.features[0], Feature::new(one_hot));
+    assert_eq!(pipeline.features[2], Feature::new(numeric));
     assert_eq!(pipeline.label.min_rows, 20);
     let model = logistic(pipeline);
     assert_eq!(model.reg_param, [0.01, 0.1, 1.0]);
@@ -625,10 +629,12 @@ fn values_have_more_than_one_form() {
     let thresholds = [("France".to_owned(), 1.0), ("the rest".to_owned(), 0.5)];
     assert_eq!(pipeline.model.thresholds(), Some(&thresholds.into()));
     let text = with_feature("column = \"year\"\nencode = \"numeric\"\nimpute = -1");
-    let FeatureSettings::Numeric(numeric) = &parse(&text).unwrap().pipeline.features[1] else {
-        panic!()
+    let numeric = NumericSettings {
+        column: "year".into(),
+        impute: Impute::Constant(-1.0),
+        scale: Scale::Standard,
     };
-    assert_eq!(numeric.impute, Impute::Constant(-1.0));
+    assert_eq!(parse(&text).unwrap().pipeline.features[1], Feature::new(numeric));
 }
 
 #[test]
@@ -712,13 +718,10 @@ fn every_key_is_documented() {
         "feature" => ("## `[[feature]]`".to_owned(), *keys),
         table => (format!("## `[{table}]`"), *keys),
     });
-    let encoders = ENCODERS
-        .iter()
-        .map(|(encoder, keys)| (format!("### `encode = \"{encoder}\"`"), *keys));
     let models = MODELS
         .iter()
         .map(|(model, keys)| (format!("### `kind = \"{model}\"`"), *keys));
-    for (heading, keys) in features.chain(encoders).chain(models) {
+    for (heading, keys) in features.chain(models) {
         let chapter = chapter(&heading);
         for key in keys {
             assert!(
@@ -730,17 +733,73 @@ fn every_key_is_documented() {
 }
 
 #[test]
+fn the_documentation_is_that_of_the_kinds() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipeline.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let generated = docs::generated(&text, &built_in()).unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, generated).unwrap();
+    } else {
+        let update = "UPDATE_DOCS=1 cargo nextest run --workspace --test settings";
+        assert!(
+            generated == text,
+            "docs/pipeline.md is not what the kinds say; run {update}"
+        );
+    }
+}
+
+/// A default is read as a value of its key would be, and a key has no line that is empty.
+#[test]
+fn what_a_kind_says_of_its_keys_holds() {
+    for kind in built_in().encoders() {
+        let mut settings = serde_json::Map::from_iter([("column".to_owned(), "c".into())]);
+        let (mut lines, mut names) = (String::new(), vec!["column".to_owned()]);
+        for key in kind.keys() {
+            assert!(
+                !key.doc.is_empty() && !names.iter().any(|name| name == key.name),
+                "{key:?}"
+            );
+            names.push(key.name.to_owned());
+            if let Some(default) = key.default_json() {
+                lines.push_str(&format!("{} = {default}\n", key.name));
+                settings.insert(key.name.to_owned(), default);
+            }
+        }
+        let feature = kind.feature(settings.clone().into()).unwrap();
+        let mut kept: Vec<String> = feature.settings().as_object().unwrap().keys().cloned().collect();
+        let mut given: Vec<String> = settings.keys().cloned().collect();
+        kept.sort();
+        given.sort();
+        assert_eq!(kept, given, "a key of {} is not kept", kind.name());
+        let keys = format!("column = \"c\"\nencode = \"{}\"\n", kind.name());
+        let [written, default] = [lines.as_str(), ""].map(|lines| {
+            let file = parse(&with_feature(&format!("{keys}{lines}")));
+            file.unwrap_or_else(|problems| panic!("{}", render(&problems)))
+                .pipeline
+        });
+        assert_eq!(written.features[1], feature);
+        assert_eq!(default.features[1], feature);
+    }
+}
+
+#[test]
 fn the_documented_example_is_a_pipeline() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipeline.md");
     let text = std::fs::read_to_string(path).unwrap();
     let (_, example) = text.split_once("```toml\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
+    let kinds = built_in();
     let mut keys = TABLES
         .iter()
-        .flat_map(|(_, keys)| *keys)
-        .chain(ENCODERS.iter().flat_map(|(_, keys)| *keys))
+        .flat_map(|(_, keys)| keys.iter().copied())
+        .chain(
+            kinds
+                .encoders()
+                .iter()
+                .flat_map(|kind| kind.keys().iter().map(|key| key.name)),
+        )
         // The example is of the first kind of model.
-        .chain(MODELS[0].1);
+        .chain(MODELS[0].1.iter().copied());
     assert!(
         keys.all(|key| example.contains(&format!("\n{key} = "))),
         "the example shows every key"

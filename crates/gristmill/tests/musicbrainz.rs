@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use gristmill_learn::registry::built_in;
 use gristmill_run::settings::PipelineFile;
 use gristmill_testkit::TempPostgres;
 use tempfile::TempDir;
@@ -51,7 +52,7 @@ fn read(name: &str, url: &str) -> PipelineFile {
     let path = recipe(name);
     let text = std::fs::read_to_string(&path).unwrap();
     let environment = |variable: &str| (variable == "DATABASE_URL").then(|| url.to_owned());
-    PipelineFile::parse(&path, &text, &environment)
+    PipelineFile::parse(&path, &text, &environment, &built_in())
         .unwrap_or_else(|problems| panic!("{}", problems.iter().map(|p| p.render(false)).collect::<String>()))
 }
 

@@ -24,6 +24,7 @@ const ORDER: [(&str, &[&str]); 4] = [
             "search",
             "train",
             "passes",
+            "registry",
             "fuzz",
         ],
     ),

@@ -29,8 +29,20 @@ pub struct StepSpec {
     pub arrays: BTreeMap<String, ArrayRef>,
 }
 
+/// The typed settings of a kind from the values of its keys.
+///
+/// # Errors
+/// `Spec` when one is missing or has another type than its key says.
+pub fn read_settings<T: DeserializeOwned>(kind: &str, settings: Value) -> Result<T> {
+    T::deserialize(settings).map_err(|error| Error::Spec {
+        kind: kind.to_owned(),
+        why: error.to_string(),
+    })
+}
+
 impl StepSpec {
-    pub(crate) fn new(kind: &str, settings: Value) -> Self {
+    /// A spec of this kind, without arrays.
+    pub fn new(kind: &str, settings: Value) -> Self {
         Self {
             kind: kind.to_owned(),
             settings,
@@ -38,14 +50,19 @@ impl StepSpec {
         }
     }
 
-    pub(crate) fn with(mut self, name: &str, array: impl Array + 'static) -> Self {
+    /// The same with an array.
+    pub fn with(mut self, name: &str, array: impl Array + 'static) -> Self {
         // An array of any type is not wrapped once more: it would no longer be found by its type.
         let array = make_array(array.to_data());
         self.arrays.insert(name.to_owned(), array);
         self
     }
 
-    pub(crate) fn settings<T: DeserializeOwned>(&self) -> Result<T> {
+    /// Its settings.
+    ///
+    /// # Errors
+    /// `Spec` when they are not of this type.
+    pub fn settings<T: DeserializeOwned>(&self) -> Result<T> {
         T::deserialize(&self.settings).map_err(|error| self.bad(error.to_string()))
     }
 
@@ -57,7 +74,11 @@ impl StepSpec {
             .ok_or_else(|| self.bad(format!("it has no array `{name}`")))
     }
 
-    pub(crate) fn array<A: Array + 'static>(&self, name: &str) -> Result<&A> {
+    /// One of its arrays.
+    ///
+    /// # Errors
+    /// `Spec` when it is not there, has another type, or has nulls.
+    pub fn array<A: Array + 'static>(&self, name: &str) -> Result<&A> {
         let array = self
             .arrays
             .get(name)
@@ -176,7 +197,8 @@ impl StepSpec {
         })
     }
 
-    pub(crate) fn bad(&self, why: impl Into<String>) -> Error {
+    /// `Spec`: why nothing can be rebuilt from it.
+    pub fn bad(&self, why: impl Into<String>) -> Error {
         Error::Spec {
             kind: self.kind.clone(),
             why: why.into(),

@@ -6,7 +6,6 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use crate::contract::pass::Pass;
 pub use crate::contract::spec::StepSpec;
 use crate::error::Result;
 
@@ -48,39 +47,6 @@ impl AddAssign for LeftOut {
         self.rare_label += other.rare_label;
         self.unseen += other.unseen;
     }
-}
-
-/// Learns an [`Encoder`] of one column from training rows, in one pass.
-pub trait Estimator: Send + Sync {
-    /// The fold that gathers what is needed.
-    fn pass(&self) -> Box<dyn Pass>;
-
-    /// The encoder fitted from the final state of that pass.
-    fn fitted(&self, state: &RecordBatch) -> Result<Box<dyn Encoder>>;
-}
-
-/// A fitted feature: turns one column into sparse columns `0..width`.
-pub trait Encoder: Send + Sync {
-    /// What it can be rebuilt from.
-    fn spec(&self) -> StepSpec;
-
-    /// The column it reads.
-    fn column(&self) -> &str;
-
-    /// Checks that the column is there with a type it can read.
-    fn check(&self, schema: &Schema) -> Result<()>;
-
-    /// How many sparse columns it writes.
-    fn width(&self) -> u32;
-
-    /// Bytes held.
-    fn bytes(&self) -> usize;
-
-    /// The name of sparse column `index < width`, e.g. `language=German`.
-    fn name(&self, index: u32) -> String;
-
-    /// Encodes every row of the batch.
-    fn encode(&self, batch: &RecordBatch) -> Result<SparseBlock>;
 }
 
 /// The rows of one encoded feature, in compressed sparse row form.

@@ -1,17 +1,85 @@
 //! Numbers: missing ones imputed, then standardised, as Spark ML's `Imputer` and `StandardScaler` with centring.
 
 use arrow::array::{Float64Array, RecordBatch};
-use arrow::datatypes::Schema;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use crate::contract::encoder::{Encoder, EncoderKind, Estimator, Feature, FittedTo, Input, Negative};
 use crate::contract::pass::Pass;
-use crate::contract::step::{Encoder, Estimator, SparseBlock, StepSpec};
+use crate::contract::reads::Reads;
+use crate::contract::spec::read_settings;
+use crate::contract::step::{SparseBlock, StepSpec};
 use crate::error::{Error, Result};
-use crate::settings::{Impute, NumericSettings, Scale};
-use crate::statistics::column::{Reads, numbers};
+use crate::settings::{Key, Preset, Scale, Values};
+use crate::statistics::column::numbers;
 use crate::statistics::{Many, Moments, MomentsState, Quantiles};
 
-pub(super) const KIND: &str = "numeric";
+const KIND: &str = "numeric";
+
+/// `encode = "numeric"`.
+pub(super) struct Numeric;
+
+impl EncoderKind for Numeric {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn doc(&self) -> &'static str {
+        "A number is imputed, then scaled: Spark ML's `Imputer` and `StandardScaler` with centring. Reads integers, floats,\n\
+         decimals, booleans, dates and timestamps."
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &[
+            Key {
+                name: "impute",
+                values: Values::WordOrNumber(&["mean", "median"]),
+                default: Preset::Word("mean"),
+                doc: "What stands for null and NaN: a statistic of the training rows, or this number.",
+            },
+            Key {
+                name: "scale",
+                values: Scale::WORDS,
+                default: Preset::Word("standard"),
+                doc: "Minus the mean, over the standard deviation (0 for a constant column); or as it is.",
+            },
+        ]
+    }
+
+    fn feature(&self, mut settings: Value) -> Result<Feature> {
+        if let Some(impute) = settings.get_mut("impute").filter(|impute| impute.is_number()) {
+            *impute = json!({"constant": impute});
+        }
+        read_settings::<NumericSettings>(KIND, settings).map(Feature::new)
+    }
+
+    fn rebuild(&self, spec: &StepSpec) -> Result<Box<dyn Encoder>> {
+        Ok(Box::new(NumericEncoder::from_spec(spec)?))
+    }
+}
+
+/// Settings of `encode = "numeric"`: Spark ML's `Imputer`, then `StandardScaler` with centring.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NumericSettings {
+    /// The column: any integer, float, decimal, boolean, date or timestamp.
+    pub column: String,
+    /// What stands for null and NaN. Default `mean`.
+    pub impute: Impute,
+    /// Scaling. Default `standard`: minus the mean, over the (unbiased) standard deviation; 0 for a constant column.
+    pub scale: Scale,
+}
+
+/// What stands for a missing number.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Impute {
+    /// The mean of the training rows.
+    Mean,
+    /// Their median (the lower one of two).
+    Median,
+    /// This number.
+    Constant(f64),
+}
 
 /// A number becomes one column, `(x - mean) / std`; null and NaN are `fill` first.
 #[derive(Debug, Clone)]
@@ -24,6 +92,26 @@ pub struct NumericEncoder {
 }
 
 impl Estimator for NumericSettings {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn columns(&self) -> &[String] {
+        std::slice::from_ref(&self.column)
+    }
+
+    fn settings(&self) -> Value {
+        json!(self)
+    }
+
+    fn negative(&self) -> Option<Negative> {
+        (self.scale == Scale::Standard).then_some(Negative {
+            setting: "scale = \"standard\"",
+            effect: "scaled to mean 0",
+            instead: "scale = \"none\"",
+        })
+    }
+
     fn pass(&self) -> Box<dyn Pass> {
         let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(Moments::new(&self.column))];
         if self.impute == Impute::Median {
@@ -32,7 +120,7 @@ impl Estimator for NumericSettings {
         Box::new(Many::new(passes))
     }
 
-    fn fitted(&self, state: &RecordBatch) -> Result<Box<dyn Encoder>> {
+    fn fitted(&self, state: &RecordBatch, _to: &FittedTo<'_>) -> Result<Box<dyn Encoder>> {
         let states = Many::states(state)?;
         let part = |number: usize| {
             states.get(number).ok_or_else(|| Error::State {
@@ -65,7 +153,7 @@ impl Estimator for NumericSettings {
 }
 
 impl NumericEncoder {
-    pub(super) fn from_spec(spec: &StepSpec) -> Result<Self> {
+    fn from_spec(spec: &StepSpec) -> Result<Self> {
         #[derive(serde::Deserialize)]
         struct Small {
             column: String,
@@ -84,6 +172,10 @@ impl NumericEncoder {
 }
 
 impl Encoder for NumericEncoder {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
     fn spec(&self) -> StepSpec {
         StepSpec::new(KIND, json!({"column": self.column})).with(
             "fill_mean_std",
@@ -91,12 +183,11 @@ impl Encoder for NumericEncoder {
         )
     }
 
-    fn column(&self) -> &str {
-        &self.column
-    }
-
-    fn check(&self, schema: &Schema) -> Result<()> {
-        Reads::Number.check(schema, &self.column, KIND)
+    fn inputs(&self) -> Vec<Input<'_>> {
+        vec![Input {
+            column: &self.column,
+            reads: Reads::Number,
+        }]
     }
 
     fn width(&self) -> u32 {

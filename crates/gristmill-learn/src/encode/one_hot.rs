@@ -3,17 +3,103 @@
 use std::collections::HashMap;
 
 use arrow::array::{Array, Float32Array, RecordBatch, StringArray};
-use arrow::datatypes::Schema;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use crate::contract::encoder::{Encoder, EncoderKind, Estimator, Feature, FittedTo, Input};
 use crate::contract::pass::Pass;
-use crate::contract::step::{Encoder, Estimator, SparseBlock, StepSpec};
+use crate::contract::reads::Reads;
+use crate::contract::spec::read_settings;
+use crate::contract::step::{SparseBlock, StepSpec};
 use crate::error::{Error, Result};
-use crate::settings::{OneHotSettings, Scale, Unseen};
-use crate::statistics::column::{Reads, strings};
+use crate::settings::{Key, Preset, Scale, Values};
+use crate::statistics::column::strings;
 use crate::statistics::{Counts, Vocabulary, allocated, map_bytes};
 
-pub(super) const KIND: &str = "one_hot";
+const KIND: &str = "one_hot";
+
+/// `encode = "one_hot"`.
+pub(super) struct OneHot;
+
+impl EncoderKind for OneHot {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn doc(&self) -> &'static str {
+        "A category becomes its own 0/1 column: Spark ML's `StringIndexer` and `OneHotEncoder`, ordered by frequency in the\n\
+         training rows, then by value. Reads text, integers, booleans, dates: what casts to text."
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &[
+            Key {
+                name: "unseen",
+                values: Values::Words(&["keep", "skip", "error"]),
+                default: Preset::Word("keep"),
+                doc: "What becomes of a category that is null, pruned by `min_count` or was not seen in training: one more \
+                      column stands for all of them, the row is left out and counted, or the run fails.",
+            },
+            Key {
+                name: "min_count",
+                values: Values::COUNT,
+                default: Preset::Integer(1),
+                doc: "Categories with fewer training rows get no column.",
+            },
+            Key {
+                name: "max_categories",
+                values: Values::Integer {
+                    least: 1,
+                    most: u32::MAX as u64,
+                },
+                default: Preset::Integer(100_000),
+                doc: "More categories than this are an error.",
+            },
+            Key {
+                name: "scale",
+                values: Scale::WORDS,
+                default: Preset::Word("none"),
+                doc: "`\"standard\"` divides each column by its standard deviation, without centring, as Spark's \
+                      `StandardScaler`.",
+            },
+        ]
+    }
+
+    fn feature(&self, settings: Value) -> Result<Feature> {
+        read_settings::<OneHotSettings>(KIND, settings).map(Feature::new)
+    }
+
+    fn rebuild(&self, spec: &StepSpec) -> Result<Box<dyn Encoder>> {
+        Ok(Box::new(OneHotEncoder::from_spec(spec)?))
+    }
+}
+
+/// Settings of `encode = "one_hot"`: Spark ML's `StringIndexer` (`frequencyDesc`, ties by value) and `OneHotEncoder`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OneHotSettings {
+    /// The column: text, integer, boolean or date; anything that casts to text.
+    pub column: String,
+    /// What becomes of a category that is null, pruned or was not seen in training. Default `keep`.
+    pub unseen: Unseen,
+    /// Categories with fewer training rows are not indexed. Default 1.
+    pub min_count: u64,
+    /// More categories than this are an error. Default 100,000.
+    pub max_categories: u64,
+    /// `Standard` divides each 0/1 column by its standard deviation (no centring, as Spark's `StandardScaler`). Default `none`.
+    pub scale: Scale,
+}
+
+/// What becomes of a category that was not seen in training (Spark ML's `handleInvalid`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unseen {
+    /// One more column stands for all of them, nulls included.
+    Keep,
+    /// The row is left out, and counted.
+    Skip,
+    /// The run fails.
+    Error,
+}
 
 /// A category becomes its own column; with `unseen = "keep"` one more column stands for null, pruned and unseen ones.
 #[derive(Debug, Clone)]
@@ -27,11 +113,23 @@ pub struct OneHotEncoder {
 }
 
 impl Estimator for OneHotSettings {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn columns(&self) -> &[String] {
+        std::slice::from_ref(&self.column)
+    }
+
+    fn settings(&self) -> Value {
+        json!(self)
+    }
+
     fn pass(&self) -> Box<dyn Pass> {
         Box::new(Vocabulary::new(&self.column, KIND))
     }
 
-    fn fitted(&self, state: &RecordBatch) -> Result<Box<dyn Encoder>> {
+    fn fitted(&self, state: &RecordBatch, _to: &FittedTo<'_>) -> Result<Box<dyn Encoder>> {
         let Counts { nulls, values } = Counts::from_state(state)?;
         let rows = nulls + values.iter().map(|(_, count)| count).sum::<u64>();
         // The most frequent come first, so the rare ones are at the end.
@@ -61,7 +159,7 @@ impl Estimator for OneHotSettings {
 }
 
 impl OneHotEncoder {
-    pub(super) fn from_spec(spec: &StepSpec) -> Result<Self> {
+    fn from_spec(spec: &StepSpec) -> Result<Self> {
         #[derive(serde::Deserialize)]
         struct Small {
             column: String,
@@ -94,18 +192,21 @@ impl OneHotEncoder {
 }
 
 impl Encoder for OneHotEncoder {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
     fn spec(&self) -> StepSpec {
         StepSpec::new(KIND, json!({"column": self.column, "unseen": self.unseen}))
             .with("categories", self.categories.clone())
             .with("values", Float32Array::from(self.values.clone()))
     }
 
-    fn column(&self) -> &str {
-        &self.column
-    }
-
-    fn check(&self, schema: &Schema) -> Result<()> {
-        Reads::Category.check(schema, &self.column, KIND)
+    fn inputs(&self) -> Vec<Input<'_>> {
+        vec![Input {
+            column: &self.column,
+            reads: Reads::Category,
+        }]
     }
 
     fn width(&self) -> u32 {
@@ -130,6 +231,10 @@ impl Encoder for OneHotEncoder {
         } else {
             format!("{}=(unseen)", self.column)
         }
+    }
+
+    fn meaning(&self) -> Value {
+        json!({"column": self.column})
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<SparseBlock> {

@@ -10,12 +10,13 @@ use arrow::compute::{filter, filter_record_batch, is_not_null};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
-use crate::contract::step::{Encoder, LeftOut, SparseBlock, StepSpec, Transformed, Transformer};
-use crate::encode::encoder_from_spec;
+use crate::contract::encoder::Encoder;
+use crate::contract::registry::Registry;
+use crate::contract::step::{LeftOut, SparseBlock, StepSpec, Transformed, Transformer};
 use crate::error::{Error, Result};
 use crate::features::split::Splitter;
 use crate::label::{Label, Weigher};
-use crate::rows::WEIGHT;
+use crate::rows::{Split, WEIGHT};
 use crate::statistics::column::find;
 
 /// The version of the feature rows. Raise it when their columns change, or when the same fitted state makes other features of
@@ -61,15 +62,21 @@ impl Assembler {
         Self { weigher, ..self }
     }
 
-    /// The assembler that [`Assembler::specs`] described.
-    pub fn from_specs(specs: &[StepSpec]) -> Result<Self> {
+    /// The assembler that [`Assembler::specs`] described, whose encoders are of these kinds.
+    ///
+    /// # Errors
+    /// `Spec` when they describe none.
+    pub fn from_specs(specs: &[StepSpec], kinds: &Registry) -> Result<Self> {
         let [encoders @ .., label, split] = specs else {
             return Err(Error::Spec {
                 kind: "features".to_owned(),
                 why: format!("{} steps are too few for a label and a split", specs.len()),
             });
         };
-        let encoders: Vec<_> = encoders.iter().map(encoder_from_spec).collect::<Result<_>>()?;
+        let encoders: Vec<_> = encoders
+            .iter()
+            .map(|spec| kinds.encoder_from_spec(spec))
+            .collect::<Result<_>>()?;
         let width: u64 = encoders.iter().map(|encoder| u64::from(encoder.width())).sum();
         if width > u64::from(u32::MAX) {
             return Err(Error::Spec {
@@ -134,20 +141,33 @@ impl Assembler {
 
     /// Encodes the features of every row, for prediction: neither label nor entity is read, no row is left out.
     pub fn encode(&self, batch: &RecordBatch) -> Result<SparseBlock> {
-        let blocks: Result<Vec<_>> = self
+        let blocks = self.encoders.iter().map(|encoder| encoder.encode(batch));
+        Ok(self.side_by_side(blocks.collect::<Result<_>>()?, batch.num_rows()))
+    }
+
+    /// Encodes the features of rows to learn from, whose splits and folds these are.
+    fn encode_to_learn(&self, batch: &RecordBatch, splits: &[u8], folds: &[u8]) -> Result<SparseBlock> {
+        let seen = splits.iter().zip(folds);
+        let folds: Vec<Option<u8>> = seen
+            .map(|(split, fold)| Split::Train.is(*split).then_some(*fold))
+            .collect();
+        let blocks = self
             .encoders
             .iter()
-            .map(|encoder| encoder.encode(batch))
-            .collect();
-        let mut blocks = blocks?;
+            .map(|encoder| encoder.encode_to_learn(batch, &folds));
+        Ok(self.side_by_side(blocks.collect::<Result<_>>()?, batch.num_rows()))
+    }
+
+    /// The blocks of the encoders as one.
+    fn side_by_side(&self, mut blocks: Vec<SparseBlock>, rows: usize) -> SparseBlock {
         if blocks.len() == 1 {
-            return Ok(blocks.swap_remove(0));
+            return blocks.swap_remove(0);
         }
-        let mut all = SparseBlock::with_capacity(batch.num_rows());
+        let mut all = SparseBlock::with_capacity(rows);
         let entries = blocks.iter().map(|block| block.indices.len()).sum();
         all.indices.reserve(entries);
         all.values.reserve(entries);
-        for row in 0..batch.num_rows() {
+        for row in 0..rows {
             for (block, start) in blocks.iter().zip(&self.starts) {
                 let (indices, values) = block.row(row);
                 all.indices.extend(indices.iter().map(|index| start + index));
@@ -156,13 +176,13 @@ impl Assembler {
             all.end_row();
         }
         for block in blocks.iter().filter(|block| !block.skip.is_empty()) {
-            all.skip.resize(batch.num_rows(), false);
+            all.skip.resize(rows, false);
             all.skip
                 .iter_mut()
                 .zip(&block.skip)
                 .for_each(|(all, skip)| *all |= skip);
         }
-        Ok(all)
+        all
     }
 
     /// Only the columns that are read: filtering costs by column.
@@ -183,7 +203,8 @@ impl Transformer for Assembler {
         Label::check(self.label.kind(), self.label.column(), schema)?;
         self.check_features(schema)?;
         let mut columns = vec![self.splitter.column().to_owned()];
-        let others = self.encoders.iter().map(|encoder| encoder.column());
+        let inputs: Vec<_> = self.encoders.iter().map(|encoder| encoder.inputs()).collect();
+        let others = inputs.iter().flatten().map(|input| input.column);
         let weight = self.weigher.as_ref().and_then(Weigher::column);
         if let Some(column) = weight {
             Weigher::check(column, schema)?;
@@ -233,7 +254,7 @@ impl Transformer for Assembler {
 
         let entity = find(&batch, self.splitter.column())?;
         let (splits, folds) = self.splitter.assign(entity)?;
-        let block = self.encode(&batch)?;
+        let block = self.encode_to_learn(&batch, &splits, &folds)?;
         let skip = block.skip;
         let offsets: Result<Vec<i32>, _> = block.offsets.into_iter().map(i32::try_from).collect();
         let too_many = |_| ArrowError::OffsetOverflowError(block.indices.len());

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch, UInt64Array};
-use arrow::compute::filter_record_batch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch, UInt8Array, UInt64Array};
+use arrow::compute::{filter, filter_record_batch};
 use arrow::datatypes::Schema;
 use serde_json::json;
 
+use crate::contract::encoder::{Answers, Feature, FittedTo};
 use crate::contract::pass::{Accumulate, Grain, Pass, Share};
 use crate::contract::spec::StepSpec;
-use crate::encode::estimator;
 use crate::error::{Error, Result};
 use crate::features::Assembler;
 use crate::features::split::Splitter;
 use crate::label::{Label, Weigher};
 use crate::rows::{SPLIT_NAMES, Split};
-use crate::settings::{FeatureSettings, LabelKind, LabelSettings, MAX_LINEAR_FEATURES, SplitSettings};
+use crate::settings::{LabelKind, LabelSettings, MAX_LINEAR_FEATURES, SplitSettings};
 use crate::statistics::column::find;
 use crate::statistics::{Counts, Many, state_column};
 
@@ -30,7 +30,7 @@ pub(crate) const KIND: &str = NAME;
 
 /// Fits the label and every feature on the training rows that have a label, rare ones included, and counts all rows.
 pub struct FitPipeline {
-    features: Vec<FeatureSettings>,
+    features: Vec<Feature>,
     pass: FitPass,
 }
 
@@ -40,6 +40,8 @@ pub struct FitPipeline {
 pub struct FitPass {
     splitter: Splitter,
     label: LabelSettings,
+    /// Whether a feature is fitted to label and fold.
+    sees_answers: bool,
     passes: Many,
 }
 
@@ -69,19 +71,15 @@ impl Fitted {
 
 impl FitPipeline {
     /// A fit of these features, for a search over `folds` folds.
-    pub fn new(
-        features: &[FeatureSettings],
-        label: &LabelSettings,
-        split: &SplitSettings,
-        folds: u32,
-    ) -> Self {
+    pub fn new(features: &[Feature], label: &LabelSettings, split: &SplitSettings, folds: u32) -> Self {
         let mut passes: Vec<Box<dyn Pass>> = vec![Label::pass(label)];
-        passes.extend(features.iter().map(|feature| estimator(feature).pass()));
+        passes.extend(features.iter().map(|feature| feature.pass()));
         Self {
             features: features.to_vec(),
             pass: FitPass {
                 splitter: Splitter::new(split, folds),
                 label: label.clone(),
+                sees_answers: features.iter().any(|feature| feature.sees_answers()),
                 passes: Many::new(passes),
             },
         }
@@ -128,11 +126,15 @@ impl FitPipeline {
                 .map(|(class, rows)| (class.clone(), *rows));
         }
         let weigher = Weigher::fitted(settings, &fitted_label)?;
+        let to = FittedTo {
+            classes: fitted_label.classes(),
+            folds: splitter.folds(),
+        };
         let encoders: Result<_> = self
             .features
             .iter()
             .zip(features)
-            .map(|(feature, state)| estimator(feature).fitted(state))
+            .map(|(feature, state)| feature.fitted(state, &to))
             .collect();
         let assembler = Assembler::new(encoders?, fitted_label, splitter.clone()).with_weights(weigher);
         let features = assembler.width() as usize;
@@ -181,13 +183,14 @@ impl FitPass {
         spec: &StepSpec,
         rebuild: impl Fn(&StepSpec) -> Result<Box<dyn Pass>>,
     ) -> Result<Self> {
-        let (label, inner) = spec.unnested()?;
+        let ((label, sees_answers), inner) = spec.unnested()?;
         let [splitter, passes] = inner.as_slice() else {
             return Err(spec.bad("it does not hold a split and passes"));
         };
         Ok(Self {
             splitter: Splitter::from_spec(splitter)?,
             label,
+            sees_answers,
             passes: Many::from_spec(passes, rebuild)?,
         })
     }
@@ -212,6 +215,7 @@ impl Pass for FitPass {
             splitter: self.splitter.clone(),
             label: self.label.clone(),
             rows: Rows::default(),
+            sees_answers: self.sees_answers,
             inner: self.passes.start(),
         })
     }
@@ -227,7 +231,7 @@ impl Pass for FitPass {
     fn spec(&self) -> StepSpec {
         StepSpec::nested(
             KIND,
-            json!(self.label),
+            json!([self.label, self.sees_answers]),
             vec![self.splitter.spec(), self.passes.spec()],
         )
     }
@@ -268,12 +272,14 @@ struct Accumulator {
     splitter: Splitter,
     label: LabelSettings,
     rows: Rows,
+    /// Whether a feature is fitted to label and fold.
+    sees_answers: bool,
     inner: Box<dyn Accumulate>,
 }
 
 impl Accumulate for Accumulator {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let (splits, _) = self.splitter.assign(find(batch, self.splitter.column())?)?;
+        let (splits, folds) = self.splitter.assign(find(batch, self.splitter.column())?)?;
         let labelled = Label::known(&self.label, batch)?;
         for (split, labelled) in splits.iter().zip(labelled.values()) {
             self.rows.rows[usize::from(*split)] += 1;
@@ -283,7 +289,13 @@ impl Accumulate for Accumulator {
         let training: BooleanArray = training
             .map(|(split, labelled)| Some(Split::Train.is(*split) && labelled))
             .collect();
-        self.inner.update(&filter_record_batch(batch, &training)?)
+        let mut rows = filter_record_batch(batch, &training)?;
+        if self.sees_answers {
+            let label = Label::learnt(&self.label, &rows)?;
+            let folds = filter(&UInt8Array::from(folds), &training)?;
+            rows = Answers::beside(&rows, label, folds.as_primitive().clone())?;
+        }
+        self.inner.update(&rows)
     }
 
     fn merge(&mut self, state: &RecordBatch) -> Result<()> {

@@ -5,11 +5,11 @@ use arrow::datatypes::Schema;
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::contract::reads::is_category;
 use crate::contract::step::StepSpec;
 use crate::error::{Error, Result};
 use crate::features::entity::for_each_entity;
 use crate::settings::SplitSettings;
-use crate::statistics::column::is_category;
 
 pub use crate::rows::{SPLIT_NAMES, Split};
 

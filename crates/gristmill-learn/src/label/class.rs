@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use arrow::array::{Array, Int32Array, RecordBatch, StringArray, UInt64Array};
 use serde_json::json;
 
+use crate::contract::reads::Reads;
 use crate::contract::step::StepSpec;
 use crate::error::{Error, Result};
 use crate::settings::{LabelSettings, Rare};
-use crate::statistics::column::{Reads, strings};
+use crate::statistics::column::strings;
 use crate::statistics::{Counts, Vocabulary, allocated, map_bytes};
 
 /// The class of all rare classes with `rare = "other"`.

@@ -18,8 +18,9 @@ use crate::contract::pass::Pass;
 use crate::contract::step::StepSpec;
 use crate::error::Result;
 
+use crate::contract::reads::Reads;
 use crate::settings::{LabelKind, LabelSettings};
-use crate::statistics::column::{Reads, find, numbers};
+use crate::statistics::column::{find, numbers, strings};
 
 /// A fitted label.
 #[derive(Debug, Clone)]
@@ -109,6 +110,17 @@ impl Label {
         Ok(match settings.kind {
             LabelKind::Class => is_not_null(find(batch, &settings.column)?)?,
             LabelKind::Number => is_not_null(&numbers(batch, &settings.column, "label")?)?,
+        })
+    }
+
+    /// What there is to learn: the name of each row's class, rare ones too, or its number. Null where there is none.
+    ///
+    /// # Errors
+    /// When one is an infinite number.
+    pub fn learnt(settings: &LabelSettings, batch: &RecordBatch) -> Result<ArrayRef> {
+        Ok(match settings.kind {
+            LabelKind::Class => Arc::new(strings(batch, &settings.column, Reads::Category, "label")?),
+            LabelKind::Number => Arc::new(numbers(batch, &settings.column, "label")?),
         })
     }
 

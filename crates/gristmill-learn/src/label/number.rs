@@ -4,10 +4,11 @@ use arrow::array::{Array, Float64Array, RecordBatch};
 use arrow::datatypes::Schema;
 use serde_json::json;
 
+use crate::contract::reads::Reads;
 use crate::contract::step::StepSpec;
 use crate::error::{Error, Result};
 use crate::settings::LabelSettings;
-use crate::statistics::column::{Reads, numbers};
+use crate::statistics::column::numbers;
 use crate::statistics::{Moments, MomentsState};
 
 pub(super) const KIND: &str = "target";

@@ -3,10 +3,11 @@
 use arrow::array::{Array, Float64Array, Int32Array, RecordBatch};
 use arrow::datatypes::Schema;
 
+use crate::contract::reads::Reads;
 use crate::error::{Error, Result};
 use crate::label::Label;
 use crate::settings::{ClassWeight, LabelSettings};
-use crate::statistics::column::{Reads, numbers};
+use crate::statistics::column::numbers;
 
 const STEP: &str = "weight";
 

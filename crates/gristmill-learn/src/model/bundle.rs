@@ -20,6 +20,7 @@ use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::contract::registry::Registry;
 use crate::contract::step::{StepSpec, Transformer};
 use crate::error::{Error, Result};
 use crate::features::Assembler;
@@ -192,15 +193,15 @@ impl Contents<'_> {
 }
 
 impl Bundle {
-    /// Reads a bundle.
+    /// Reads a bundle, whose parts are of these kinds.
     ///
     /// # Errors
     /// `Bundle` when the file cannot be read, is no bundle, cut short, damaged, larger than a bundle may be, needs a newer
     /// reader, or holds parts that do not fit each other.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path, kinds: &Registry) -> Result<Self> {
         let file = File::open(path).map_err(|e| bad(path, e))?;
         let length = file.metadata().map_err(|e| bad(path, e))?.len();
-        read(&mut BufReader::new(file), length, Seal::Checked).map_err(|why| bad(path, why))
+        read(&mut BufReader::new(file), length, Seal::Checked, kinds).map_err(|why| bad(path, why))
     }
 
     /// What it would be written from.
@@ -225,7 +226,12 @@ pub(crate) enum Seal {
 }
 
 /// Reads a bundle of so many bytes.
-pub(crate) fn read(from: &mut impl Read, length: u64, seal: Seal) -> std::result::Result<Bundle, String> {
+pub(crate) fn read(
+    from: &mut impl Read,
+    length: u64,
+    seal: Seal,
+    kinds: &Registry,
+) -> std::result::Result<Bundle, String> {
     let file = tensors::Header::read(from, length)?;
     let json: Value = serde_json::from_str(&file.text).map_err(|e| e.to_string())?;
     let format = readable(&json)?;
@@ -261,7 +267,7 @@ pub(crate) fn read(from: &mut impl Read, length: u64, seal: Seal) -> std::result
         return Err(format!("its first step is `{}`, not `{CLEAN}`", clean.kind));
     }
     let steps: Vec<StepSpec> = steps.collect();
-    let assembler = Assembler::from_specs(&steps).map_err(|e| e.to_string())?;
+    let assembler = Assembler::from_specs(&steps, kinds).map_err(|e| e.to_string())?;
     check(&assembler, &model)?;
     Ok(Bundle {
         clean,

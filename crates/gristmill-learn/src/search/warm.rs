@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
-use crate::contract::step::{Encoder, StepSpec};
+use crate::contract::encoder::Encoder;
 use crate::features::Assembler;
 use crate::model::{Coefficients, LinearModel};
 use crate::rows::Shape;
@@ -90,13 +88,15 @@ fn features(earlier: &Assembler, now: &Assembler) -> Vec<Option<usize>> {
     let mut starts = Vec::new();
     let mut width = 0;
     for encoder in earlier.encoders() {
-        starts.push((encoder, encoder.spec(), width));
+        starts.push((encoder, encoder.meaning(), width));
         width += encoder.width() as usize;
     }
     let mut features = Vec::with_capacity(now.width() as usize);
     for encoder in now.encoders() {
-        let spec = encoder.spec();
-        let same = starts.iter().find(|(_, other, _)| same_meaning(&spec, other));
+        let meaning = encoder.meaning();
+        let same = starts
+            .iter()
+            .find(|(other, of_other, _)| other.kind() == encoder.kind() && *of_other == meaning);
         let places: HashMap<String, usize> = same.map_or_else(HashMap::new, |(other, _, start)| {
             names(other.as_ref()).zip(*start..).collect()
         });
@@ -107,16 +107,4 @@ fn features(earlier: &Assembler, now: &Assembler) -> Vec<Option<usize>> {
 
 fn names(encoder: &dyn Encoder) -> impl Iterator<Item = String> {
     (0..encoder.width()).map(|index| encoder.name(index))
-}
-
-/// Whether features of one name mean the same in both: what only decides which of them there are does not count.
-fn same_meaning(a: &StepSpec, b: &StepSpec) -> bool {
-    let meaning = |spec: &StepSpec| {
-        let mut settings = spec.settings.clone();
-        if let Value::Object(settings) = &mut settings {
-            settings.retain(|name, _| name != "min_count" && name != "unseen");
-        }
-        (spec.kind.clone(), settings)
-    };
-    meaning(a) == meaning(b)
 }

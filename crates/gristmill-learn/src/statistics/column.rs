@@ -1,59 +1,14 @@
 //! Reading a column as categories, text or numbers, with its type checked by name.
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
-use arrow::compute::{can_cast_types, cast};
-use arrow::datatypes::{DataType, Float64Type, Schema, TimeUnit};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, TimeUnit};
 
+use crate::contract::reads::Reads;
 use crate::error::{Error, Result};
 
 /// Numbers beyond this are refused: their squares, summed over the rows, would overflow.
 const LARGEST: f64 = 1e150;
-
-/// What a step reads a column as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reads {
-    /// Anything with a text form of its own.
-    Category,
-    /// Text.
-    Text,
-    /// Anything with a place on the number line: dates are days, timestamps seconds since 1970-01-01 UTC.
-    Number,
-    /// A number proper, and no date, moment or boolean: what a regression can learn.
-    Quantity,
-}
-
-impl Reads {
-    /// Checks that `schema` has `column` with a type that can be read so.
-    pub(crate) fn check(self, schema: &Schema, column: &str, step: &str) -> Result<()> {
-        let field = schema
-            .field_with_name(column)
-            .map_err(|_| Error::missing_column(column, schema))?;
-        let (accepted, expected) = match self {
-            Self::Category => (
-                is_category(field.data_type()),
-                "text, a number, a boolean or a date",
-            ),
-            Self::Text => (is_text(field.data_type()), "text"),
-            Self::Number => (
-                is_number(field.data_type()),
-                "a number, a boolean, a date or a timestamp",
-            ),
-            Self::Quantity => (
-                field.data_type().is_numeric() || *field.data_type() == DataType::Null,
-                "an integer, a float or a decimal: convert it in the query, or let a classifier learn its values",
-            ),
-        };
-        if accepted {
-            return Ok(());
-        }
-        Err(Error::ColumnType {
-            column: column.to_owned(),
-            step: step.to_owned(),
-            expected,
-            given: field.data_type().to_string(),
-        })
-    }
-}
 
 /// The column `column` of `batch`.
 pub(crate) fn find<'a>(batch: &'a RecordBatch, column: &str) -> Result<&'a ArrayRef> {
@@ -94,24 +49,6 @@ pub(crate) fn as_text(array: &dyn Array) -> Result<StringArray> {
         _ => cast(array, &DataType::Utf8)?,
     };
     Ok(text.as_string::<i32>().clone())
-}
-
-/// Whether [`as_text`] gives every value of this type a text form of its own.
-pub(crate) fn is_category(data_type: &DataType) -> bool {
-    !data_type.is_nested() && !data_type.is_binary() && can_cast_types(data_type, &DataType::Utf8)
-}
-
-fn is_text(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => true,
-        DataType::Dictionary(_, values) => is_text(values),
-        _ => false,
-    }
-}
-
-fn is_number(data_type: &DataType) -> bool {
-    use DataType::{Boolean, Date32, Date64, Null, Timestamp};
-    data_type.is_numeric() || matches!(data_type, Boolean | Date32 | Date64 | Timestamp(..) | Null)
 }
 
 fn as_number(array: &dyn Array) -> Result<Float64Array> {

@@ -7,9 +7,10 @@ use arrow::datatypes::Schema;
 use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Pass};
+use crate::contract::reads::Reads;
 use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
-use crate::statistics::column::{Reads, numbers};
+use crate::statistics::column::numbers;
 use crate::statistics::state_column;
 
 const NAME: &str = "moments";

@@ -8,9 +8,10 @@ use arrow::datatypes::Schema;
 use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Pass, Share};
+use crate::contract::reads::Reads;
 use crate::contract::spec::StepSpec;
 use crate::error::Result;
-use crate::statistics::column::{Reads, numbers};
+use crate::statistics::column::numbers;
 use crate::statistics::state::{map_bytes, state_column};
 
 const NAME: &str = "quantiles";

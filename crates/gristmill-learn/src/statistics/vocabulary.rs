@@ -9,9 +9,10 @@ use arrow::datatypes::{DataType, Field, Schema};
 use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Pass, Share};
+use crate::contract::reads::Reads;
 use crate::contract::spec::StepSpec;
 use crate::error::Result;
-use crate::statistics::column::{Reads, strings};
+use crate::statistics::column::strings;
 use crate::statistics::state::{allocated, map_bytes, state_column};
 
 const NAME: &str = "vocabulary";

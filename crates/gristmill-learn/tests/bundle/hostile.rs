@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use gristmill_learn::model::bundle::Bundle;
+use gristmill_learn::registry::built_in;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
@@ -237,7 +238,7 @@ fn a_forged_bundle_is_refused_with_the_reason() {
     let (path, bytes) = written(dir.path());
     for (name, edit, why) in attacks() {
         std::fs::write(&path, edited(&bytes, edit)).unwrap();
-        let error = Bundle::read(&path).expect_err(name).to_string();
+        let error = Bundle::read(&path, &built_in()).expect_err(name).to_string();
         assert!(error.contains(why), "{name}: {error}");
         assert!(!error.contains("checksum"), "{name}: {error}");
     }
@@ -302,7 +303,7 @@ fn a_file_that_is_larger_than_a_model_is_refused_at_once() {
         file.write_all(&start).unwrap();
         file.set_len(length).unwrap();
         let begun = Instant::now();
-        let error = Bundle::read(&path).expect_err(name).to_string();
+        let error = Bundle::read(&path, &built_in()).expect_err(name).to_string();
         assert!(error.contains(why), "{name}: {error}");
         assert!(
             begun.elapsed() < Duration::from_millis(500),
@@ -344,7 +345,7 @@ fn sixty_hashes_of_24_bits_cost_what_their_buckets_do() {
     });
     std::fs::write(&path, forged).unwrap();
     let begun = Instant::now();
-    let bundle = Bundle::read(&path).unwrap();
+    let bundle = Bundle::read(&path, &built_in()).unwrap();
     assert_eq!(bundle.assembler.width(), 60);
     assert_eq!(bundle.assembler.encode(&rows()).unwrap().rows(), 2);
     // Clearing 4 GB alone takes longer.

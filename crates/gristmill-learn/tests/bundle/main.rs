@@ -16,6 +16,7 @@ use gristmill_learn::contract::step::SparseBlock;
 use gristmill_learn::features::Assembler;
 use gristmill_learn::model::bundle::{Bundle, Contents, InputColumn};
 use gristmill_learn::model::{Coefficients, LinearModel, ModelKind};
+use gristmill_learn::registry::built_in;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
 use support::{FEATURES, assembler, clean, edited, fixture, model, provenance, steps};
@@ -58,7 +59,7 @@ fn what_is_written_is_read() {
         let model =
             LinearModel::from_coefficients(ModelKind::NaiveBayes, FEATURES, 3, 3, &coefficients).unwrap();
         write(&path, &assembler(), &model).unwrap();
-        let read = Bundle::read(&path).unwrap();
+        let read = Bundle::read(&path, &built_in()).unwrap();
         assert_eq!(read.model, model);
         assert_eq!(read.model.coefficients(), coefficients);
         assert_eq!(read.provenance, provenance());
@@ -93,7 +94,12 @@ fn a_slice_of_an_array_is_written_as_what_it_shows() {
     let longer = StringArray::from(vec!["Wien", "Zürich", "日本", "Oslo"]);
     let of_two = Arc::new(longer.slice(1, 2));
     sliced[0].arrays.insert("categories".to_owned(), of_two);
-    write(&path, &Assembler::from_specs(&sliced).unwrap(), &model()).unwrap();
+    write(
+        &path,
+        &Assembler::from_specs(&sliced, &built_in()).unwrap(),
+        &model(),
+    )
+    .unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), written(dir.path()).1);
 }
 
@@ -112,7 +118,7 @@ fn a_file_cut_short_anywhere_is_refused() {
     let (path, bytes) = written(dir.path());
     for length in 0..bytes.len() {
         std::fs::write(&path, &bytes[..length]).unwrap();
-        let error = Bundle::read(&path).unwrap_err().to_string();
+        let error = Bundle::read(&path, &built_in()).unwrap_err().to_string();
         assert!(
             error.contains("model.safetensors is not a readable gristmill model"),
             "{length}: {error}"
@@ -129,14 +135,14 @@ fn a_changed_byte_is_refused_wherever_it_is() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1 << (at % 8);
         std::fs::write(&path, &damaged).unwrap();
-        assert!(Bundle::read(&path).is_err(), "{at}");
+        assert!(Bundle::read(&path, &built_in()).is_err(), "{at}");
     }
     let range = br#"\"range\":[1,2]"#;
     let at = bytes.windows(range.len()).position(|part| part == range).unwrap();
     let mut shorter = bytes;
     shorter[at + range.len() - 2] = b'1';
     std::fs::write(&path, &shorter).unwrap();
-    let error = Bundle::read(&path).unwrap_err().to_string();
+    let error = Bundle::read(&path, &built_in()).unwrap_err().to_string();
     assert!(error.contains("checksum"), "{error}");
 }
 
@@ -148,7 +154,7 @@ fn a_header_that_promises_too_much_is_refused() {
         let mut damaged = bytes.clone();
         damaged[..8].copy_from_slice(&length.to_le_bytes());
         std::fs::write(&path, &damaged).unwrap();
-        assert!(Bundle::read(&path).is_err(), "{length}");
+        assert!(Bundle::read(&path, &built_in()).is_err(), "{length}");
     }
 }
 
@@ -163,7 +169,7 @@ fn foreign_files_and_other_versions_are_refused() {
     };
     let refused = |bytes: &[u8], why: &str| {
         std::fs::write(&path, bytes).unwrap();
-        let error = Bundle::read(&path).unwrap_err().to_string();
+        let error = Bundle::read(&path, &built_in()).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
     };
     refused(
@@ -180,9 +186,9 @@ fn foreign_files_and_other_versions_are_refused() {
     refused(&foreign(Some("{\"format\":1}")), "checksum");
     refused(&foreign(Some("{\"format\":2,\"min_reader\":2}")), "checksum");
     std::fs::write(&path, bytes).unwrap();
-    assert!(Bundle::read(&path).is_ok());
+    assert!(Bundle::read(&path, &built_in()).is_ok());
     assert!(
-        Bundle::read(&dir.path().join("none"))
+        Bundle::read(&dir.path().join("none"), &built_in())
             .unwrap_err()
             .to_string()
             .contains("none")
@@ -241,7 +247,7 @@ fn what_a_later_version_adds_is_passed_over() {
         tensors.insert("step1.notes".to_owned(), (Dtype::I64, vec![1], vec![0; 8]));
     });
     std::fs::write(&path, later).unwrap();
-    assert_eq!(Bundle::read(&path).unwrap().model, model());
+    assert_eq!(Bundle::read(&path, &built_in()).unwrap().model, model());
 }
 
 /// Bundles that earlier versions wrote. They are never made anew: a change of format adds one.
@@ -249,8 +255,8 @@ fn what_a_later_version_adds_is_passed_over() {
 fn bundles_of_every_format_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.safetensors");
-    let first = Bundle::read(&fixture("format-1.safetensors")).unwrap();
-    let second = Bundle::read(&fixture("format-2.safetensors")).unwrap();
+    let first = Bundle::read(&fixture("format-1.safetensors"), &built_in()).unwrap();
+    let second = Bundle::read(&fixture("format-2.safetensors"), &built_in()).unwrap();
     for bundle in [&first, &second] {
         assert_eq!(bundle.model, model());
         assert_eq!(bundle.clean.settings["trim"], json!(true));
@@ -315,8 +321,13 @@ fn a_regression_is_written_and_read_to_the_bit_and_predicts_numbers() {
     let regression = LinearModel::from_coefficients(kind, 2, 1, 0, &coefficients).unwrap();
     let mut with_number = support::numbers();
     with_number.extend([support::target(), support::split()]);
-    write(&path, &Assembler::from_specs(&with_number).unwrap(), &regression).unwrap();
-    let model = Bundle::read(&path).unwrap().model;
+    write(
+        &path,
+        &Assembler::from_specs(&with_number, &built_in()).unwrap(),
+        &regression,
+    )
+    .unwrap();
+    let model = Bundle::read(&path, &built_in()).unwrap().model;
     assert_eq!(model, regression);
     assert_eq!((model.kind(), model.classes(), model.sets()), (kind, 0, 1));
     let rows = SparseBlock {
@@ -336,10 +347,15 @@ fn a_regression_is_written_and_read_to_the_bit_and_predicts_numbers() {
     }
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 8]).unwrap();
-    assert!(Bundle::read(&path).is_err());
+    assert!(Bundle::read(&path, &built_in()).is_err());
     let mut damaged = whole;
     let last = damaged.len() - 1;
     damaged[last] ^= 1;
     std::fs::write(&path, damaged).unwrap();
-    assert!(Bundle::read(&path).unwrap_err().to_string().contains("checksum"));
+    assert!(
+        Bundle::read(&path, &built_in())
+            .unwrap_err()
+            .to_string()
+            .contains("checksum")
+    );
 }

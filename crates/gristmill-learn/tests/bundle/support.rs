@@ -11,6 +11,7 @@ use gristmill_learn::contract::step::StepSpec;
 use gristmill_learn::features::Assembler;
 use gristmill_learn::model::bundle::Provenance;
 use gristmill_learn::model::{Coefficients, LinearModel, ModelKind, Thresholds};
+use gristmill_learn::registry::built_in;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -117,7 +118,7 @@ pub(crate) fn steps() -> Vec<StepSpec> {
 }
 
 pub(crate) fn assembler() -> Assembler {
-    Assembler::from_specs(&steps()).unwrap()
+    Assembler::from_specs(&steps(), &built_in()).unwrap()
 }
 
 pub(crate) fn model() -> LinearModel {

@@ -3,7 +3,6 @@
 use arrow::array::BinaryArray;
 use gristmill_learn::Error;
 use gristmill_learn::contract::step::{SparseBlock, StepSpec};
-use gristmill_learn::encode::encoder_from_spec;
 use proptest::prelude::*;
 
 use super::*;
@@ -20,7 +19,7 @@ fn skip(block: &SparseBlock, row: usize) -> bool {
     block.skip.get(row).copied().unwrap_or(false)
 }
 
-fn check_block(feature: &FeatureSettings, block: &SparseBlock, rows: usize, width: u32) {
+fn check_block(feature: &Feature, block: &SparseBlock, rows: usize, width: u32) {
     assert_eq!(block.rows(), rows, "{feature:?}");
     assert!(block.skip.is_empty() || block.skip.len() == rows, "{feature:?}");
     assert_eq!(block.skip.is_empty(), !block.skip.contains(&true), "{feature:?}");
@@ -46,19 +45,26 @@ fn check_block(feature: &FeatureSettings, block: &SparseBlock, rows: usize, widt
     }
 }
 
-fn check_contract(feature: &FeatureSettings, train: &RecordBatch, test: &RecordBatch) {
+fn check_contract(feature: &Feature, train: &RecordBatch, test: &RecordBatch) {
     let encoder = match fit(feature, train) {
-        Err(Error::NothingToImpute { column, .. }) if column == feature.column() => return,
+        Err(Error::NothingToImpute { column, .. }) if column == feature.columns()[0] => return,
         encoder => encoder.unwrap(),
     };
     encoder.check(test.schema_ref()).unwrap();
-    assert_eq!(encoder.column(), feature.column());
+    let inputs: Vec<_> = encoder
+        .inputs()
+        .iter()
+        .map(|input| input.column.to_owned())
+        .collect();
+    assert_eq!(inputs, feature.columns());
+    assert_eq!(encoder.kind(), feature.kind());
+    assert_eq!(encoder.spec().kind, feature.kind());
     let names: std::collections::HashSet<_> = (0..encoder.width()).map(|index| encoder.name(index)).collect();
     assert_eq!(names.len(), encoder.width() as usize, "{feature:?}");
 
     let block = encoder.encode(test).unwrap();
     check_block(feature, &block, test.num_rows(), encoder.width());
-    let rebuilt = encoder_from_spec(&stored(&encoder.spec())).unwrap();
+    let rebuilt = built_in().encoder_from_spec(&stored(&encoder.spec())).unwrap();
     assert_eq!(rebuilt.encode(test).unwrap(), block, "{feature:?}");
     assert_eq!(rebuilt.width(), encoder.width(), "{feature:?}");
 
@@ -72,7 +78,7 @@ fn check_contract(feature: &FeatureSettings, train: &RecordBatch, test: &RecordB
             }
         }
     }
-    let nulls = with_nulls(test, feature.column());
+    let nulls = with_nulls(test, &feature.columns()[0]);
     check_block(
         feature,
         &encoder.encode(&nulls).unwrap(),
@@ -113,17 +119,14 @@ fn a_wrong_type_and_a_missing_column_are_named() {
     let train = example();
     for feature in all_features() {
         let encoder = fit(&feature, &train).unwrap();
-        let column = feature.column();
+        let column = &feature.columns()[0];
         let binary = Arc::new(BinaryArray::from_vec(vec![b"a", b"b", b"c"]));
         let wrong = with_column(&train, column, binary);
         for error in [
             encoder.check(wrong.schema_ref()).unwrap_err(),
             encoder.encode(&wrong).unwrap_err(),
-            estimator(&feature)
-                .pass()
-                .columns(wrong.schema_ref())
-                .unwrap_err(),
-            estimator(&feature).pass().start().update(&wrong).unwrap_err(),
+            feature.pass().columns(wrong.schema_ref()).unwrap_err(),
+            feature.pass().start().update(&wrong).unwrap_err(),
         ] {
             let message = error.to_string();
             let expected = format!(
@@ -163,7 +166,7 @@ fn a_damaged_spec_is_refused() {
                 .arrays
                 .insert(name.clone(), arrow::compute::concat(&twice).unwrap());
             for damaged in [without, retyped, shuffled] {
-                let error = encoder_from_spec(&damaged).err().unwrap();
+                let error = built_in().encoder_from_spec(&damaged).err().unwrap();
                 assert!(matches!(error, Error::Spec { .. }), "{name}: {error}");
             }
         }
@@ -177,7 +180,7 @@ fn a_damaged_spec_is_refused() {
         };
         for damaged in [unnamed, unknown] {
             assert!(matches!(
-                encoder_from_spec(&damaged).err().unwrap(),
+                built_in().encoder_from_spec(&damaged).err().unwrap(),
                 Error::Spec { .. }
             ));
         }

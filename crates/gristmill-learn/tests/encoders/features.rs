@@ -11,7 +11,7 @@ use gristmill_learn::contract::step::SparseBlock;
 use super::*;
 
 fn one_hot_of(settings: OneHotSettings, train: &RecordBatch) -> Box<dyn Encoder> {
-    fit(&FeatureSettings::OneHot(settings), train).unwrap()
+    fit(&Feature::new(settings), train).unwrap()
 }
 
 fn languages() -> RecordBatch {
@@ -123,9 +123,7 @@ fn too_many_categories_are_refused() {
         max_categories: 3,
         ..one_hot("l")
     };
-    let error = fit(&FeatureSettings::OneHot(settings), &languages())
-        .err()
-        .unwrap();
+    let error = fit(&Feature::new(settings), &languages()).err().unwrap();
     assert!(
         matches!(
             error,
@@ -148,10 +146,7 @@ fn text_is_read_alike_in_every_encoding() {
         Arc::new(StringViewArray::from_iter(values)),
         Arc::new(values.into_iter().collect::<DictionaryArray<Int32Type>>()),
     ];
-    for feature in [
-        FeatureSettings::OneHot(one_hot("c")),
-        FeatureSettings::Ngrams(ngram("c")),
-    ] {
+    for feature in [Feature::new(one_hot("c")), Feature::new(ngram("c"))] {
         let encoder = fit(&feature, &plain).unwrap();
         for other in &others {
             let other = with_column(&plain, "c", other.clone());
@@ -173,10 +168,10 @@ fn only_buckets_that_enough_training_rows_fill_are_columns() {
         min_count,
         ..ngram("n")
     };
-    let all = fit(&FeatureSettings::Ngrams(settings(1)), &train).unwrap();
+    let all = fit(&Feature::new(settings(1)), &train).unwrap();
     assert_eq!(all.width(), 3);
     // Two rows hold an "a"; how often one of them does counts for nothing here.
-    let shared = fit(&FeatureSettings::Ngrams(settings(2)), &train).unwrap();
+    let shared = fit(&Feature::new(settings(2)), &train).unwrap();
     assert_eq!(shared.width(), 1);
     let block = shared
         .encode(&texts("n", [Some("Aba"), Some("bz"), None]))
@@ -190,7 +185,7 @@ fn unit_length_is_over_the_entries_that_are_kept() {
         range: (1, 1),
         ..ngram("n")
     };
-    let encoder = fit(&FeatureSettings::Ngrams(settings), &texts("n", [Some("ab")])).unwrap();
+    let encoder = fit(&Feature::new(settings), &texts("n", [Some("ab")])).unwrap();
     let block = encoder.encode(&texts("n", [Some("abbzzzzz")])).unwrap();
     let square: f32 = block.values.iter().map(|value| value * value).sum();
     assert_eq!(block.values.len(), 2);
@@ -205,7 +200,7 @@ fn dates_are_days_and_timestamps_seconds() {
             scale: Scale::None,
             ..numeric("x", Impute::Constant(0.0))
         };
-        fit(&FeatureSettings::Numeric(settings), &rows)
+        fit(&Feature::new(settings), &rows)
             .unwrap()
             .encode(&rows)
             .unwrap()
@@ -234,7 +229,7 @@ fn dates_are_days_and_timestamps_seconds() {
 #[test]
 fn nan_is_missing_and_infinity_is_an_error_at_once() {
     let column = |values: Vec<f64>| table([("x", Arc::new(Float64Array::from(values)) as _)]);
-    let feature = FeatureSettings::Numeric(numeric("x", Impute::Mean));
+    let feature = Feature::new(numeric("x", Impute::Mean));
     let encoder = fit(&feature, &column(vec![1.0, f64::NAN, 3.0])).unwrap();
     assert_eq!(
         entries(&encoder.encode(&column(vec![f64::NAN, 3.0])).unwrap()),
@@ -243,7 +238,7 @@ fn nan_is_missing_and_infinity_is_an_error_at_once() {
     for bad in [f64::INFINITY, f64::NEG_INFINITY, 1e200] {
         let rows = column(vec![1.0, bad]);
         for error in [
-            estimator(&feature).pass().start().update(&rows).unwrap_err(),
+            feature.pass().start().update(&rows).unwrap_err(),
             encoder.encode(&rows).unwrap_err(),
         ] {
             assert!(
@@ -263,18 +258,12 @@ fn nan_is_missing_and_infinity_is_an_error_at_once() {
 fn a_column_without_values_needs_a_constant() {
     let rows = table([("x", Arc::new(Float64Array::from(vec![None, Some(f64::NAN)])) as _)]);
     for (impute, name) in [(Impute::Mean, "mean"), (Impute::Median, "median")] {
-        let error = fit(&FeatureSettings::Numeric(numeric("x", impute)), &rows)
-            .err()
-            .unwrap();
+        let error = fit(&Feature::new(numeric("x", impute)), &rows).err().unwrap();
         assert!(
             matches!(&error, Error::NothingToImpute { statistic, .. } if *statistic == name),
             "{error}"
         );
     }
-    let constant = fit(
-        &FeatureSettings::Numeric(numeric("x", Impute::Constant(3.0))),
-        &rows,
-    )
-    .unwrap();
+    let constant = fit(&Feature::new(numeric("x", Impute::Constant(3.0))), &rows).unwrap();
     assert_eq!(entries(&constant.encode(&rows).unwrap()), [vec![], vec![]]);
 }

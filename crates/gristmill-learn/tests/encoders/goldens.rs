@@ -66,7 +66,7 @@ fn rows_have_scikit_learns_values_at_unit_length() {
             bits: 20,
             ..ngram("name")
         };
-        let block = fit(&FeatureSettings::Ngrams(settings), &rows)
+        let block = fit(&Feature::new(settings), &rows)
             .unwrap()
             .encode(&rows)
             .unwrap();
@@ -90,7 +90,7 @@ fn numbers_are_scikit_learns_imputer_and_scaler() {
                 scale,
                 ..numeric("x", impute)
             };
-            let block = fit(&FeatureSettings::Numeric(settings), &rows)
+            let block = fit(&Feature::new(settings), &rows)
                 .unwrap()
                 .encode(&rows)
                 .unwrap();

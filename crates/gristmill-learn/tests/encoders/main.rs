@@ -14,9 +14,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema};
+use gristmill_learn::contract::encoder::{Encoder, Feature, FittedTo};
 use gristmill_learn::contract::pass::Pass;
-use gristmill_learn::contract::step::Encoder;
-use gristmill_learn::encode::estimator;
+use gristmill_learn::encode::{
+    Analyzer, Impute, NgramSettings, Norm, NumericSettings, OneHotSettings, Unseen,
+};
+use gristmill_learn::registry::built_in;
 use gristmill_learn::settings::*;
 use proptest::prelude::*;
 
@@ -123,9 +126,12 @@ fn state(pass: &dyn Pass, batch: &RecordBatch) -> RecordBatch {
 }
 
 /// The encoder of a feature, fitted on one batch.
-fn fit(feature: &FeatureSettings, batch: &RecordBatch) -> gristmill_learn::Result<Box<dyn Encoder>> {
-    let estimator = estimator(feature);
-    estimator.fitted(&state(estimator.pass().as_ref(), batch))
+fn fit(feature: &Feature, batch: &RecordBatch) -> gristmill_learn::Result<Box<dyn Encoder>> {
+    let to = FittedTo {
+        classes: &[],
+        folds: 1,
+    };
+    feature.fitted(&state(feature.pass().as_ref(), batch), &to)
 }
 
 fn one_hot(column: &str) -> OneHotSettings {
@@ -189,10 +195,9 @@ fn split() -> SplitSettings {
 }
 
 /// One of every feature, and of every setting that changes its ways.
-fn all_features() -> Vec<FeatureSettings> {
-    use FeatureSettings::{Ngrams, Numeric, OneHot};
+fn all_features() -> Vec<Feature> {
     let standard = |unseen, min_count| {
-        OneHot(OneHotSettings {
+        Feature::new(OneHotSettings {
             unseen,
             min_count,
             scale: Scale::Standard,
@@ -200,34 +205,34 @@ fn all_features() -> Vec<FeatureSettings> {
         })
     };
     let mut all = vec![
-        OneHot(one_hot("text")),
-        OneHot(one_hot("id")),
-        OneHot(one_hot("flag")),
-        OneHot(one_hot("day")),
-        OneHot(one_hot("number")),
+        Feature::new(one_hot("text")),
+        Feature::new(one_hot("id")),
+        Feature::new(one_hot("flag")),
+        Feature::new(one_hot("day")),
+        Feature::new(one_hot("number")),
         standard(Unseen::Keep, 1),
         standard(Unseen::Keep, 2),
         standard(Unseen::Skip, 2),
-        Ngrams(ngram("text")),
-        Ngrams(NgramSettings {
+        Feature::new(ngram("text")),
+        Feature::new(NgramSettings {
             bits: 4,
             min_count: 2,
             ..ngram("text")
         }),
-        Ngrams(NgramSettings {
+        Feature::new(NgramSettings {
             analyzer: Analyzer::CharWb,
             norm: Norm::None,
             lowercase: false,
             range: (2, 4),
             ..ngram("text")
         }),
-        Numeric(NumericSettings {
+        Feature::new(NumericSettings {
             scale: Scale::None,
             ..numeric("number", Impute::Mean)
         }),
     ];
     for impute in [Impute::Mean, Impute::Median, Impute::Constant(-1.5)] {
-        all.extend(["number", "id", "flag", "day"].map(|column| Numeric(numeric(column, impute))));
+        all.extend(["number", "id", "flag", "day"].map(|column| Feature::new(numeric(column, impute))));
     }
     all
 }

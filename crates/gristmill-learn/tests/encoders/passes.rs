@@ -43,7 +43,7 @@ fn passes() -> Vec<(&'static str, Box<dyn Pass>)> {
             "fit of a regression",
             Box::new(
                 FitPipeline::new(
-                    &[FeatureSettings::OneHot(one_hot("text"))],
+                    &[Feature::new(one_hot("text"))],
                     &number_label("number"),
                     &split(),
                     3,
@@ -55,14 +55,18 @@ fn passes() -> Vec<(&'static str, Box<dyn Pass>)> {
 }
 
 /// All features, but with n-gram counters that are quick to start.
-fn small_features() -> Vec<FeatureSettings> {
-    let mut features = all_features();
-    for feature in &mut features {
-        if let FeatureSettings::Ngrams(settings) = feature {
-            settings.bits = settings.bits.min(6);
+fn small_features() -> Vec<Feature> {
+    let small = |feature: Feature| {
+        let mut settings = feature.settings();
+        if let Some(bits) = settings.get_mut("bits") {
+            *bits = bits.as_u64().unwrap().min(6).into();
         }
-    }
-    features
+        let kinds = built_in();
+        let mut kinds = kinds.encoders().iter();
+        let kind = kinds.find(|kind| kind.name() == feature.kind()).unwrap();
+        kind.feature(settings).unwrap()
+    };
+    all_features().into_iter().map(small).collect()
 }
 
 fn start(pass: &dyn Pass, rows: &[Row]) -> Box<dyn Accumulate> {

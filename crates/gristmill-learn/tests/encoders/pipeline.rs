@@ -48,20 +48,15 @@ fn artists() -> RecordBatch {
     ])
 }
 
-fn features() -> Vec<FeatureSettings> {
+fn features() -> Vec<Feature> {
     vec![
-        FeatureSettings::OneHot(one_hot("language")),
-        FeatureSettings::Ngrams(ngram("name")),
-        FeatureSettings::Numeric(numeric("year", Impute::Median)),
+        Feature::new(one_hot("language")),
+        Feature::new(ngram("name")),
+        Feature::new(numeric("year", Impute::Median)),
     ]
 }
 
-fn fit_all(
-    features: &[FeatureSettings],
-    label: &LabelSettings,
-    folds: u32,
-    rows: &RecordBatch,
-) -> Result<Fitted> {
+fn fit_all(features: &[Feature], label: &LabelSettings, folds: u32, rows: &RecordBatch) -> Result<Fitted> {
     let pipeline = FitPipeline::new(features, label, &split(), folds);
     pipeline.pass().columns(rows.schema_ref()).unwrap();
     pipeline.fitted(&state(pipeline.pass(), rows))
@@ -198,7 +193,7 @@ fn the_result_is_the_same_for_any_cutting_and_from_the_specs() {
     let rows = artists();
     let assembler = fitted(&label(20, Rare::Other)).assembler;
     let (whole, all_left_out) = transformed(&assembler, &rows);
-    let rebuilt = Assembler::from_specs(&assembler.specs()).unwrap();
+    let rebuilt = Assembler::from_specs(&assembler.specs(), &built_in()).unwrap();
     assert_eq!(rebuilt.transform(&rows).unwrap().rows, whole);
     assert_eq!(rebuilt.classes(), assembler.classes());
     for size in [1, 7, 399] {
@@ -223,8 +218,8 @@ fn prediction_needs_no_label_and_leaves_no_row_out() {
         ..one_hot("language")
     };
     let features = [
-        FeatureSettings::OneHot(skipping),
-        FeatureSettings::Numeric(numeric("year", Impute::Mean)),
+        Feature::new(skipping),
+        Feature::new(numeric("year", Impute::Mean)),
     ];
     let assembler = fit_all(&features, &label(1, Rare::Drop), 3, &rows)
         .unwrap()

@@ -10,7 +10,7 @@ use gristmill_learn::{Error, Result};
 use super::*;
 
 fn fitted(label: &LabelSettings, rows: &RecordBatch) -> Result<Fitted> {
-    let features = [FeatureSettings::OneHot(one_hot("text"))];
+    let features = [Feature::new(one_hot("text"))];
     let pipeline = FitPipeline::new(&features, label, &split(), 3);
     pipeline.pass().columns(rows.schema_ref())?;
     pipeline.fitted(&state(pipeline.pass(), rows))
@@ -64,7 +64,7 @@ fn the_features_table_has_the_numbers_themselves() {
     assert!((target.mean() - mean).abs() < 1e-12);
     assert!((target.std() - (square / (training.len() - 1) as f64).sqrt()).abs() < 1e-12);
 
-    let rebuilt = Assembler::from_specs(&fitted.assembler.specs()).unwrap();
+    let rebuilt = Assembler::from_specs(&fitted.assembler.specs(), &built_in()).unwrap();
     assert!(rebuilt.classes().is_empty());
     assert_eq!(rebuilt.transform(&rows).unwrap().rows, transformed.rows);
     let Label::Number(again) = rebuilt.label() else {
@@ -111,7 +111,7 @@ fn a_number_that_is_none_is_refused() {
         Arc::new(Float64Array::from(vec![f64::INFINITY; 300])),
     );
     let label = number_label("number");
-    let pipeline = FitPipeline::new(&[FeatureSettings::OneHot(one_hot("text"))], &label, &split(), 3);
+    let pipeline = FitPipeline::new(&[Feature::new(one_hot("text"))], &label, &split(), 3);
     let error = pipeline.pass().start().update(&infinite).err().unwrap();
     assert!(matches!(error, Error::NotFinite { .. }), "{error}");
 }

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use arrow::array::{Int64Array, StringArray};
+use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::encode::ngrams::Buckets;
+use gristmill_learn::encode::{
+    Analyzer, Impute, NgramSettings, Norm, NumericSettings, OneHotSettings, Unseen,
+};
 use gristmill_learn::evaluate::{HeldOutPass, RegressionPass};
 use gristmill_learn::features::FitPipeline;
 use gristmill_learn::passes::kinds;
-use gristmill_learn::settings::{
-    Analyzer, FeatureSettings, Impute, LabelKind, LabelSettings, LinearSettings, NgramSettings, Norm,
-    NumericSettings, OneHotSettings, Rare, Scale, SplitSettings, Unseen,
-};
+use gristmill_learn::settings::{LabelKind, LabelSettings, LinearSettings, Rare, Scale, SplitSettings};
 use gristmill_learn::statistics::{Many, Moments, Quantiles, Vocabulary};
 use gristmill_learn::train::linear_search;
 
@@ -83,19 +84,19 @@ fn fits(fold: &mut Fold) {
     let both: Vec<Box<dyn Pass>> = vec![Box::new(Moments::new("id")), Box::new(Buckets::new(&ngrams()))];
     fold.over(&Many::new(both), &dataset);
     let features = [
-        FeatureSettings::Numeric(NumericSettings {
+        Feature::new(NumericSettings {
             column: "number".to_owned(),
             impute: Impute::Median,
             scale: Scale::Standard,
         }),
-        FeatureSettings::OneHot(OneHotSettings {
+        Feature::new(OneHotSettings {
             column: "text".to_owned(),
             unseen: Unseen::Keep,
             min_count: 1,
             max_categories: 10_000,
             scale: Scale::None,
         }),
-        FeatureSettings::Ngrams(ngrams()),
+        Feature::new(ngrams()),
     ];
     let label = LabelSettings {
         kind: LabelKind::Class,

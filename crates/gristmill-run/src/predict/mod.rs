@@ -14,6 +14,8 @@ use gristmill_data::durable::NewFile;
 use gristmill_data::guard::{caught, stopped};
 use gristmill_data::parquet_file::BatchLimit;
 use gristmill_data::prepare::TextRules;
+use gristmill_learn::contract::reads::Reads;
+use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::contract::step::{LeftOut, SparseBlock, Transformed, Transformer};
 use gristmill_learn::features::Assembler;
 use gristmill_learn::label::Label;
@@ -65,27 +67,27 @@ pub struct Predicted {
 }
 
 impl Predictor {
-    /// Reads a bundle, from its file or the folder it is in, to predict on so many threads within a budget.
+    /// Reads a bundle, whose parts are of these kinds, from its file or the folder it is in, to predict on so many threads within a budget.
     ///
     /// # Errors
     /// When it is no bundle, or none of this version; a regression is asked for more than one prediction; or it does not fit
     /// into the budget.
-    pub fn open(model: &Path, top: usize, threads: usize, budget: &Budget) -> Result<Self> {
+    pub fn open(model: &Path, top: usize, threads: usize, budget: &Budget, kinds: &Registry) -> Result<Self> {
         let process = budget.reserve_process(threads)?;
         let file = bundle_file(model);
         // What cannot be asked for its size cannot be read either, which says why.
         let bytes = fs::metadata(&file).map_or(0, |metadata| metadata.len());
         let held = budget.reserve("the model", MODEL_TIMES * bytes)?;
-        let bundle = Bundle::read(&file)?;
+        let bundle = Bundle::read(&file, kinds)?;
         let assembler = bundle.assembler;
         if assembler.label().kind() == LabelKind::Number && top > 1 {
             let why =
                 format!("it is a regression, which predicts one number a row and not the {top} most likely");
             return Err(bad(model, &why));
         }
-        let numeric = assembler.encoders().iter().map(|encoder| encoder.spec());
-        let numeric = numeric.filter(|step| step.kind == "numeric");
-        let numeric = numeric.filter_map(|step| step.settings.get("column")?.as_str().map(str::to_owned));
+        let inputs = assembler.encoders().iter().flat_map(|encoder| encoder.inputs());
+        let numeric = inputs.filter(|input| input.reads == Reads::Number);
+        let numeric = numeric.map(|input| input.column.to_owned()).collect();
         let text =
             TextRules::deserialize(&bundle.clean.settings).map_err(|e| gristmill_learn::Error::Bundle {
                 file: model.display().to_string(),
@@ -93,7 +95,7 @@ impl Predictor {
             })?;
         Ok(Self {
             text,
-            numeric: numeric.collect(),
+            numeric,
             top: top.clamp(1, assembler.classes().len().max(1)),
             assembler,
             model: bundle.model,

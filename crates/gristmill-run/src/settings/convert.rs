@@ -160,7 +160,8 @@ impl<'t> Reader<'t> {
             return self.wrong_type(name, value, expected);
         };
         for (index, item) in items.iter().enumerate() {
-            self.spans.insert(format!("{name}[{index}]"), item.span());
+            let setting = format!("{}[{index}]", self.current);
+            self.spans.insert(setting, item.span());
         }
         // Not `map` straight into `Option<Vec>`: that would stop at the first problem.
         let items: Vec<Option<T>> = items.iter().map(|item| one(self, name, item)).collect();

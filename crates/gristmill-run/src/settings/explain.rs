@@ -51,10 +51,14 @@ impl PipelineFile {
             | E::TooManyCategories { column, .. }
             | E::NotFinite { column, .. }
             | E::NothingToImpute { column, .. } => {
-                let feature = self.pipeline.features.iter().position(|f| f.column() == column);
+                let features = self.pipeline.features.iter().enumerate();
+                let mut places = features.filter_map(|(index, feature)| {
+                    let place = feature.columns().iter().position(|name| name == column)?;
+                    Some(self.feature_setting(index, place))
+                });
                 let weight = self.pipeline.label.weight.as_ref() == Some(column);
-                match feature {
-                    Some(index) => format!("feature[{index}].column"),
+                match places.next() {
+                    Some(setting) => setting,
                     None if weight => "label.weight".to_owned(),
                     None => "label.column".to_owned(),
                 }

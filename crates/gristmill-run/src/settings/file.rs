@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
+use gristmill_learn::contract::registry::Registry;
 use toml::de::DeTable;
 
 use super::diagnose::{Diagnostic, Source, Span};
@@ -28,8 +29,9 @@ pub struct PipelineFile {
 }
 
 impl PipelineFile {
-    /// Reads and validates the file at `path`, with `${VAR}` from the environment of the process.
-    pub fn read(path: &Path) -> Result<Self, Vec<Diagnostic>> {
+    /// Reads and validates the file at `path`, with `${VAR}` from the environment of the process. Its encoders and its
+    /// model are of these kinds.
+    pub fn read(path: &Path, kinds: &Registry) -> Result<Self, Vec<Diagnostic>> {
         let name = path.display().to_string();
         let problem = |message: String| vec![Diagnostic::new(&Source::new(&name, ""), None, message)];
         let mut text = String::new();
@@ -41,7 +43,7 @@ impl PipelineFile {
                 "this is not a pipeline file: it is longer than {MAX_BYTES} bytes"
             )));
         }
-        Self::parse(path, &text, &|variable| std::env::var(variable).ok())
+        Self::parse(path, &text, &|variable| std::env::var(variable).ok(), kinds)
     }
 
     /// Validates `text` as the content of the file at `path`; `environment` knows the values of `${VAR}`.
@@ -49,6 +51,7 @@ impl PipelineFile {
         path: &Path,
         text: &str,
         environment: &dyn Fn(&str) -> Option<String>,
+        kinds: &Registry,
     ) -> Result<Self, Vec<Diagnostic>> {
         let source = Source::new(path.display().to_string(), text);
         let (root, errors) = DeTable::parse_recoverable(text);
@@ -56,7 +59,7 @@ impl PipelineFile {
             return Err(syntax_problems(&source, text, &errors));
         }
         let mut reader = reader::Reader::new(Arc::clone(&source), environment);
-        let pipeline = sections::pipeline(&mut reader, root.get_ref(), path);
+        let pipeline = sections::pipeline(&mut reader, root.get_ref(), path, kinds);
         validate::contradictions(&mut reader, &pipeline);
         let (mut problems, spans) = (reader.problems, reader.spans);
         if !problems.is_empty() {
@@ -94,7 +97,9 @@ impl PipelineFile {
             named.push((format!("clean.require[{index}]"), column));
         }
         for (index, feature) in pipeline.features.iter().enumerate() {
-            named.push((format!("feature[{index}].column"), feature.column()));
+            let columns = feature.columns().iter().enumerate();
+            named
+                .extend(columns.map(|(place, column)| (self.feature_setting(index, place), column.as_str())));
         }
         named.push(("label.column".to_owned(), &pipeline.label.column));
         if let Some(weight) = &pipeline.label.weight {
@@ -122,6 +127,17 @@ impl PipelineFile {
         listed
             .filter(|setting| self.locate(setting).is_some())
             .unwrap_or_else(|| "source.key".to_owned())
+    }
+
+    /// Where a column of a feature is written.
+    pub(super) fn feature_setting(&self, feature: usize, place: usize) -> String {
+        let setting = format!("feature[{feature}].column");
+        let listed = format!("{setting}[{place}]");
+        if self.locate(&listed).is_some() {
+            listed
+        } else {
+            setting
+        }
     }
 
     pub(super) fn missing_column(&self, setting: &str, column: &str, columns: &[&str]) -> Diagnostic {

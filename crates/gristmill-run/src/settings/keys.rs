@@ -1,7 +1,7 @@
 //! Every key a pipeline file may have.
 
-/// The tables, in reading order, and their keys. `[[feature]]` has the keys of its encoder besides, see
-/// [`ENCODERS`], and `[model]` those of its kind, see [`MODELS`].
+/// The tables, in reading order, and their keys. `[[feature]]` has the keys of its encoder besides, and
+/// `[model]` those of its kind, see [`MODELS`].
 pub const TABLES: &[(&str, &[&str])] = &[
     ("source", &["url", "query", "key", "consistency"]),
     ("batches", &["rows", "connections", "target_file_size"]),
@@ -18,16 +18,6 @@ pub const TABLES: &[(&str, &[&str])] = &[
         "run",
         &["dir", "memory", "threads", "checkpoint_seconds", "verify"],
     ),
-];
-
-/// The values of `feature.encode`, and the keys that each adds to `column` and `encode`.
-pub const ENCODERS: &[(&str, &[&str])] = &[
-    ("one_hot", &["unseen", "min_count", "max_categories", "scale"]),
-    (
-        "ngrams",
-        &["range", "bits", "analyzer", "lowercase", "norm", "min_count"],
-    ),
-    ("numeric", &["impute", "scale"]),
 ];
 
 /// The values of `model.kind`, and the keys that each adds to `kind`.
@@ -69,11 +59,6 @@ pub(super) fn of_table(table: &str) -> &'static [&'static str] {
 /// The keys that a kind of model adds.
 pub(super) fn of_model(kind: &str) -> &'static [&'static str] {
     find(MODELS, kind)
-}
-
-/// The keys that an encoder adds.
-pub(super) fn of_encoder(encoder: &str) -> &'static [&'static str] {
-    find(ENCODERS, encoder)
 }
 
 fn find(list: &'static [(&str, &[&str])], name: &str) -> &'static [&'static str] {

@@ -1,7 +1,9 @@
 //! The pipeline file: TOML in, validated settings or every problem at its line out.
 
+mod by_key;
 mod convert;
 pub mod diagnose;
+pub mod docs;
 mod explain;
 mod file;
 mod keys;
@@ -12,7 +14,7 @@ mod validate;
 mod value;
 
 pub use file::PipelineFile;
-pub use keys::{ENCODERS, MODELS, TABLES};
+pub use keys::{MODELS, TABLES};
 pub use pipeline::{Pipeline, RunSettings, Verify};
 
 pub(crate) use pipeline::fingerprint;

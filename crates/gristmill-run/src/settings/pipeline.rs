@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
+use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::features::split;
-use gristmill_learn::settings::{
-    FeatureSettings, LabelSettings, ModelSettings, SearchSettings, SplitSettings,
-};
+use gristmill_learn::settings::{LabelSettings, ModelSettings, SearchSettings, SplitSettings};
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -27,7 +26,7 @@ pub struct Pipeline {
     /// `[clean]`.
     pub clean: CleanSettings,
     /// Every `[[feature]]`, in order.
-    pub features: Vec<FeatureSettings>,
+    pub features: Vec<Feature>,
     /// `[label]`.
     pub label: LabelSettings,
     /// `[split]`.
@@ -50,7 +49,12 @@ impl Pipeline {
             .chain(&self.clean.require)
             .map(String::as_str)
             .collect();
-        columns.extend(self.features.iter().map(FeatureSettings::column));
+        columns.extend(
+            self.features
+                .iter()
+                .flat_map(|feature| feature.columns())
+                .map(String::as_str),
+        );
         columns.extend([self.label.column.as_str(), self.split.by.as_str()]);
         columns.extend(self.label.weight.as_deref());
         columns

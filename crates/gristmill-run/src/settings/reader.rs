@@ -21,6 +21,8 @@ pub(super) struct Reader<'t> {
     pub(super) problems: Vec<Diagnostic>,
     /// Where each setting that the file gives is written.
     pub(super) spans: BTreeMap<String, Span>,
+    /// The setting that is being read.
+    pub(super) current: String,
     failed: BTreeSet<String>,
     pub(super) environment: &'t dyn Fn(&str) -> Option<String>,
 }
@@ -81,6 +83,7 @@ impl<'t> Reader<'t> {
             source,
             problems: Vec::new(),
             spans: BTreeMap::new(),
+            current: String::new(),
             failed: BTreeSet::new(),
             environment,
         }
@@ -208,6 +211,7 @@ impl<'t> Reader<'t> {
         let value = section.get(key)?;
         let setting = format!("{}.{key}", section.path);
         self.spans.insert(setting.clone(), value.span());
+        self.current.clone_from(&setting);
         let converted = convert(self, &format!("{}.{key}", section.name), value);
         if converted.is_none() {
             self.failed.insert(setting);

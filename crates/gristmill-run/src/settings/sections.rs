@@ -10,16 +10,16 @@ use crate::budget::of_rows;
 use gristmill_data::budget::RowBudget;
 use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
 use gristmill_data::source::open::default_query;
+use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::settings::{
-    Analyzer, ClassWeight, Family, FeatureSettings, Impute, LabelKind, LabelSettings, LinearSettings,
-    LogisticSettings, Metric, ModelSettings, NaiveBayesSettings, NgramSettings, Norm, NumericSettings,
-    OneHotSettings, Rare, Scale, SearchSettings, Solver, SplitSettings, Unseen,
+    ClassWeight, Family, LabelKind, LabelSettings, LinearSettings, LogisticSettings, Metric, ModelSettings,
+    NaiveBayesSettings, Rare, SearchSettings, Solver, SplitSettings,
 };
 use toml::de::{DeTable, DeValue};
 
-use super::keys;
 use super::reader::{Reader, Section, Value};
 use super::value;
+use super::{by_key, keys};
 
 /// The usual `run.memory`.
 const DEFAULT_MEMORY: u64 = 2_000_000_000;
@@ -34,10 +34,13 @@ const MAX_CONNECTIONS: u64 = 64;
 /// The smallest `batches.target_file_size`.
 const MIN_FILE_SIZE: u64 = 1_000_000;
 
-const SCALES: &[(&str, Scale)] = &[("standard", Scale::Standard), ("none", Scale::None)];
-
 /// Reads the whole file; the result is of use only if no problem was reported.
-pub(super) fn pipeline<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Path) -> Pipeline {
+pub(super) fn pipeline<'t>(
+    r: &mut Reader<'t>,
+    root: &'t DeTable<'t>,
+    path: &Path,
+    kinds: &Registry,
+) -> Pipeline {
     r.tables(root);
     for (table, example) in [
         (
@@ -67,7 +70,7 @@ pub(super) fn pipeline<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, path: &Pat
         clean: clean(r, root),
         features: features
             .iter()
-            .filter_map(|section| feature(r, section))
+            .filter_map(|section| by_key::feature(r, section, kinds))
             .collect(),
         label: label(r, root, model.label()),
         split: split(r, root, &source.key),
@@ -150,92 +153,6 @@ fn clean<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> CleanSettings {
             .unwrap_or_default(),
         filter: r.get(&s, "filter", Reader::filled),
         distinct: r.get(&s, "distinct", Reader::boolean).unwrap_or(false),
-    }
-}
-
-/// A `[[feature]]`; `None` if its encoder is unknown.
-fn feature<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> Option<FeatureSettings> {
-    let words: Vec<(&str, &str)> = keys::ENCODERS.iter().map(|(name, _)| (*name, *name)).collect();
-    let example = "encode = \"one_hot\", \"ngrams\" or \"numeric\"";
-    let encoder = r.require(s, "encode", example, |r, name, v| r.choice(name, v, &words));
-    let column = r.require(s, "column", "column = \"…\": a column of the query", Reader::text);
-    if encoder.is_empty() {
-        return None;
-    }
-    let known = [keys::of_table("feature"), keys::of_encoder(encoder)].concat();
-    r.keys(s, &known, |key| {
-        let (other, _) = keys::ENCODERS.iter().find(|(_, keys)| keys.contains(&key))?;
-        Some(format!("it goes with encode = \"{other}\", not \"{encoder}\""))
-    });
-    let min_count = |r: &mut Reader<'t>| r.get(s, "min_count", |r, name, v| r.integer(name, v, 1..=u64::MAX));
-    let scale = |r: &mut Reader<'t>| r.get(s, "scale", |r, name, v| r.choice(name, v, SCALES));
-    Some(match encoder {
-        "one_hot" => FeatureSettings::OneHot(OneHotSettings {
-            column,
-            unseen: r
-                .get(s, "unseen", |r, name, v| {
-                    let words = [
-                        ("keep", Unseen::Keep),
-                        ("skip", Unseen::Skip),
-                        ("error", Unseen::Error),
-                    ];
-                    r.choice(name, v, &words)
-                })
-                .unwrap_or(Unseen::Keep),
-            min_count: min_count(r).unwrap_or(1),
-            max_categories: r
-                .get(s, "max_categories", |r, name, v| {
-                    r.integer(name, v, 1..=u64::from(u32::MAX))
-                })
-                .unwrap_or(100_000),
-            scale: scale(r).unwrap_or(Scale::None),
-        }),
-        "ngrams" => FeatureSettings::Ngrams(NgramSettings {
-            column,
-            range: r.get(s, "range", ngram_range).unwrap_or((1, 3)),
-            bits: r
-                .get(s, "bits", |r, name, v| r.integer(name, v, 1..=24))
-                .unwrap_or(18) as u32,
-            analyzer: r
-                .get(s, "analyzer", |r, name, v| {
-                    r.choice(
-                        name,
-                        v,
-                        &[("char", Analyzer::Char), ("char_wb", Analyzer::CharWb)],
-                    )
-                })
-                .unwrap_or(Analyzer::Char),
-            lowercase: r.get(s, "lowercase", Reader::boolean).unwrap_or(true),
-            norm: r
-                .get(s, "norm", |r, name, v| {
-                    r.choice(name, v, &[("l2", Norm::L2), ("none", Norm::None)])
-                })
-                .unwrap_or(Norm::L2),
-            min_count: min_count(r).unwrap_or(1),
-        }),
-        _ => FeatureSettings::Numeric(NumericSettings {
-            column,
-            impute: r.get(s, "impute", impute).unwrap_or(Impute::Mean),
-            scale: scale(r).unwrap_or(Scale::Standard),
-        }),
-    })
-}
-
-fn ngram_range<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<(u32, u32)> {
-    let expected = "[shortest, longest], each from 1 to 8";
-    let ends = r.list(name, v, expected, |r, name, v| r.integer(name, v, 1..=8))?;
-    match ends.as_slice() {
-        [shortest, longest] if shortest <= longest => Some((*shortest as u32, *longest as u32)),
-        _ => r.not_allowed(name, v, expected),
-    }
-}
-
-fn impute<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<Impute> {
-    let expected = "\"mean\", \"median\" or a number without quotes";
-    match v.get_ref() {
-        DeValue::String(text) if text.parse::<f64>().is_ok() => r.not_allowed(name, v, expected),
-        DeValue::String(_) => r.choice(name, v, &[("mean", Impute::Mean), ("median", Impute::Median)]),
-        _ => r.number(name, v, expected, |_| true).map(Impute::Constant),
     }
 }
 

@@ -1,9 +1,8 @@
 //! What a pipeline file cannot say in one place because of what it says in another.
 
-use std::mem::discriminant;
-
 use super::pipeline::Pipeline;
-use gristmill_learn::settings::{FeatureSettings, LabelKind, ModelSettings, Scale, Solver};
+use gristmill_learn::contract::encoder::Feature;
+use gristmill_learn::settings::{LabelKind, ModelSettings, Solver};
 
 use super::reader::Reader;
 
@@ -41,17 +40,21 @@ fn negative_features(r: &mut Reader<'_>, pipeline: &Pipeline) {
         return;
     }
     for (setting, feature) in features(r, pipeline) {
-        let scaled = matches!(feature, FeatureSettings::Numeric(s) if s.scale == Scale::Standard);
-        if scaled {
+        if let Some(negative) = feature.negative() {
             let problem = r
                 .at(
                     r.spans.get(&setting).cloned(),
-                    "naive Bayes needs features of 0 or more, and scale = \"standard\" makes negative ones",
+                    format!(
+                        "naive Bayes needs features of 0 or more, and {} makes negative ones",
+                        negative.setting
+                    ),
                 )
-                .label("scaled to mean 0")
+                .label(negative.effect)
                 .related(r.spans.get("model.kind").cloned(), "the model");
-            r.problems
-                .push(problem.help("set scale = \"none\" for this feature, or leave it away"));
+            r.problems.push(problem.help(format!(
+                "set {} for this feature, or leave it away",
+                negative.instead
+            )));
         }
     }
 }
@@ -155,7 +158,7 @@ fn label_elsewhere(r: &mut Reader<'_>, pipeline: &Pipeline) {
         return;
     }
     for (setting, feature) in features(r, pipeline) {
-        if feature.column() == label {
+        if feature.columns().iter().any(|column| column == label) {
             let problem = r
                 .at(
                     r.spans.get(&setting).cloned(),
@@ -195,8 +198,8 @@ fn label_elsewhere(r: &mut Reader<'_>, pipeline: &Pipeline) {
 fn features_twice(r: &mut Reader<'_>, pipeline: &Pipeline) {
     let features = features(r, pipeline);
     for (at, (setting, feature)) in features.iter().enumerate() {
-        let same = |(_, earlier): &&(String, &FeatureSettings)| {
-            earlier.column() == feature.column() && discriminant(*earlier) == discriminant(*feature)
+        let same = |(_, earlier): &&(String, &Feature)| {
+            earlier.columns() == feature.columns() && earlier.kind() == feature.kind()
         };
         if let Some((first, _)) = features[..at].iter().find(same) {
             let problem = r
@@ -213,7 +216,7 @@ fn features_twice(r: &mut Reader<'_>, pipeline: &Pipeline) {
 }
 
 /// Each feature with the path of its column; none if some could not be read, since paths count all of them.
-fn features<'p>(r: &Reader<'_>, pipeline: &'p Pipeline) -> Vec<(String, &'p FeatureSettings)> {
+fn features<'p>(r: &Reader<'_>, pipeline: &'p Pipeline) -> Vec<(String, &'p Feature)> {
     if r.spans
         .contains_key(&format!("feature[{}]", pipeline.features.len()))
     {
@@ -222,6 +225,6 @@ fn features<'p>(r: &Reader<'_>, pipeline: &'p Pipeline) -> Vec<(String, &'p Feat
     let paths = pipeline.features.iter().enumerate();
     let paths = paths.map(|(index, feature)| (format!("feature[{index}].column"), feature));
     paths
-        .filter(|(_, feature)| !feature.column().is_empty())
+        .filter(|(_, feature)| feature.columns().iter().all(|column| !column.is_empty()))
         .collect()
 }

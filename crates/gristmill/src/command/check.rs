@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use gristmill_data::source::KeyAccess;
+use gristmill_learn::registry::built_in;
 use gristmill_run::check::{Check, Load};
 use gristmill_run::event::{Event, Observe};
 use gristmill_run::{Session, visible};
@@ -16,7 +17,7 @@ use gristmill_run::settings::diagnose::{WIDTH, wrap};
 
 /// Connects and prints what a run would do.
 pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
-    let file = PipelineFile::read(&args.file)?;
+    let file = PipelineFile::read(&args.file, &built_in())?;
     let session = open(&file, Session::connect, printer)?;
     let check = session.check().map_err(|error| failure::at(&file, error))?;
     let mut text = String::new();

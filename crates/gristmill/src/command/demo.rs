@@ -10,6 +10,7 @@ use crate::args::DemoArgs;
 use crate::demo;
 use crate::failure::Failure;
 use crate::printer::{Printer, thousands};
+use gristmill_learn::registry::built_in;
 use gristmill_run::settings::PipelineFile;
 
 /// The seed of the demo's data.
@@ -29,7 +30,7 @@ pub(super) fn run(args: &DemoArgs, printer: &Printer) -> Result<(), Failure> {
     fs::write(&pipeline, demo::pipeline(args.rows, &database, &run_dir))
         .with_context(|| format!("cannot write {}", pipeline.display()))
         .map_err(Failure::Run)?;
-    let outcome = run_file(&PipelineFile::read(&pipeline)?, None, printer)?;
+    let outcome = run_file(&PipelineFile::read(&pipeline, &built_in())?, None, printer)?;
     printer.data(&outcome.summary)?;
     printer.note(&format!(
         "\nAll of it is in {}. The pipeline is {}: change it and run\n  gristmill run {}",

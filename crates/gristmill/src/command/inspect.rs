@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use gristmill_data::table::{Ledger, TableVersion};
 use gristmill_learn::label::Label;
 use gristmill_learn::model::bundle::{Bundle, Provenance};
+use gristmill_learn::registry::built_in;
 use gristmill_run::predict::bundle_file;
 use gristmill_run::report::metrics::{Best, Rows, Splits};
 use gristmill_run::report::write_splits;
@@ -40,7 +41,7 @@ pub(super) fn run(args: &InspectArgs, printer: &Printer) -> Result<(), Failure> 
 
 fn model(path: &Path) -> Result<String, Failure> {
     let file = bundle_file(path);
-    let bundle = Bundle::read(&file).map_err(|e| classify(e.into()))?;
+    let bundle = Bundle::read(&file, &built_in()).map_err(|e| classify(e.into()))?;
     let scored = Scored::of(&bundle.provenance).map_err(|error| {
         let why = format!("its provenance does not read as this version's: {error}");
         Failure::Input(anyhow!(
@@ -94,13 +95,20 @@ fn write_model(out: &mut String, file: &Path, bundle: &Bundle, scored: &Scored) 
     writeln!(out, "{:<24}  {:<8}  {:>10}  type", "Feature", "encode", "columns")?;
     for encoder in assembler.encoders() {
         let width = thousands(u64::from(encoder.width()));
-        let input = bundle.input.iter().find(|input| input.name == encoder.column());
+        let inputs = encoder.inputs();
+        let columns: Vec<&str> = inputs.iter().map(|input| input.column).collect();
+        let types: Vec<&str> = (columns.iter())
+            .map(|column| {
+                let known = bundle.input.iter().find(|input| input.name == *column);
+                known.map_or("?", |input| &input.data_type)
+            })
+            .collect();
         writeln!(
             out,
             "{:<24}  {:<8}  {width:>10}  {}",
-            visible::name(encoder.column()),
-            encoder.spec().kind,
-            input.map_or("?", |input| &input.data_type)
+            visible::name(&columns.join(", ")),
+            encoder.kind(),
+            types.join(", ")
         )?;
     }
     writeln!(out)?;

@@ -1,5 +1,6 @@
 //! `gristmill predict`: the most likely labels of the rows of a file.
 
+use gristmill_learn::registry::built_in;
 use gristmill_run::budget::Budget;
 use gristmill_run::predict::Predictor;
 
@@ -11,7 +12,8 @@ use crate::printer::{Printer, thousands};
 pub(super) fn run(args: &PredictArgs, printer: &Printer) -> Result<(), Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let budget = Budget::set_by("--memory", args.memory);
-    let predictor = Predictor::open(&args.model, args.top as usize, threads, &budget).map_err(classify)?;
+    let predictor =
+        Predictor::open(&args.model, args.top as usize, threads, &budget, &built_in()).map_err(classify)?;
     let predicted = predictor
         .predict_file(&args.input, &args.output, &mut |_| {})
         .map_err(classify)?;

@@ -1,5 +1,6 @@
 //! `gristmill pull`: the dataset of a pipeline, and no more.
 
+use gristmill_learn::registry::built_in;
 use gristmill_run::Session;
 
 use super::open::open;
@@ -10,7 +11,7 @@ use gristmill_run::settings::PipelineFile;
 
 /// Brings the dataset of a pipeline to completion.
 pub(super) fn run(args: &PullArgs, printer: &Printer) -> Result<(), Failure> {
-    let file = PipelineFile::read(&args.file)?;
+    let file = PipelineFile::read(&args.file, &built_in())?;
     printer.stop_on_signals()?;
     let session = open(&file, Session::open, printer)?;
     session.pull(printer).map_err(|error| failure::at(&file, error))?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use gristmill_learn::registry::built_in;
 use gristmill_run::{Outcome, Session};
 
 use super::open::open;
@@ -12,7 +13,7 @@ use gristmill_run::settings::PipelineFile;
 
 /// Runs a pipeline and prints its summary.
 pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), Failure> {
-    let file = PipelineFile::read(&args.file)?;
+    let file = PipelineFile::read(&args.file, &built_in())?;
     let outcome = run_file(&file, args.warm_start.as_deref(), printer)?;
     printer.data(&outcome.summary)
 }
@@ -25,6 +26,6 @@ pub(super) fn run_file(
 ) -> Result<Outcome, Failure> {
     printer.stop_on_signals()?;
     let session = open(file, Session::open, printer)?;
-    let session = session.with_warm_start(warm_start);
+    let session = session.with_warm_start(warm_start, &built_in());
     session.run(printer).map_err(|error| failure::at(file, error))
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anyhow::anyhow;
 use gristmill_data::verify::{Difference, Found, Verified, verify_files};
+use gristmill_learn::registry::built_in;
 use gristmill_run::Session;
 
 use super::open::{on_dataset, open};
@@ -18,7 +19,8 @@ pub(super) fn run(args: &VerifyArgs, printer: &Printer) -> Result<(), Failure> {
     let dataset = &args.dataset;
     // Whether it is a dataset at all is told before a pipeline is asked for.
     on_dataset(dataset, async { Ok(()) })?;
-    let file = args.pipeline.as_deref().map(PipelineFile::read).transpose()?;
+    let file = args.pipeline.as_deref();
+    let file = file.map(|path| PipelineFile::read(path, &built_in())).transpose()?;
     let session = match &file {
         Some(file) => Some((file, open(file, Session::connect, printer)?)),
         None => None,

@@ -7,6 +7,7 @@ use arrow::datatypes::DataType;
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
+use gristmill_learn::registry::built_in;
 use gristmill_run::settings::PipelineFile;
 
 use super::*;
@@ -247,9 +248,9 @@ async fn the_pipeline_is_valid_and_every_column_has_its_type() {
         &dir.path().join("musicbrainz.db"),
         &dir.path().join("run"),
     );
-    let file = PipelineFile::parse(Path::new("pipeline.toml"), &text, &|_| None).unwrap_or_else(|problems| {
-        panic!("{}", problems.iter().map(|p| p.render(false)).collect::<String>())
-    });
+    let file = PipelineFile::parse(Path::new("pipeline.toml"), &text, &|_| None, &built_in()).unwrap_or_else(
+        |problems| panic!("{}", problems.iter().map(|p| p.render(false)).collect::<String>()),
+    );
     let source = gristmill_data::source::open::connect(&file.pipeline.source)
         .await
         .unwrap();

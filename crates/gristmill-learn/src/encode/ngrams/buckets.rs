@@ -7,11 +7,12 @@ use arrow::datatypes::Schema;
 use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Pass, Share};
+use crate::contract::reads::Reads;
 use crate::contract::spec::StepSpec;
 use crate::encode::NgramHasher;
+use crate::encode::ngrams::settings::NgramSettings;
 use crate::error::{Error, Result};
-use crate::settings::NgramSettings;
-use crate::statistics::column::{Reads, strings};
+use crate::statistics::column::strings;
 use crate::statistics::state_column;
 
 const NAME: &str = "buckets";

@@ -2,23 +2,53 @@
 
 pub(crate) mod buckets;
 mod columns;
+mod settings;
 mod text;
 
 pub use buckets::Buckets;
+pub use settings::{Analyzer, NgramSettings, Norm};
 pub use text::{NgramHasher, ngrams};
 
 use arrow::array::{Array, RecordBatch, UInt32Array};
-use arrow::datatypes::Schema;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::contract::encoder::{Encoder, EncoderKind, Estimator, Feature, FittedTo, Input};
 use crate::contract::pass::Pass;
-use crate::contract::step::{Encoder, Estimator, SparseBlock, StepSpec};
+use crate::contract::reads::Reads;
+use crate::contract::spec::read_settings;
+use crate::contract::step::{SparseBlock, StepSpec};
 use crate::encode::ngrams::columns::Columns;
 use crate::error::{Error, Result};
-use crate::settings::{NgramSettings, Norm};
-use crate::statistics::column::{Reads, strings};
+use crate::settings::Key;
+use crate::statistics::column::strings;
 
-pub(super) const KIND: &str = "ngrams";
+const KIND: &str = "ngrams";
+
+/// `encode = "ngrams"`.
+pub(super) struct Ngrams;
+
+impl EncoderKind for Ngrams {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn doc(&self) -> &'static str {
+        "A text becomes counts of its hashed character n-grams, as scikit-learn's `HashingVectorizer`; buckets that no\n\
+         training row fills are left out."
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        settings::KEYS
+    }
+
+    fn feature(&self, settings: Value) -> Result<Feature> {
+        read_settings::<NgramSettings>(KIND, settings).map(Feature::new)
+    }
+
+    fn rebuild(&self, spec: &StepSpec) -> Result<Box<dyn Encoder>> {
+        Ok(Box::new(NgramEncoder::from_spec(spec)?))
+    }
+}
 
 /// A text becomes the counts of its n-grams' buckets; null is the empty text.
 #[derive(Debug, Clone)]
@@ -30,11 +60,23 @@ pub struct NgramEncoder {
 }
 
 impl Estimator for NgramSettings {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn columns(&self) -> &[String] {
+        std::slice::from_ref(&self.column)
+    }
+
+    fn settings(&self) -> Value {
+        json!(self)
+    }
+
     fn pass(&self) -> Box<dyn Pass> {
         Box::new(Buckets::new(self))
     }
 
-    fn fitted(&self, state: &RecordBatch) -> Result<Box<dyn Encoder>> {
+    fn fitted(&self, state: &RecordBatch, _to: &FittedTo<'_>) -> Result<Box<dyn Encoder>> {
         let buckets = Buckets::filled(state, self.min_count)?;
         let encoder = NgramEncoder::new(self.clone(), buckets.into()).ok_or_else(|| Error::State {
             pass: "buckets",
@@ -45,7 +87,7 @@ impl Estimator for NgramSettings {
 }
 
 impl NgramEncoder {
-    pub(super) fn from_spec(spec: &StepSpec) -> Result<Self> {
+    fn from_spec(spec: &StepSpec) -> Result<Self> {
         let settings: NgramSettings = spec.settings()?;
         let (shortest, longest) = settings.range;
         let range = 1..=NgramSettings::LONGEST;
@@ -82,16 +124,19 @@ impl NgramEncoder {
 }
 
 impl Encoder for NgramEncoder {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
     fn spec(&self) -> StepSpec {
         StepSpec::new(KIND, json!(self.settings)).with("buckets", self.buckets.clone())
     }
 
-    fn column(&self) -> &str {
-        &self.settings.column
-    }
-
-    fn check(&self, schema: &Schema) -> Result<()> {
-        Reads::Text.check(schema, self.column(), KIND)
+    fn inputs(&self) -> Vec<Input<'_>> {
+        vec![Input {
+            column: &self.settings.column,
+            reads: Reads::Text,
+        }]
     }
 
     fn width(&self) -> u32 {
@@ -103,11 +148,19 @@ impl Encoder for NgramEncoder {
     }
 
     fn name(&self, index: u32) -> String {
-        format!("{}#{}", self.column(), self.buckets.value(index as usize))
+        format!("{}#{}", self.settings.column, self.buckets.value(index as usize))
+    }
+
+    fn meaning(&self) -> Value {
+        let mut settings = json!(self.settings);
+        if let Value::Object(settings) = &mut settings {
+            settings.retain(|name, _| name != "min_count");
+        }
+        settings
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<SparseBlock> {
-        let texts = strings(batch, self.column(), Reads::Text, KIND)?;
+        let texts = strings(batch, &self.settings.column, Reads::Text, KIND)?;
         let mut hasher = NgramHasher::new(&self.settings);
         let mut block = SparseBlock::with_capacity(texts.len());
         let mut row = Vec::new();

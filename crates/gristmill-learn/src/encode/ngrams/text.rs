@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::settings::{Analyzer, NgramSettings};
+use crate::encode::ngrams::settings::{Analyzer, NgramSettings};
 
 /// Cuts texts into n-grams and hashes them, in buffers that it uses again.
 #[derive(Debug, Clone)]

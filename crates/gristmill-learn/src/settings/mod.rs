@@ -1,131 +1,15 @@
 //! The settings of everything that shapes a model. Plain data: validated where the pipeline file is read.
 
+mod key;
+
+pub use key::{Key, Numbers, Preset, Values};
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 /// Most features of a linear regression, as many as Spark ML solves so: of each fold the sums of their products take 67 MB.
 pub const MAX_LINEAR_FEATURES: usize = 4096;
-
-/// One `[[feature]]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "encode", rename_all = "snake_case")]
-pub enum FeatureSettings {
-    /// A category becomes its own 0/1 column.
-    OneHot(OneHotSettings),
-    /// A text becomes counts of hashed character n-grams.
-    Ngrams(NgramSettings),
-    /// A number is imputed, then scaled.
-    Numeric(NumericSettings),
-}
-
-impl FeatureSettings {
-    /// The column the feature is made of.
-    pub fn column(&self) -> &str {
-        match self {
-            Self::OneHot(s) => &s.column,
-            Self::Ngrams(s) => &s.column,
-            Self::Numeric(s) => &s.column,
-        }
-    }
-}
-
-/// Settings of `encode = "one_hot"`: Spark ML's `StringIndexer` (`frequencyDesc`, ties by value) and `OneHotEncoder`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OneHotSettings {
-    /// The column: text, integer, boolean or date; anything that casts to text.
-    pub column: String,
-    /// What becomes of a category that is null, pruned or was not seen in training. Default `keep`.
-    pub unseen: Unseen,
-    /// Categories with fewer training rows are not indexed. Default 1.
-    pub min_count: u64,
-    /// More categories than this are an error. Default 100,000.
-    pub max_categories: u64,
-    /// `Standard` divides each 0/1 column by its standard deviation (no centring, as Spark's `StandardScaler`). Default `none`.
-    pub scale: Scale,
-}
-
-/// What becomes of a category that was not seen in training (Spark ML's `handleInvalid`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unseen {
-    /// One more column stands for all of them, nulls included.
-    Keep,
-    /// The row is left out, and counted.
-    Skip,
-    /// The run fails.
-    Error,
-}
-
-/// Settings of `encode = "ngrams"`: scikit-learn's `HashingVectorizer` on characters, with buckets that
-/// no training row fills left out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NgramSettings {
-    /// The text column.
-    pub column: String,
-    /// Shortest and longest n-gram, in characters. Default `[1, 3]`; 1 to [`NgramSettings::LONGEST`].
-    pub range: (u32, u32),
-    /// The hash has `2^bits` buckets. Default 18; 1 to [`NgramSettings::MOST_BITS`].
-    pub bits: u32,
-    /// Where n-grams may lie. Default `char`.
-    pub analyzer: Analyzer,
-    /// Lower-cases first. Default true.
-    pub lowercase: bool,
-    /// Scales each row to unit length. Default `l2`.
-    pub norm: Norm,
-    /// Buckets filled by fewer training rows are left out. Default 1.
-    pub min_count: u64,
-}
-
-impl NgramSettings {
-    /// Characters of an n-gram at most: a text has as many n-grams as this times its characters.
-    pub const LONGEST: u32 = 8;
-    /// Bits of the hash at most.
-    pub const MOST_BITS: u32 = 24;
-}
-
-/// Where character n-grams may lie, as scikit-learn's `analyzer`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Analyzer {
-    /// Anywhere in the text, runs of white space taken as one space.
-    Char,
-    /// Inside words, each padded with one space on both sides.
-    CharWb,
-}
-
-/// The norm of an n-gram row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Norm {
-    /// Euclidean length 1.
-    L2,
-    /// Raw counts.
-    None,
-}
-
-/// Settings of `encode = "numeric"`: Spark ML's `Imputer`, then `StandardScaler` with centring.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NumericSettings {
-    /// The column: any integer, float, decimal, boolean, date or timestamp.
-    pub column: String,
-    /// What stands for null and NaN. Default `mean`.
-    pub impute: Impute,
-    /// Scaling. Default `standard`: minus the mean, over the (unbiased) standard deviation; 0 for a constant column.
-    pub scale: Scale,
-}
-
-/// What stands for a missing number.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Impute {
-    /// The mean of the training rows.
-    Mean,
-    /// Their median (the lower one of two).
-    Median,
-    /// This number.
-    Constant(f64),
-}
 
 /// Scaling of a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +19,11 @@ pub enum Scale {
     Standard,
     /// As it is.
     None,
+}
+
+impl Scale {
+    /// As a pipeline file writes it.
+    pub(crate) const WORDS: Values = Values::Words(&["standard", "none"]);
 }
 
 /// `[label]`.

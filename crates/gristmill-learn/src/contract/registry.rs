@@ -1,0 +1,53 @@
+//! The kinds that a pipeline and a bundle may name. Nothing else knows which there are.
+
+use crate::contract::encoder::{Encoder, EncoderKind};
+use crate::contract::step::StepSpec;
+use crate::error::Result;
+
+/// The kinds there are, in the order in which they are listed.
+#[derive(Clone)]
+pub struct Registry {
+    encoders: Vec<&'static dyn EncoderKind>,
+}
+
+impl Registry {
+    /// A registry of these kinds.
+    pub fn new(encoders: &[&'static dyn EncoderKind]) -> Self {
+        Self {
+            encoders: encoders.to_vec(),
+        }
+    }
+
+    /// The same with one more kind of encoder.
+    pub fn with_encoder(mut self, kind: &'static dyn EncoderKind) -> Self {
+        self.encoders.push(kind);
+        self
+    }
+
+    /// The kinds of encoders.
+    pub fn encoders(&self) -> &[&'static dyn EncoderKind] {
+        &self.encoders
+    }
+
+    /// The encoder that a spec describes.
+    ///
+    /// # Errors
+    /// `Spec` when no kind of that name is known, or it does not describe one.
+    pub fn encoder_from_spec(&self, spec: &StepSpec) -> Result<Box<dyn Encoder>> {
+        let kind = self.encoders.iter().find(|kind| kind.name() == spec.kind);
+        let kind = kind.ok_or_else(|| {
+            let names: Vec<&str> = self.encoders.iter().map(|kind| kind.name()).collect();
+            spec.bad(format!("the encoders are {}", listed(&names)))
+        })?;
+        kind.rebuild(spec)
+    }
+}
+
+/// `a, b and c`
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => (*name).to_owned(),
+        [names @ .., last] => format!("{} and {last}", names.join(", ")),
+    }
+}

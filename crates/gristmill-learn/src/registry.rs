@@ -1,0 +1,9 @@
+//! The kinds that come with this crate.
+
+use crate::contract::registry::Registry;
+use crate::encode::ENCODERS;
+
+/// All of them.
+pub fn built_in() -> Registry {
+    Registry::new(ENCODERS)
+}
