@@ -62,7 +62,15 @@ impl<F: Real> Block<F> {
         (BLOCK_ELEMENTS / shape.stride()).clamp(FORWARD_ROWS, BLOCK_ROWS)
     }
 
-    /// Bytes held for a block of a shape.
+    /// Bytes held.
+    pub(crate) fn size(&self) -> usize {
+        self.residuals.capacity() * size_of::<F>()
+            + self.losses.capacity() * size_of::<f64>()
+            + self.rows.capacity() * size_of::<u32>()
+            + self.slots.capacity() * size_of::<u16>()
+    }
+
+    /// Bytes held at most for a block of a shape.
     pub(crate) fn bytes(shape: Shape) -> usize {
         Self::bytes_of(Self::rows(shape), shape)
     }

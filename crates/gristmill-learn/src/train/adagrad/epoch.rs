@@ -360,7 +360,8 @@ impl Accumulate for Running {
     fn size(&self) -> usize {
         let windows: usize = self.groups.iter().map(|g| g.window.size()).sum();
         let models: usize = self.groups.iter().map(|g| g.models.len()).sum();
-        let scores: usize = self.scores.iter().map(|s| s.confusion.size()).sum();
+        let score = |score: &Score| score.confusion.size() + score.block.size();
+        let scores: usize = self.scores.iter().map(score).sum();
         windows + models * EpochPass::bytes_per_epoch(self.shape) + scores
     }
 }

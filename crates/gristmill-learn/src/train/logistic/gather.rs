@@ -55,6 +55,7 @@ impl Pass for GatherPass {
         Box::new(Gather {
             batches: Some(Vec::new()),
             entries: 0,
+            bytes: 0,
         })
     }
 
@@ -72,6 +73,8 @@ struct Gather {
     /// Nothing once they are too many.
     batches: Option<Vec<RecordBatch>>,
     entries: usize,
+    /// Of the batches.
+    bytes: usize,
 }
 
 impl Gather {
@@ -80,9 +83,10 @@ impl Gather {
         let (first, last) = (rows.offsets[0], rows.offsets[rows.len()]);
         self.entries += (last - first) as usize + rows.len();
         if self.entries > MAX_ENTRIES {
-            self.batches = None;
+            (self.batches, self.bytes) = (None, 0);
         }
         if let Some(batches) = &mut self.batches {
+            self.bytes += batch.get_array_memory_size();
             batches.push(batch.clone());
         }
         Ok(())
@@ -104,7 +108,7 @@ impl Accumulate for Gather {
 
     fn merge(&mut self, state: &RecordBatch) -> Result<()> {
         if state.num_columns() == 0 {
-            self.batches = None;
+            (self.batches, self.bytes) = (None, 0);
             return Ok(());
         }
         if state.num_rows() == 0 {
@@ -115,6 +119,7 @@ impl Accumulate for Gather {
     }
 
     fn state(&mut self) -> Result<RecordBatch> {
+        self.bytes = 0;
         let Some(batches) = self.batches.take() else {
             return Ok(RecordBatch::new_empty(Arc::new(Schema::empty())));
         };
@@ -125,7 +130,7 @@ impl Accumulate for Gather {
     }
 
     fn size(&self) -> usize {
-        self.entries * 8
+        self.bytes
     }
 }
 

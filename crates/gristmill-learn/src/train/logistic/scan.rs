@@ -317,7 +317,8 @@ impl<F: Real> Accumulate for Scan<F> {
         self.running
             .iter()
             .map(|j| {
-                j.gradient.len() * size_of::<F>() + j.confusion.size() + 2 * Block::<F>::bytes(self.shape)
+                let blocks = j.block.size() + j.before.size();
+                j.gradient.capacity() * size_of::<F>() + j.confusion.size() + blocks
             })
             .sum()
     }
