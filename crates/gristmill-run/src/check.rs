@@ -171,9 +171,9 @@ fn memory(pipeline: &Pipeline, known: &Known) -> Result<Memory> {
     let mut memory = Memory {
         model: each,
         beside: 0,
-        models: match pipeline.folds() {
+        models: match pipeline.model.points() {
             1 => 1,
-            folds => u64::from(folds) * pipeline.model.models() as u64,
+            _ => u64::from(pipeline.folds()) * pipeline.model.models() as u64,
         },
         together: 0,
         budget: pipeline.run.memory,

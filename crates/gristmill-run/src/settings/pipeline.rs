@@ -85,9 +85,10 @@ impl Pipeline {
         json!([self.features, self.label, split, self.folds()])
     }
 
-    /// Folds of the cross-validation: 1, which is none, where the grid has a single point and nothing is to be chosen.
+    /// Folds of the training rows: 1, which is none, where the grid has a single point, so that nothing is to be chosen, and no
+    /// encoder is fitted to labels, which it must not tell a row itself.
     pub fn folds(&self) -> u32 {
-        if self.model.points() > 1 {
+        if self.model.points() > 1 || self.features.iter().any(|feature| feature.sees_answers()) {
             self.search.folds
         } else {
             1

@@ -20,7 +20,9 @@ pub(super) fn run(args: &VerifyArgs, printer: &Printer) -> Result<(), Failure> {
     // Whether it is a dataset at all is told before a pipeline is asked for.
     on_dataset(dataset, async { Ok(()) })?;
     let file = args.pipeline.as_deref();
-    let file = file.map(|path| PipelineFile::read(path, &built_in())).transpose()?;
+    let file = file
+        .map(|path| PipelineFile::read(path, &built_in()))
+        .transpose()?;
     let session = match &file {
         Some(file) => Some((file, open(file, Session::connect, printer)?)),
         None => None,

@@ -1,0 +1,279 @@
+//! A kind of encoder that gristmill does not have: one file, and one line that makes it known.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod rate;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Float32Type, Schema, UInt8Type};
+use gristmill_learn::contract::pass::Pass;
+use gristmill_learn::contract::registry::Registry;
+use gristmill_learn::contract::step::{StepSpec, Transformer};
+use gristmill_learn::features::FitPipeline;
+use gristmill_learn::model::bundle::Bundle;
+use gristmill_learn::passes::pass_from_spec;
+use gristmill_learn::registry::built_in;
+use gristmill_run::Session;
+use gristmill_run::budget::Budget;
+use gristmill_run::event::{Event, Observe};
+use gristmill_run::predict::Predictor;
+use gristmill_run::report::metrics::Splits;
+use gristmill_run::settings::{PipelineFile, docs};
+
+fn kinds() -> Registry {
+    built_in().with_encoder(&rate::Rate)
+}
+
+const PIPELINE: &str = r#"[source]
+url = "csv:artists.csv"
+key = "id"
+
+[[feature]]
+column = ["first", "second"]
+encode = "rate"
+weight = 0.5
+
+[[feature]]
+column = "year"
+encode = "numeric"
+
+[label]
+column = "country"
+
+[model]
+kind = "logistic_regression"
+reg_param = 0.001
+
+[run]
+dir = "run"
+threads = 2
+memory = "512MB"
+"#;
+
+/// 400 artists: the pair of letters tells the country, one of which alone does not.
+fn artists() -> Vec<(i64, &'static str, &'static str, i64, &'static str)> {
+    let row = |id: i64| {
+        let (first, second) = (["a", "b"][(id % 2) as usize], ["x", "y"][(id / 2 % 2) as usize]);
+        let country = match (first, second) {
+            ("a", "x") | ("b", "y") => "France",
+            _ => "Japan",
+        };
+        (id, first, second, 1900 + id % 90, country)
+    };
+    (0..400).map(row).collect()
+}
+
+fn csv(labels: bool) -> String {
+    let mut text = format!("id,first,second,year{}\n", if labels { ",country" } else { "" });
+    for (id, first, second, year, country) in artists() {
+        write!(text, "{id},{first},{second},{year}").unwrap();
+        text.push_str(&if labels {
+            format!(",{country}\n")
+        } else {
+            "\n".to_owned()
+        });
+    }
+    text
+}
+
+fn parse(text: &str, kinds: &Registry) -> Result<PipelineFile, String> {
+    let parsed = PipelineFile::parse(Path::new("pipeline.toml"), text, &|_| None, kinds);
+    parsed.map_err(|problems| {
+        let rendered = problems.iter().map(|problem| problem.render(false));
+        rendered.collect::<Vec<_>>().join("\n")
+    })
+}
+
+struct Silent;
+
+impl Observe for Silent {
+    fn event(&self, _event: Event) {}
+}
+
+/// Runs the pipeline in a folder; returns the model's file.
+fn run(dir: &Path) -> PathBuf {
+    std::fs::write(dir.join("artists.csv"), csv(true)).unwrap();
+    let text = PIPELINE
+        .replace("artists.csv", &dir.join("artists.csv").display().to_string())
+        .replace(
+            "dir = \"run\"",
+            &format!("dir = \"{}\"", dir.join("run").display()),
+        );
+    let file = parse(&text, &kinds()).unwrap();
+    let session = Session::open(&file.pipeline, &Silent).unwrap();
+    let outcome = session.run(&Silent).unwrap();
+    let Splits::Class(splits) = &outcome.metrics.splits else {
+        panic!("no classifier?")
+    };
+    assert_eq!(splits["test"].accuracy, 1.0);
+    outcome.model
+}
+
+#[test]
+fn it_is_fitted_trained_written_read_again_and_predicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = run(dir.path());
+    let first = std::fs::read(&model).unwrap();
+    std::fs::remove_dir_all(dir.path().join("run")).unwrap();
+    assert_eq!(std::fs::read(run(dir.path())).unwrap(), first, "other bytes");
+
+    let bundle = Bundle::read(&model, &kinds()).unwrap();
+    let name = bundle.assembler.feature_name(0);
+    assert!(
+        name.starts_with("rate of ") && name.ends_with(" by first, second"),
+        "{name}"
+    );
+    assert_eq!(bundle.assembler.width(), 2);
+    let again = dir.path().join("again.safetensors");
+    bundle
+        .contents()
+        .write(&mut std::fs::File::create(&again).unwrap())
+        .unwrap();
+    assert_eq!(std::fs::read(again).unwrap(), first);
+
+    let (input, output) = (dir.path().join("new.csv"), dir.path().join("out.csv"));
+    std::fs::write(&input, csv(false)).unwrap();
+    let budget = Budget::set_by("--memory", 400_000_000);
+    let predictor = Predictor::open(&model, 1, 2, &budget, &kinds()).unwrap();
+    let predicted = predictor.predict_file(&input, &output, &mut |_| {}).unwrap();
+    assert_eq!(predicted.rows, 400);
+    let text = std::fs::read_to_string(output).unwrap();
+    for (line, (.., country)) in text.lines().skip(1).zip(artists()) {
+        assert!(line.contains(country), "{line}");
+    }
+
+    // Without its line in the registry it is refused by name.
+    let error = Bundle::read(&model, &built_in()).unwrap_err().to_string();
+    assert!(error.contains("the step `rate` cannot be rebuilt"), "{error}");
+    assert!(
+        error.contains("the encoders are one_hot, ngrams and numeric"),
+        "{error}"
+    );
+}
+
+/// The pair of a row that has no like tells nothing of its own label, in the rows to learn from.
+#[test]
+fn an_encoder_sees_several_columns_and_label_and_fold() {
+    let file = parse(PIPELINE, &kinds()).unwrap();
+    let pipeline = &file.pipeline;
+    let fit = FitPipeline::new(&pipeline.features[..1], &pipeline.label, &pipeline.split, 3);
+    let text = |values: Vec<String>| -> ArrayRef { Arc::new(StringArray::from(values)) };
+    // The first 300 rows have a pair of their own each.
+    let pair = |id: i64| {
+        if id < 300 {
+            format!("p{id}")
+        } else {
+            "shared".to_owned()
+        }
+    };
+    let columns: [(&str, ArrayRef); 4] = [
+        ("id", Arc::new(Int64Array::from_iter_values(0..600))),
+        ("first", text((0..600).map(pair).collect())),
+        ("second", text(vec!["same".to_owned(); 600])),
+        (
+            "country",
+            text(
+                (0..600)
+                    .map(|id| ["France", "Japan"][(id / 2 % 2) as usize].to_owned())
+                    .collect(),
+            ),
+        ),
+    ];
+    let fields = columns
+        .iter()
+        .map(|(name, column)| Field::new(*name, column.data_type().clone(), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let rows = RecordBatch::try_new(schema, columns.map(|(_, column)| column).to_vec()).unwrap();
+    assert!(
+        rows.schema()
+            .fields()
+            .iter()
+            .all(|f| *f.data_type() != DataType::Null)
+    );
+    let pass = fit.pass();
+    let mut whole = pass.start();
+    whole.update(&rows).unwrap();
+    let shipped = StepSpec::from_bytes(&pass.spec().to_bytes().unwrap()).unwrap();
+    assert!(pass_from_spec(&shipped, &built_in()).is_err());
+    let rebuilt = pass_from_spec(&shipped, &kinds()).unwrap();
+    let mut cut = pass.start();
+    for from in (0..600).step_by(70) {
+        let mut part = rebuilt.start();
+        part.update(&rows.slice(from, 70.min(600 - from))).unwrap();
+        cut.merge(&part.state().unwrap()).unwrap();
+    }
+    let state = whole.state().unwrap();
+    assert_eq!(cut.state().unwrap(), state);
+    let assembler = fit.fitted(&state).unwrap().assembler;
+    let learnt = assembler.transform(&rows).unwrap().rows;
+    let values = learnt["values"].as_list::<i32>();
+    let training = learnt["split"].as_primitive::<UInt8Type>();
+    let rate = |row: usize| values.value(row).as_primitive::<Float32Type>().value(0);
+    let own: Vec<f32> = (0..300).filter(|r| training.value(*r) == 0).map(rate).collect();
+    assert!(
+        own.len() > 100 && own.iter().all(|rate| *rate == own[0]),
+        "a row tells its label"
+    );
+    // Rows to predict know all rows of their pair.
+    let plain = assembler.encode(&rows).unwrap();
+    let rates = |row: usize| plain.row(row).1[0];
+    let own: Vec<f32> = (0..300).filter(|r| training.value(*r) == 0).map(rates).collect();
+    assert!(own.iter().any(|rate| *rate != own[0]));
+}
+
+#[test]
+fn its_keys_are_those_of_a_pipeline_file() {
+    let kinds = kinds();
+    let problem = |from: &str, to: &str| parse(&PIPELINE.replace(from, to), &kinds).unwrap_err();
+    let near = problem("weight = 0.5", "weigth = 0.5");
+    assert!(near.contains("did you mean `weight`?"), "{near}");
+    assert!(
+        near.contains("the keys here are: `column`, `encode`, `weight`"),
+        "{near}"
+    );
+    let value = problem("weight = 0.5", "weight = 0");
+    assert!(value.contains("`feature.weight` cannot be 0"), "{value}");
+    let other = problem("weight = 0.5", "bits = 4");
+    assert!(
+        other.contains("it goes with encode = \"ngrams\", not \"rate\""),
+        "{other}"
+    );
+    let kind = problem("\"rate\"", "\"rat\"");
+    assert!(kind.contains("did you mean \"rate\"?"), "{kind}");
+    let one = problem("[\"first\", \"second\"]", "\"first\"");
+    assert!(one.contains("expected a list of 2 to 4 columns"), "{one}");
+    let label = problem("\"second\"]", "\"country\"]");
+    assert!(label.contains("the label column is also a feature"), "{label}");
+
+    let unknown = parse(PIPELINE, &built_in()).unwrap_err();
+    assert!(
+        unknown.contains("unknown value \"rate\" for `feature.encode`"),
+        "{unknown}"
+    );
+
+    let file = parse(PIPELINE, &kinds).unwrap();
+    let missing = file.check_columns(&Schema::new(vec![Field::new("first", DataType::Utf8, true)]));
+    let second = missing
+        .iter()
+        .find(|problem| problem.message().contains("`second`"));
+    assert!(second.is_some(), "{missing:?}");
+    // One point of the grid, and folds all the same: a row must not tell its own label.
+    assert_eq!((file.pipeline.model.points(), file.pipeline.folds()), (1, 3));
+}
+
+#[test]
+fn its_documentation_is_generated() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipeline.md");
+    let text = docs::generated(&std::fs::read_to_string(path).unwrap(), &kinds()).unwrap();
+    for line in [
+        "### `encode = \"rate\"`",
+        "| `weight` | number above 0 | `1.0` | Rows that the share of all rows counts for. |",
+        "| `encode` | `\"one_hot\"`, `\"ngrams\"`, `\"numeric\"`, `\"rate\"` | required |",
+    ] {
+        assert!(text.contains(line), "{line}");
+    }
+}
