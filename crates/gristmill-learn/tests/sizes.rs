@@ -11,13 +11,12 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use gristmill_learn::contract::pass::{Accumulate, Grain, Pass};
-use gristmill_learn::encode::ngrams::Buckets;
+use gristmill_learn::encode::ngrams::{Analyzer, Buckets, NgramSettings, Norm};
 use gristmill_learn::evaluate::HeldOutPass;
 use gristmill_learn::model::Thresholds;
 use gristmill_learn::search::Next;
 use gristmill_learn::settings::{
-    Analyzer, Family, LogisticSettings, Metric, ModelSettings, NaiveBayesSettings, NgramSettings, Norm,
-    SearchSettings, Solver,
+    Family, LogisticSettings, Metric, ModelSettings, NaiveBayesSettings, SearchSettings, Solver,
 };
 use gristmill_learn::statistics::{Many, Moments, Quantiles, Vocabulary};
 use gristmill_learn::train::{TrainingSize, trainer};
