@@ -103,13 +103,14 @@ pub(super) fn cases() -> Vec<Case> {
             &ngrams,
         )
         .commands(&["pull"]),
-        Case::new("columns", 256, many_columns(40_000), &numeric(COLUMNS, "")),
+        Case::new("columns", 256, many_columns(40_000), &numeric(COLUMNS, "")).refused(),
         Case::new(
             "columns-median",
             512,
             many_columns(40_000),
             &numeric(COLUMNS, "impute = \"median\"\n"),
-        ),
+        )
+        .refused(),
         Case::new(
             "columns-threads",
             1_000,
