@@ -1,5 +1,8 @@
 //! Verification: every batch is counted and hashed again, in the files or from the source, and compared with its record.
 
+#[cfg(test)]
+mod power;
+
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;

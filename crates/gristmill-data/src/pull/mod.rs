@@ -4,8 +4,6 @@ mod commit;
 mod dataset;
 mod encode;
 mod plan;
-#[cfg(test)]
-mod power;
 mod progress;
 mod queue;
 mod read;
