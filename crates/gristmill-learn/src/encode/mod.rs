@@ -4,7 +4,7 @@ pub mod ngrams;
 mod numeric;
 mod one_hot;
 
-pub use ngrams::{Analyzer, NgramEncoder, NgramHasher, NgramSettings, Norm};
+pub use ngrams::{Analyzer, NgramEncoder, NgramHash, NgramHasher, NgramSettings, Norm};
 pub use numeric::{Impute, NumericEncoder, NumericSettings};
 pub use one_hot::{OneHotEncoder, OneHotSettings, Unseen};
 

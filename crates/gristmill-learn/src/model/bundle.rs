@@ -1,11 +1,11 @@
 //! The model bundle: one portable safetensors file with all that prediction needs, and where the model came from.
 //!
-//! Layout of format 2: the tensors `coefficients` (features × sets), `intercepts` (sets) and, if there are any,
+//! Layout of format 3: the tensors `coefficients` (features × sets), `intercepts` (sets) and, if there are any,
 //! `thresholds` (classes); one tensor `step<i>.<name>` for each array of step `i` (text as `….bytes` with `….offsets`); and
 //! under the metadata key `gristmill` a JSON object: checksum of the whole file, format, the oldest reader that can read
 //! it, model, steps (cleaning of text, encoders, label, split), input columns, provenance. Nothing in it depends on how
 //! the model was computed (batches, threads, time, machine), so that the same data gives the same bytes. Any safetensors
-//! reader opens it. Format 1 had no input columns, kept the cleaning in the provenance only, and had a checksum of the
+//! reader opens it. In format 2 n-grams were hashed with XXH3, and a step did not say with what. Format 1 had no input columns, kept the cleaning in the provenance only, and had a checksum of the
 //! tensors alone.
 
 use std::collections::BTreeMap;
@@ -31,10 +31,10 @@ use crate::model::{Coefficients, LinearModel, ModelKind};
 use crate::settings::LabelKind;
 
 /// The version of the layout that this build writes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The oldest format whose readers can read what this build writes. Raise it when something is added that a reader must
 /// not pass over; what may be passed over (members of JSON objects, tensors that no step asks for) is added without.
-const MIN_READER: u32 = 2;
+const MIN_READER: u32 = 3;
 /// Bytes of the coefficients that a model may be trained with: the steps' arrays have the rest of a file.
 pub const MAX_COEFFICIENT_BYTES: u64 = tensors::MAX_BYTES / 4 * 3;
 /// The kind of the first step: what is done to text before the encoders see it.

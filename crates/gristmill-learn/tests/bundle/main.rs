@@ -10,9 +10,10 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::StringArray;
+use arrow::array::{StringArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use gristmill_learn::contract::step::SparseBlock;
+use gristmill_learn::encode::{NgramHash, NgramHasher, NgramSettings};
 use gristmill_learn::features::Assembler;
 use gristmill_learn::model::bundle::{Bundle, Contents, InputColumn};
 use gristmill_learn::model::{Coefficients, LinearModel, ModelKind};
@@ -239,7 +240,7 @@ fn what_a_later_version_adds_is_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let (path, bytes) = written(dir.path());
     let later = edited(&bytes, |header, tensors| {
-        header["format"] = json!(3);
+        header["format"] = json!(4);
         header["licence"] = json!({"name": "MIT"});
         header["input"][0]["unit"] = json!("metre");
         header["steps"][1]["since"] = json!(3);
@@ -257,7 +258,12 @@ fn bundles_of_every_format_are_read() {
     let path = dir.path().join("model.safetensors");
     let first = Bundle::read(&fixture("format-1.safetensors"), &built_in()).unwrap();
     let second = Bundle::read(&fixture("format-2.safetensors"), &built_in()).unwrap();
-    for bundle in [&first, &second] {
+    let third = Bundle::read(&fixture("format-3.safetensors"), &built_in()).unwrap();
+    for (bundle, expected) in [
+        (&first, support::PROBABILITIES_OF_XXH3),
+        (&second, support::PROBABILITIES_OF_XXH3),
+        (&third, support::PROBABILITIES),
+    ] {
         assert_eq!(bundle.model, model());
         assert_eq!(bundle.clean.settings["trim"], json!(true));
         assert_eq!(bundle.provenance.gristmill, "0.1.0");
@@ -265,21 +271,46 @@ fn bundles_of_every_format_are_read() {
         assert_eq!(classes, ["person", "group", "other"]);
         let rows = bundle.assembler.encode(&support::rows()).unwrap();
         let probabilities = bundle.model.probabilities(&rows).unwrap();
-        for (p, expected) in probabilities.iter().zip(support::PROBABILITIES) {
+        for (p, expected) in probabilities.iter().zip(expected) {
             assert!((p - expected).abs() < 1e-12, "{probabilities:?}");
         }
     }
     assert!(first.input.is_empty());
-    assert_eq!(second.input.len(), 5);
-    second
-        .contents()
-        .write(&mut File::create(&path).unwrap())
-        .unwrap();
+    assert_eq!([second.input.len(), third.input.len()], [5, 5]);
+    third.contents().write(&mut File::create(&path).unwrap()).unwrap();
     assert_eq!(
         std::fs::read(&path).unwrap(),
-        std::fs::read(fixture("format-2.safetensors")).unwrap(),
+        std::fs::read(fixture("format-3.safetensors")).unwrap(),
         "the same content has other bytes than it had"
     );
+}
+
+/// Their specs do not say which hash it was, and hold buckets of XXH3.
+#[test]
+fn ngrams_of_old_bundles_keep_their_hash() {
+    let mut spec = support::steps()[1].clone();
+    let rows = support::rows();
+    let settings: NgramSettings = serde_json::from_value(spec.settings.clone()).unwrap();
+    for (hash, name) in [(NgramHash::Murmur3, Some("murmur3_32")), (NgramHash::Xxh3, None)] {
+        let mut buckets = std::collections::BTreeSet::new();
+        NgramHasher::new(&settings, hash).for_each_bucket("Anna Ärmel", |bucket| {
+            buckets.insert(bucket);
+        });
+        spec.arrays.insert(
+            "buckets".to_owned(),
+            Arc::new(UInt32Array::from_iter_values(buckets.iter().copied())),
+        );
+        let object = spec.settings.as_object_mut().unwrap();
+        object.remove("hash");
+        object.extend(name.map(|name| ("hash".to_owned(), json!(name))));
+        let encoder = built_in().encoder_from_spec(&spec).unwrap();
+        assert_eq!(
+            encoder.encode(&rows).unwrap().row(0).0.len(),
+            buckets.len(),
+            "{hash:?}"
+        );
+        assert_eq!(encoder.spec().settings, spec.settings);
+    }
 }
 
 /// In single precision the margins of these rows are infinite, and their differences no numbers.

@@ -20,11 +20,21 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Sparse columns of [`assembler`].
 pub(crate) const FEATURES: usize = 20;
 
-/// What [`model`] gives for [`rows`].
-pub(crate) const PROBABILITIES: [f64; 6] = [
+/// What [`model`] gave for [`rows`] before format 3, when n-grams had another hash.
+pub(crate) const PROBABILITIES_OF_XXH3: [f64; 6] = [
     0.007_605_426_561_775_663,
     0.987_259_958_287_096_3,
     0.005_134_615_151_127_9,
+    0.129_467_708_302_308_83,
+    0.475_540_427_543_192_4,
+    0.394_991_864_154_498_83,
+];
+
+/// What it gives since.
+pub(crate) const PROBABILITIES: [f64; 6] = [
+    0.001_556_566_462_968_338_5,
+    0.995_571_402_678_668_2,
+    0.002_872_030_858_363_539,
     0.129_467_708_302_308_83,
     0.475_540_427_543_192_4,
     0.394_991_864_154_498_83,
@@ -76,7 +86,10 @@ pub(crate) fn numbers() -> Vec<StepSpec> {
 }
 
 pub(crate) fn steps() -> Vec<StepSpec> {
-    let buckets = (0..16).map(|i| i * 61 % 1024);
+    // The first ten are those of n-grams of [`rows`].
+    let buckets = vec![
+        72, 92, 193, 434, 468, 556, 637, 665, 680, 742, 0, 61, 122, 183, 244, 305,
+    ];
     vec![
         spec(
             "one_hot",
@@ -90,9 +103,9 @@ pub(crate) fn steps() -> Vec<StepSpec> {
             "ngrams",
             json!({
                 "column": "name", "range": [1, 2], "bits": 10, "analyzer": "char_wb", "lowercase": true,
-                "norm": "l2", "min_count": 1
+                "norm": "l2", "min_count": 1, "hash": "murmur3_32"
             }),
-            vec![("buckets", Arc::new(UInt32Array::from_iter_values(buckets)))],
+            vec![("buckets", Arc::new(UInt32Array::from(buckets)))],
         ),
         spec(
             "numeric",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gristmill_learn::encode::ngrams::ngrams;
+use gristmill_learn::encode::{NgramHash, NgramHasher};
 use serde::Deserialize;
 
 use super::*;
@@ -11,6 +12,7 @@ use super::*;
 struct Goldens {
     ngrams: Vec<NgramCase>,
     l2: Vec<LengthCase>,
+    buckets: Vec<BucketCase>,
     numeric: Vec<NumericCase>,
 }
 
@@ -27,6 +29,14 @@ struct NgramCase {
 struct LengthCase {
     text: String,
     values: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct BucketCase {
+    bits: u32,
+    text: String,
+    /// Each bucket, and how many n-grams fall into it.
+    buckets: Vec<(u32, u32)>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +65,22 @@ fn ngrams_are_scikit_learns() {
             *counts.entry(ngram).or_default() += 1;
         }
         assert_eq!(counts, case.ngrams, "{:?} {settings:?}", case.text);
+    }
+}
+
+#[test]
+fn buckets_are_scikit_learns() {
+    for case in goldens().buckets {
+        let settings = NgramSettings {
+            range: (1, 5),
+            bits: case.bits,
+            ..ngram("name")
+        };
+        let mut counts = BTreeMap::new();
+        let mut hasher = NgramHasher::new(&settings, NgramHash::Murmur3);
+        hasher.for_each_bucket(&case.text, |bucket| *counts.entry(bucket).or_default() += 1);
+        let counts: Vec<(u32, u32)> = counts.into_iter().collect();
+        assert_eq!(counts, case.buckets, "{:?} {} bits", case.text, case.bits);
     }
 }
 

@@ -45,7 +45,7 @@ def ngram_cases():
                 vectorizer = CountVectorizer(analyzer=analyzer, ngram_range=ngram_range, lowercase=lowercase)
                 analyze = vectorizer.build_analyzer()
                 for text in TEXTS:
-                    # HashingVectorizer uses this same analyzer; its hash is murmur3, so n-grams are compared, not buckets.
+                    # HashingVectorizer uses this same analyzer.
                     hashing = HashingVectorizer(
                         analyzer=analyzer, ngram_range=ngram_range, lowercase=lowercase,
                         alternate_sign=False, norm=None,
@@ -68,6 +68,18 @@ def l2_cases():
             analyzer="char", ngram_range=(1, 3), n_features=2**20, alternate_sign=False, norm="l2"
         )
         yield {"text": text, "values": sorted(vectorizer.transform([text]).data.tolist())}
+
+
+def bucket_cases():
+    """The buckets of a text's n-grams and how many fall into each: those of HashingVectorizer, which hashes with murmur3."""
+    for bits in [1, 8, 18, 24]:
+        hashing = HashingVectorizer(
+            analyzer="char", ngram_range=(1, 5), n_features=2**bits, alternate_sign=False, norm=None
+        )
+        for text in TEXTS:
+            row = hashing.transform([text]).tocoo()
+            counts = sorted(zip(row.col.tolist(), map(int, row.data.tolist())))
+            yield {"bits": bits, "text": text, "buckets": counts}
 
 
 def numeric_cases():
@@ -99,6 +111,7 @@ goldens = {
     "scikit_learn": sklearn.__version__,
     "ngrams": list(ngram_cases()),
     "l2": list(l2_cases()),
+    "buckets": list(bucket_cases()),
     "numeric": list(numeric_cases()),
 }
 path = pathlib.Path(__file__).with_name("encoders.json")

@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::contract::pass::{Accumulate, Pass, Share};
 use crate::contract::reads::Reads;
 use crate::contract::spec::StepSpec;
-use crate::encode::NgramHasher;
 use crate::encode::ngrams::settings::NgramSettings;
+use crate::encode::{NgramHash, NgramHasher};
 use crate::error::{Error, Result};
 use crate::statistics::column::strings;
 use crate::statistics::state_column;
@@ -64,7 +64,7 @@ impl Pass for Buckets {
     fn start(&self) -> Box<dyn Accumulate> {
         Box::new(Accumulator {
             column: self.settings.column.clone(),
-            hasher: NgramHasher::new(&self.settings),
+            hasher: NgramHasher::new(&self.settings, NgramHash::Murmur3),
             counts: vec![0; 1 << self.settings.bits],
             filled: 0,
             row: Vec::new(),

@@ -2,14 +2,17 @@
 
 pub(crate) mod buckets;
 mod columns;
+mod hash;
 mod settings;
 mod text;
 
 pub use buckets::Buckets;
+pub use hash::NgramHash;
 pub use settings::{Analyzer, NgramSettings, Norm};
 pub use text::{NgramHasher, ngrams};
 
 use arrow::array::{Array, RecordBatch, UInt32Array};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::contract::encoder::{Encoder, EncoderKind, Estimator, Feature, FittedTo, Input};
@@ -54,6 +57,7 @@ impl EncoderKind for Ngrams {
 #[derive(Debug, Clone)]
 pub struct NgramEncoder {
     settings: NgramSettings,
+    hash: NgramHash,
     /// The buckets that are columns, in their order.
     buckets: UInt32Array,
     columns: Columns,
@@ -78,17 +82,40 @@ impl Estimator for NgramSettings {
 
     fn fitted(&self, state: &RecordBatch, _to: &FittedTo<'_>) -> Result<Box<dyn Encoder>> {
         let buckets = Buckets::filled(state, self.min_count)?;
-        let encoder = NgramEncoder::new(self.clone(), buckets.into()).ok_or_else(|| Error::State {
-            pass: "buckets",
-            why: format!("a bucket is there twice, or not below 2^{}", self.bits),
-        })?;
+        let encoder =
+            NgramEncoder::new(self.clone(), NgramHash::Murmur3, buckets.into()).ok_or_else(|| {
+                Error::State {
+                    pass: "buckets",
+                    why: format!("a bucket is there twice, or not below 2^{}", self.bits),
+                }
+            })?;
         Ok(Box::new(encoder))
     }
 }
 
+/// The settings of a spec.
+#[derive(Serialize, Deserialize)]
+struct Described {
+    #[serde(flatten)]
+    settings: NgramSettings,
+    /// Specs of bundles of formats 1 and 2 do not say.
+    #[serde(
+        default = "NgramHash::of_old_specs",
+        skip_serializing_if = "NgramHash::is_of_old_specs"
+    )]
+    hash: NgramHash,
+}
+
 impl NgramEncoder {
+    fn described(&self) -> Value {
+        json!(Described {
+            settings: self.settings.clone(),
+            hash: self.hash,
+        })
+    }
+
     fn from_spec(spec: &StepSpec) -> Result<Self> {
-        let settings: NgramSettings = spec.settings()?;
+        let Described { settings, hash } = spec.settings()?;
         let (shortest, longest) = settings.range;
         let range = 1..=NgramSettings::LONGEST;
         let bits = 1..=NgramSettings::MOST_BITS;
@@ -108,15 +135,16 @@ impl NgramEncoder {
             )));
         }
         let buckets: &UInt32Array = spec.array("buckets")?;
-        Self::new(settings, buckets.clone())
+        Self::new(settings, hash, buckets.clone())
             .ok_or_else(|| spec.bad("`buckets` holds one twice, or one that is not below 2^bits"))
     }
 
     /// `None` where a bucket is there twice or out of bounds.
-    fn new(settings: NgramSettings, buckets: UInt32Array) -> Option<Self> {
+    fn new(settings: NgramSettings, hash: NgramHash, buckets: UInt32Array) -> Option<Self> {
         let columns = Columns::new(buckets.values(), settings.bits)?;
         Some(Self {
             settings,
+            hash,
             buckets,
             columns,
         })
@@ -129,7 +157,7 @@ impl Encoder for NgramEncoder {
     }
 
     fn spec(&self) -> StepSpec {
-        StepSpec::new(KIND, json!(self.settings)).with("buckets", self.buckets.clone())
+        StepSpec::new(KIND, self.described()).with("buckets", self.buckets.clone())
     }
 
     fn inputs(&self) -> Vec<Input<'_>> {
@@ -152,7 +180,7 @@ impl Encoder for NgramEncoder {
     }
 
     fn meaning(&self) -> Value {
-        let mut settings = json!(self.settings);
+        let mut settings = self.described();
         if let Value::Object(settings) = &mut settings {
             settings.retain(|name, _| name != "min_count");
         }
@@ -161,7 +189,7 @@ impl Encoder for NgramEncoder {
 
     fn encode(&self, batch: &RecordBatch) -> Result<SparseBlock> {
         let texts = strings(batch, &self.settings.column, Reads::Text, KIND)?;
-        let mut hasher = NgramHasher::new(&self.settings);
+        let mut hasher = NgramHasher::new(&self.settings, self.hash);
         let mut block = SparseBlock::with_capacity(texts.len());
         let mut row = Vec::new();
         for text in &texts {

@@ -1,7 +1,6 @@
 //! Cutting text into character n-grams as scikit-learn does, and hashing them into buckets.
 
-use xxhash_rust::xxh3::xxh3_64;
-
+use crate::encode::ngrams::hash::NgramHash;
 use crate::encode::ngrams::settings::{Analyzer, NgramSettings};
 
 /// Cuts texts into n-grams and hashes them, in buffers that it uses again.
@@ -11,7 +10,8 @@ pub struct NgramHasher {
     lowercase: bool,
     shortest: usize,
     longest: usize,
-    mask: u64,
+    hash: NgramHash,
+    mask: u32,
     lower: String,
     text: String,
     /// Where each character of `text` starts, and where the last one ends.
@@ -21,18 +21,19 @@ pub struct NgramHasher {
 /// The n-grams of a text, in no particular order: what its buckets stand for.
 pub fn ngrams(text: &str, settings: &NgramSettings) -> Vec<String> {
     let mut all = Vec::new();
-    NgramHasher::new(settings).for_each(text, |ngram| all.push(ngram.to_owned()));
+    NgramHasher::new(settings, NgramHash::Murmur3).for_each(text, |ngram| all.push(ngram.to_owned()));
     all
 }
 
 impl NgramHasher {
     /// A hasher for these settings.
-    pub fn new(settings: &NgramSettings) -> Self {
+    pub fn new(settings: &NgramSettings, hash: NgramHash) -> Self {
         Self {
             analyzer: settings.analyzer,
             lowercase: settings.lowercase,
             shortest: settings.range.0 as usize,
             longest: settings.range.1 as usize,
+            hash,
             mask: (1 << settings.bits) - 1,
             lower: String::new(),
             text: String::new(),
@@ -42,8 +43,8 @@ impl NgramHasher {
 
     /// Calls `f` with the bucket of every n-gram, as often as it occurs.
     pub fn for_each_bucket(&mut self, text: &str, mut f: impl FnMut(u32)) {
-        let mask = self.mask;
-        self.for_each(text, |ngram| f((xxh3_64(ngram.as_bytes()) & mask) as u32));
+        let (hash, mask) = (self.hash, self.mask);
+        self.for_each(text, |ngram| f(hash.bucket(ngram, mask)));
     }
 
     fn for_each(&mut self, text: &str, mut f: impl FnMut(&str)) {
