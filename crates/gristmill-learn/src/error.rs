@@ -33,7 +33,7 @@ pub enum Error {
     },
     /// A category that training never saw, where the pipeline says `unseen = "error"`.
     #[error(
-        "column `{column}` holds {value}, which is no category of the training rows; \
+        "column `{column}` holds {value}, a category that was not in the training rows; \
          set unseen = \"keep\" (its own slot) or \"skip\" (leave the row out) for this feature"
     )]
     UnseenCategory {
@@ -100,7 +100,7 @@ pub enum Error {
     },
     /// More features than the sums of a linear regression can be held for.
     #[error(
-        "a linear regression has {allowed} features at most, and these are {given}: it keeps the products of all pairs; \
+        "a linear regression has at most {allowed} features, and this pipeline has {given}: its memory grows with the square of that number; \
          have fewer of them (bits, min_count, numeric instead of one_hot)"
     )]
     TooManyFeatures {
@@ -136,10 +136,10 @@ pub enum Error {
         /// The class left out.
         class: String,
     },
-    /// A weight that is none.
+    /// A weight that is null, NaN or negative.
     #[error(
         "column `{column}` holds {value} as the weight of a row, which must be a number of 0 or more; \
-         mend it in the query, or leave such rows out, e.g. [clean] filter = \"{column} >= 0\""
+         fix it in the query, or leave such rows out, e.g. [clean] filter = \"{column} >= 0\""
     )]
     Weight {
         /// The column.

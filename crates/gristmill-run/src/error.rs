@@ -86,7 +86,7 @@ pub enum Error {
         why: String,
     },
     /// The run was asked to stop.
-    #[error("what is finished is kept, and the same command goes on with it")]
+    #[error("finished work is kept; run the same command to continue")]
     Interrupted,
     /// The threads could not be started.
     #[error("cannot start {threads} threads: {why}")]

@@ -30,7 +30,7 @@ use crate::stage::transform::Transform;
 use crate::stage::{Work, fit, perform, pull};
 use crate::warm::EarlierModel;
 
-/// How long a connection may take to say good-bye.
+/// Grace period for closing a connection.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How often the pull looks whether it is to stop.

@@ -34,7 +34,7 @@ fn assert_stopped(output: &Output) {
     let said = stderr(output);
     assert_eq!(output.status.code(), Some(130), "{said}");
     assert!(said.contains("stopping; again to stop at once"), "{said}");
-    assert!(said.contains("the same command goes on with it"), "{said}");
+    assert!(said.contains("run the same command to continue"), "{said}");
 }
 
 #[test]

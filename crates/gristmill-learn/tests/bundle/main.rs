@@ -181,8 +181,8 @@ fn foreign_files_and_other_versions_are_refused() {
     refused(&foreign(Some("{}")), "does not say which format");
     refused(&foreign(Some("{\"format\":2}")), "which reader it needs");
     refused(
-        &foreign(Some("{\"format\":7,\"min_reader\":3}")),
-        "it needs a reader of format 3, and this build reads formats 1 to 2",
+        &foreign(Some("{\"format\":7,\"min_reader\":4}")),
+        "it needs a reader of format 4, and this build reads formats 1 to 3",
     );
     refused(&foreign(Some("{\"format\":1}")), "checksum");
     refused(&foreign(Some("{\"format\":2,\"min_reader\":2}")), "checksum");

@@ -90,7 +90,7 @@ fn skip_flags_the_row_and_error_names_the_category() {
     for (value, written) in [(Some("xx"), "\"xx\""), (None, "null")] {
         let message = error.encode(&texts("l", [value])).unwrap_err().to_string();
         assert!(
-            message.starts_with(&format!("column `l` holds {written}, which is no category")),
+            message.starts_with(&format!("column `l` holds {written}, a category that was not")),
             "{message}"
         );
     }

@@ -70,7 +70,7 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
                 write!(out, " {value:>width$}", width = name.len().max(10))?;
             }
             let Some(score) = point.score else {
-                writeln!(out, "  given up before")?;
+                writeln!(out, "  eliminated by halving")?;
                 continue;
             };
             writeln!(

@@ -26,7 +26,7 @@ fn solver_without_l1(r: &mut Reader<'_>, pipeline: &Pipeline) {
         let problem = r
             .at(
                 r.spans.get("model.solver").cloned(),
-                "`model.solver` = \"adagrad\" knows no L1 penalty",
+                "`model.solver` = \"adagrad\" does not support an L1 penalty",
             )
             .related(r.spans.get("model.elastic_net_param").cloned(), "an L1 share");
         r.problems
@@ -166,7 +166,7 @@ fn label_elsewhere(r: &mut Reader<'_>, pipeline: &Pipeline) {
                 )
                 .label("the model would read the answer here")
                 .related(label_at.clone(), "the label");
-            r.problems.push(problem.help("leave this [[feature]] away"));
+            r.problems.push(problem.help("remove this [[feature]]"));
         }
     }
     if pipeline.label.weight.as_deref() == Some(label) {

@@ -92,7 +92,7 @@ fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result 
         if memory.refused.is_none() {
             format!("{} of {} models advance together", memory.together, memory.models)
         } else if memory.may_shrink {
-            "holds only if rows or columns that repeat make it smaller".to_owned()
+            "fits only if duplicate rows or columns can be merged".to_owned()
         } else {
             "does not hold".to_owned()
         }
@@ -112,7 +112,7 @@ fn load(load: &Load) -> String {
         connections => format!("{connections} connections on one snapshot"),
     };
     let scans = match (&load.access, load.boundaries) {
-        (KeyAccess::Files, _) => return "on no server: files are read".to_owned(),
+        (KeyAccess::Files, _) => return "no database load: the source is files".to_owned(),
         (KeyAccess::Index, false) => {
             "one scan of the query along the key's index, and no other query".to_owned()
         }
