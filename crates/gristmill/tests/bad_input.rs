@@ -379,7 +379,7 @@ fn a_budget_too_small() {
     // Of so few rows, the check cannot tell what the training will find in them.
     let output = place.gristmill("check pipeline.toml");
     assert_eq!(output.status.code(), Some(0));
-    assert!(stdout(&output).contains("holds only if rows or columns that repeat"));
+    assert!(stdout(&output).contains("fits only if duplicate rows or columns can be merged"));
     let epochs = [
         many[0],
         many[1],
