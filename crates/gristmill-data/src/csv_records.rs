@@ -18,9 +18,10 @@ pub struct Records<R> {
     bytes: R,
     delimiter: u8,
     place: Place,
-    /// The number of the line that is read, and of that where the record began.
+    /// The number of the line that is read, of that where the record began, and of that where the last quotes opened.
     line: u64,
     first_line: u64,
+    quotes_line: u64,
     /// Bytes read, and those before the record.
     read: u64,
     start: u64,
@@ -43,6 +44,10 @@ enum Wrong {
     TooLong {
         first_line: u64,
     },
+    /// The file ends within quotes.
+    Unclosed {
+        quotes_line: u64,
+    },
     /// Text after a value in quotes.
     AfterQuotes {
         line: u64,
@@ -58,6 +63,11 @@ impl fmt::Display for Wrong {
                 "line {first_line}: the row that begins here has more than {} MB; is there a quotation mark (\") that none \
                  closes? Within quotes a quotation mark is written twice; rows as long as this can be read from Parquet",
                 MAX_RECORD_BYTES >> 20
+            ),
+            Self::Unclosed { quotes_line } => write!(
+                f,
+                "line {quotes_line}: no quotation mark (\") closes the value that begins here, up to the end of the file; \
+                 within quotes a quotation mark is written twice (\"\")"
             ),
             Self::AfterQuotes { line, first_line } => write!(
                 f,
@@ -80,6 +90,7 @@ impl<R> Records<R> {
             place: Place::FieldStart,
             line: 1,
             first_line: 1,
+            quotes_line: 1,
             read: 0,
             start: 0,
         }
@@ -103,7 +114,11 @@ impl<R> Records<R> {
                     Place::FieldStart
                 }
                 (_, byte) if byte == self.delimiter => Place::FieldStart,
-                (Place::FieldStart | Place::QuoteInQuotes, b'"') => Place::Quotes,
+                (Place::FieldStart, b'"') => {
+                    self.quotes_line = self.line;
+                    Place::Quotes
+                }
+                (Place::QuoteInQuotes, b'"') => Place::Quotes,
                 (Place::QuoteInQuotes, _) => {
                     return Err(Wrong::AfterQuotes {
                         line: self.line,
@@ -115,6 +130,15 @@ impl<R> Records<R> {
         }
         self.read += bytes.len() as u64;
         self.bounded(self.read)
+    }
+
+    /// Refuses a file that ends here, if that is within quotes: all rows after the quotation mark would be one value.
+    fn end(&self) -> Result<(), Wrong> {
+        if self.place == Place::Quotes {
+            let quotes_line = self.quotes_line;
+            return Err(Wrong::Unclosed { quotes_line });
+        }
+        Ok(())
     }
 
     /// Refuses the row that was read up to here, if it is too long.
@@ -131,8 +155,9 @@ impl<R: Read> Read for Records<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.bytes.read(buffer)?;
         let (read, _) = buffer.split_at(count);
-        self.look(read)
-            .map_err(|wrong| io::Error::new(io::ErrorKind::InvalidData, wrong))?;
+        let ends = count == 0 && !buffer.is_empty();
+        let looked = if ends { self.end() } else { self.look(read) };
+        looked.map_err(|wrong| io::Error::new(io::ErrorKind::InvalidData, wrong))?;
         Ok(count)
     }
 }
@@ -214,6 +239,23 @@ mod tests {
         }
     }
 
+    /// Of two rows or of all the rest of the file, in the last column or in another.
+    #[test]
+    fn a_file_that_ends_within_quotes_is_refused_with_the_line_where_they_opened() {
+        for (text, line) in [
+            ("a,b\n1,\"x\n2,y\n3,z\n", 2),
+            ("a,b\n1,x\n2,\"", 3),
+            ("\"", 1),
+            ("a,b\n\"x\ny\",\"z\nu", 3),
+            ("a\n\"x\"\"", 2),
+        ] {
+            let why = outcome(text).unwrap_err();
+            let begins = format!("line {line}: no quotation mark (\") closes the value");
+            assert!(why.starts_with(&begins), "{text:?}: {why}");
+        }
+        assert_eq!(outcome("a\n\"x\"\n\"y\""), Ok(3));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         /// The bound sees a row begin exactly where the reader does.
@@ -242,6 +284,7 @@ mod tests {
             let whole = outcome(&text);
             let mut records = Records::new(io::empty(), b',');
             let cut = text.as_bytes().chunks(chunk).find_map(|bytes| records.look(bytes).err());
+            let cut = cut.or_else(|| records.end().err());
             prop_assert_eq!(whole.err(), cut.map(|wrong| wrong.to_string()));
         }
     }

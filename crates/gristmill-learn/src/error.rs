@@ -128,6 +128,14 @@ pub enum Error {
         /// The classes there are.
         known: Vec<String>,
     },
+    /// A binomial regression of more classes than two.
+    #[error(
+        "the binomial family is for two classes, and the label has {classes}; remove model.family, or set it to \"multinomial\""
+    )]
+    BinomialClasses {
+        /// The classes that the label has.
+        classes: usize,
+    },
     /// `model.thresholds` leaves a class out.
     #[error(
         "model.thresholds has no threshold for the class {class:?}; give one for every class, or none at all"

@@ -229,7 +229,8 @@ impl<'a> Session<'a> {
         let fit = Fit::new(pipeline, pulled.totals.hash.to_string());
         let (fitted, fit_record) = perform(&fit, &mut dir, &work)?;
         let _fitted = budget.reserve("what was fitted", fitted.assembler.bytes() as u64)?;
-        // Thresholds that do not fit the classes are refused before the features are written.
+        // What does not fit the classes is refused before the features are written.
+        pipeline.model.check_classes(fitted.assembler.classes().len())?;
         let thresholds = Thresholds::of(pipeline.model.thresholds(), fitted.assembler.classes())?;
         let transform = Transform {
             assembler: &fitted.assembler,

@@ -392,6 +392,20 @@ fn a_budget_too_small() {
     assert_snapshot!("too_many_features_checked", &stderr(&output));
 }
 
+#[test]
+fn the_binomial_family_of_three_classes() {
+    for solver in ["lbfgs", "adagrad"] {
+        let family = format!("max_iter = 5\nfamily = \"binomial\"\nsolver = \"{solver}\"");
+        let said = edited(&[("max_iter = 5", &family)], 2);
+        assert!(
+            said.contains("the binomial family is for two classes, and the label has 3"),
+            "{said}"
+        );
+        assert!(said.contains("family = \"binomial\""), "{said}");
+        assert!(!said.contains("transform"), "{said}");
+    }
+}
+
 /// Whoever may write anywhere cannot write below a file.
 #[test]
 fn a_run_directory_that_cannot_be() {
@@ -554,6 +568,14 @@ fn rows_that_cannot_be_predicted() {
     );
     assert_snapshot!("input_has_a_prediction", predict("twice.csv", "out.csv"));
     assert_snapshot!("output_in_no_directory", predict("rows.csv", "nowhere/out.csv"));
+    // The input is not replaced, by whichever of its names it is given.
+    let rows = std::fs::read(place.path("text.csv")).unwrap();
+    let said = failure(
+        &place.gristmill("predict run/model --input text.csv --output ./run/../text.csv"),
+        2,
+    );
+    assert!(said.contains("it is the input"), "{said}");
+    assert_eq!(std::fs::read(place.path("text.csv")).unwrap(), rows);
 }
 
 #[test]

@@ -155,6 +155,19 @@ impl ModelSettings {
         }
     }
 
+    /// Refuses a number of classes that the family of a logistic regression cannot tell apart.
+    ///
+    /// # Errors
+    /// `BinomialClasses` where there are more than two and the family is binomial.
+    pub fn check_classes(&self, classes: usize) -> crate::Result<()> {
+        match self {
+            Self::LogisticRegression(s) if s.family == Family::Binomial && classes > 2 => {
+                Err(crate::Error::BinomialClasses { classes })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What the model learns.
     pub fn label(&self) -> LabelKind {
         match self {

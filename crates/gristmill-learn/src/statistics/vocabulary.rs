@@ -155,7 +155,7 @@ impl Accumulate for VocabularyState {
         let (what, way_out) = match self.pass.step.as_str() {
             "label" => (
                 "classes",
-                "label.kind = \"number\" learns a number; look at label.column",
+                "model.kind = \"linear_regression\" learns a number; look at label.column",
             ),
             _ => (
                 "categories",

@@ -148,6 +148,16 @@ impl Predictor {
         {
             return Err(bad(output, &"the folder to write it in does not exist"));
         }
+        let same = |a: &Path, b: &Path| {
+            a.canonicalize()
+                .is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+        };
+        if same(input, output) {
+            return Err(bad(
+                output,
+                &"it is the input, which the predictions would replace; give another file",
+            ));
+        }
         let file = NewFile::create(output)?;
         let into = file.output()?;
         let write = || {

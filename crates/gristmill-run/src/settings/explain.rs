@@ -67,6 +67,7 @@ impl PipelineFile {
             E::Weight { .. } => "label.weight".to_owned(),
             E::UnknownClass { setting, .. } => (*setting).to_owned(),
             E::MissingThreshold { .. } => "model.thresholds".to_owned(),
+            E::BinomialClasses { .. } => "model.family".to_owned(),
             E::LabelAllNull { .. } | E::TooFewClasses { .. } | E::ConstantLabel { .. } => {
                 "label.column".to_owned()
             }
