@@ -24,48 +24,47 @@ macro_rules! rebuilt {
 }
 
 /// Each kind with what rebuilds its passes.
-fn passes() -> Vec<(String, Rebuild)> {
-    let passes: [(&str, Rebuild); 14] = [
-        (moments::KIND, rebuilt!(moments::Moments::from_spec)),
-        (quantiles::KIND, rebuilt!(quantiles::Quantiles::from_spec)),
-        (vocabulary::KIND, rebuilt!(vocabulary::Vocabulary::from_spec)),
-        (buckets::KIND, rebuilt!(buckets::Buckets::from_spec)),
-        (many::KIND, |spec, kinds| {
-            let rebuild = |spec: &StepSpec| pass_from_spec(spec, kinds);
-            Ok(Box::new(many::Many::from_spec(spec, rebuild)?))
-        }),
-        (fit::KIND, |spec, kinds| {
-            let rebuild = |spec: &StepSpec| pass_from_spec(spec, kinds);
-            Ok(Box::new(fit::FitPass::from_spec(spec, rebuild)?))
-        }),
-        (summary::KIND, rebuilt!(summary::SummaryPass::from_spec)),
-        (gather::KIND, |_, _| Ok(Box::new(gather::GatherPass))),
-        (epoch::KIND, rebuilt!(epoch::EpochPass::from_spec)),
-        (counts::KIND, rebuilt!(counts::CountsPass::from_spec)),
-        (products::KIND, rebuilt!(products::ProductsPass::from_spec)),
-        (score::KIND, rebuilt!(score::ScorePass::from_spec)),
-        (regression::KIND, rebuilt!(regression::RegressionPass::from_spec)),
-        (repeated::HELD_OUT, rebuilt!(repeated::HeldOutPass::from_spec)),
-    ];
-    let mut passes: Vec<(String, Rebuild)> = passes.map(|(kind, rebuild)| (kind.to_owned(), rebuild)).into();
-    passes.push((
-        repeated::REPEATED.to_owned(),
-        rebuilt!(repeated::RepeatedPass::from_spec),
-    ));
-    passes.push((
-        scan::ScanPass::<f32>::kind(),
+const PASSES: &[(&str, Rebuild)] = &[
+    (moments::KIND, rebuilt!(moments::Moments::from_spec)),
+    (quantiles::KIND, rebuilt!(quantiles::Quantiles::from_spec)),
+    (vocabulary::KIND, rebuilt!(vocabulary::Vocabulary::from_spec)),
+    (buckets::KIND, rebuilt!(buckets::Buckets::from_spec)),
+    (many::KIND, |spec, kinds| {
+        let rebuild = |spec: &StepSpec| pass_from_spec(spec, kinds);
+        Ok(Box::new(many::Many::from_spec(spec, rebuild)?))
+    }),
+    (fit::KIND, |spec, kinds| {
+        let rebuild = |spec: &StepSpec| pass_from_spec(spec, kinds);
+        Ok(Box::new(fit::FitPass::from_spec(spec, rebuild)?))
+    }),
+    (
+        summary::KIND,
+        rebuilt!(StepSpec::settings::<summary::SummaryPass>),
+    ),
+    (gather::KIND, |_, _| Ok(Box::new(gather::GatherPass))),
+    (epoch::KIND, rebuilt!(epoch::EpochPass::from_spec)),
+    (counts::KIND, rebuilt!(StepSpec::settings::<counts::CountsPass>)),
+    (
+        products::KIND,
+        rebuilt!(StepSpec::settings::<products::ProductsPass>),
+    ),
+    (score::KIND, rebuilt!(score::ScorePass::from_spec)),
+    (regression::KIND, rebuilt!(regression::RegressionPass::from_spec)),
+    (repeated::HELD_OUT, rebuilt!(repeated::HeldOutPass::from_spec)),
+    (repeated::REPEATED, rebuilt!(repeated::RepeatedPass::from_spec)),
+    (
+        scan::ScanPass::<f32>::KIND,
         rebuilt!(scan::ScanPass::<f32>::from_spec),
-    ));
-    passes.push((
-        scan::ScanPass::<f64>::kind(),
+    ),
+    (
+        scan::ScanPass::<f64>::KIND,
         rebuilt!(scan::ScanPass::<f64>::from_spec),
-    ));
-    passes
-}
+    ),
+];
 
 /// The kinds of all passes of this crate.
-pub fn kinds() -> Vec<String> {
-    passes().into_iter().map(|(kind, _)| kind).collect()
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    PASSES.iter().map(|(kind, _)| *kind)
 }
 
 /// The pass that [`Pass::spec`] described, of this crate or of one of these kinds: folded over the same rows it gives the same
@@ -74,7 +73,7 @@ pub fn kinds() -> Vec<String> {
 /// # Errors
 /// When there is no such kind, or its spec does not hold what a pass of it needs.
 pub fn pass_from_spec(spec: &StepSpec, kinds: &Registry) -> Result<Box<dyn Pass>> {
-    let known = passes().into_iter().find(|(kind, _)| *kind == spec.kind);
+    let known = PASSES.iter().find(|(kind, _)| *kind == spec.kind);
     if let Some((_, rebuild)) = known {
         return rebuild(spec, kinds);
     }

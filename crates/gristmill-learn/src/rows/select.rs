@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::contract::pass::Grain;
+use crate::error::{Error, Result};
 use crate::rows::features::Rows;
 
 /// The names of splits 0, 1 and 2, as the features table numbers them.
@@ -68,6 +69,7 @@ impl RowSet {
 
 /// The folds that a pass sums the training rows of: all of so many, or one of them, whose sums are a part of its results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "(usize, Option<usize>)", try_from = "(usize, Option<usize>)")]
 pub(crate) struct FoldSums {
     folds: usize,
     only: Option<usize>,
@@ -79,10 +81,17 @@ impl FoldSums {
         Self { folds, only: None }
     }
 
-    /// Those of one of the folds; `None` when it is not among them.
-    pub(crate) fn only(self, fold: usize) -> Option<Self> {
+    /// Those of one of the folds: the part of a pass's results of this number.
+    ///
+    /// # Errors
+    /// `State` when it is not among them.
+    pub(crate) fn part(self, fold: usize, pass: &'static str) -> Result<Self> {
         let only = Some(fold);
-        (fold < self.folds && self.only.is_none()).then_some(Self { only, ..self })
+        if fold < self.folds && self.only.is_none() {
+            Ok(Self { only, ..self })
+        } else {
+            Err(Error::no_part(pass, fold))
+        }
     }
 
     /// How many folds are summed.
@@ -106,9 +115,23 @@ impl FoldSums {
             folds => Grain::Results(folds),
         }
     }
+}
 
-    /// Whether these are folds of a spec: their number is not 0, and the one is among them.
-    pub(crate) fn is_valid(self) -> bool {
-        self.folds > 0 && self.only.is_none_or(|fold| fold < self.folds)
+impl From<FoldSums> for (usize, Option<usize>) {
+    fn from(sums: FoldSums) -> Self {
+        (sums.folds, sums.only)
+    }
+}
+
+/// As a spec from another process writes them: there are folds, and the one is among them.
+impl TryFrom<(usize, Option<usize>)> for FoldSums {
+    type Error = &'static str;
+
+    fn try_from((folds, only): (usize, Option<usize>)) -> std::result::Result<Self, Self::Error> {
+        if folds > 0 && only.is_none_or(|fold| fold < folds) {
+            Ok(Self { folds, only })
+        } else {
+            Err("there is no such fold")
+        }
     }
 }

@@ -44,26 +44,12 @@ impl Pass for SummaryPass {
     }
 
     fn part(&self, index: usize) -> Result<Box<dyn Pass>> {
-        let folds = self
-            .folds
-            .only(index)
-            .ok_or_else(|| Error::no_part(KIND, index))?;
+        let folds = self.folds.part(index, KIND)?;
         Ok(Box::new(Self { folds, ..*self }))
     }
 
     fn spec(&self) -> StepSpec {
         StepSpec::new(KIND, json!(self))
-    }
-}
-
-impl SummaryPass {
-    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
-        let pass: Self = spec.settings()?;
-        if pass.folds.is_valid() {
-            Ok(pass)
-        } else {
-            Err(spec.bad("there is no such fold"))
-        }
     }
 }
 

@@ -83,10 +83,7 @@ impl EpochPass {
                 })
             });
         let scores = scored.into_iter().enumerate().map(|(place, rows)| {
-            let weights = f32::from_array(spec.any_array(&scored_weights(place))?);
-            let weights = weights.filter(|weights| weights.len() == shape.len());
-            let weights =
-                weights.ok_or_else(|| spec.bad(format!("score {place} has no coefficients of its shape")))?;
+            let weights = shape.coefficients(spec, &scored_weights(place))?;
             let state = Arc::new(State::scored(weights));
             Ok(ScoreJob { state, rows })
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Float32Array, Float64Array, UInt64Array};
+use arrow::array::{Float64Array, UInt64Array};
 use serde_json::json;
 
 use crate::contract::spec::StepSpec;
@@ -87,10 +87,6 @@ impl State {
     }
 
     pub(crate) fn from_spec(spec: &StepSpec, shape: Shape) -> Result<Self> {
-        let floats = |name: &str| {
-            spec.array::<Float32Array>(name)
-                .map(|array| array.values().to_vec())
-        };
         let entries = spec.array::<Float64Array>("entries_seen")?.values();
         let squares = spec.array::<Float64Array>("squares_seen")?.values();
         let seen = entries.iter().zip(squares).map(|(entries, squares)| Seen {
@@ -98,16 +94,13 @@ impl State {
             squares: *squares,
         });
         let state = Self {
-            weights: floats("weights")?,
-            squares: floats("squares")?,
+            weights: shape.coefficients(spec, "weights")?,
+            squares: shape.coefficients(spec, "squares")?,
             seen: seen.collect(),
             epochs: spec.settings()?,
         };
-        if state.weights.len() != shape.len()
-            || state.squares.len() != shape.len()
-            || state.seen.len() != shape.features
-        {
-            return Err(spec.bad("it has another number of coefficients"));
+        if state.seen.len() != shape.features {
+            return Err(spec.bad("it has another number of features"));
         }
         Ok(state)
     }

@@ -117,7 +117,7 @@ impl<F: Real> Pass for ScanPass<F> {
 
     fn spec(&self) -> StepSpec {
         let jobs: Vec<(RowSet, Task)> = self.jobs.iter().map(|job| (job.rows, job.task)).collect();
-        let spec = StepSpec::new(&Self::kind(), json!([self.shape, self.classes, jobs]));
+        let spec = StepSpec::new(Self::KIND, json!([self.shape, self.classes, jobs]));
         let jobs = self.jobs.iter().enumerate();
         jobs.fold(self.thresholds.add_to(spec), |spec, (place, job)| {
             spec.with(&weights_of(place), F::into_array(job.weights.to_vec()))
@@ -127,18 +127,16 @@ impl<F: Real> Pass for ScanPass<F> {
 
 impl<F: Real> ScanPass<F> {
     /// The kind of the pass's spec: one for each precision.
-    pub(crate) fn kind() -> String {
-        format!("{NAME} in {}", F::NAME)
-    }
+    pub(crate) const KIND: &'static str = if size_of::<F>() == size_of::<f32>() {
+        "logistic regression scan in f32"
+    } else {
+        "logistic regression scan in f64"
+    };
 
     pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
         let (shape, classes, jobs): (Shape, usize, Vec<(RowSet, Task)>) = spec.settings()?;
         let jobs = jobs.into_iter().enumerate().map(|(place, (rows, task))| {
-            let weights = F::from_array(spec.any_array(&weights_of(place))?);
-            let weights = weights.filter(|weights| weights.len() == shape.len());
-            let weights =
-                weights.ok_or_else(|| spec.bad(format!("job {place} has no coefficients of its shape")))?;
-            let weights = Arc::new(weights);
+            let weights = Arc::new(shape.coefficients(spec, &weights_of(place))?);
             Ok(Job { weights, rows, task })
         });
         Ok(Self {
