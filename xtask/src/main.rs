@@ -1,11 +1,13 @@
 //! Checks that the compiler does not make: of this repository, `cargo xtask tidy`; of its datasets in other tools, `cargo
-//! xtask interop`; of its readers against hostile input, `cargo xtask fuzz`; and benchmarks, `cargo xtask bench`.
+//! xtask interop`; of its readers against hostile input, `cargo xtask fuzz`; benchmarks, `cargo xtask bench`; and the picture of
+//! the README, `cargo xtask picture`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
 mod fuzz;
 mod interop;
+mod picture;
 mod python;
 mod tidy;
 
@@ -21,11 +23,13 @@ fn main() -> ExitCode {
         Some((task, [])) if task == "tidy" => tidy::check(&root).map(|findings| report(&findings)),
         Some((task, rest)) if task == "bench" => bench::run(rest, &root).map(|()| ExitCode::SUCCESS),
         Some((task, rest)) if task == "fuzz" => fuzz::run(rest, &root).map(|()| ExitCode::SUCCESS),
+        Some((task, [])) if task == "picture" => picture::run(&root).map(|()| ExitCode::SUCCESS),
         Some((task, [])) if task == "interop" => interop::run(&root).map(|()| ExitCode::SUCCESS),
         _ => {
             eprintln!("usage: cargo xtask tidy    check the rules of STYLE.md that a machine can check");
             eprintln!("       {}", interop::USAGE);
             eprintln!("       {}", fuzz::USAGE);
+            eprintln!("       {}", picture::USAGE);
             for usage in bench::USAGES {
                 eprintln!("       {usage}");
             }

@@ -63,19 +63,10 @@ pub enum Error {
     NotFinite {
         /// The column.
         column: String,
+        /// The step that reads it: the kind of a feature, `label` or `weight`.
+        step: String,
         /// The number.
         value: f64,
-    },
-    /// A numeric feature has no value at all in the training rows, so there is nothing to impute.
-    #[error(
-        "column `{column}` is null in every training row, so its {statistic} is unknown; \
-         set impute to a constant, or leave the feature out"
-    )]
-    NothingToImpute {
-        /// The column.
-        column: String,
-        /// `mean` or `median`.
-        statistic: &'static str,
     },
     /// The label is null in every training row.
     #[error("label `{column}` is null in every one of the {rows} training rows; there is nothing to learn")]
@@ -83,6 +74,17 @@ pub enum Error {
         /// The label column.
         column: String,
         /// Training rows looked at.
+        rows: u64,
+    },
+    /// Rare classes together would have the name of a class that there is.
+    #[error(
+        "label `{column}` has a class \"other\" of its own, in {rows} training rows, and rare = \"other\" would add the rows of \
+         rare classes to it; give that class another name in source.query, or set rare = \"drop\""
+    )]
+    OtherExists {
+        /// The label column.
+        column: String,
+        /// Training rows of the class.
         rows: u64,
     },
     /// Fewer than two classes are left.
@@ -265,7 +267,9 @@ impl Error {
     pub(crate) fn empty_training() -> Self {
         Self::EmptySplit {
             what: "the training split".to_owned(),
-            why: "no entity falls into it; raise split.train or read more rows".to_owned(),
+            why: "no row is left in it; raise split.train, read more rows, or keep rows that label.min_rows or \
+                  unseen = \"skip\" leave out"
+                .to_owned(),
         }
     }
 

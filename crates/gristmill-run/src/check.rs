@@ -95,6 +95,8 @@ impl Session<'_> {
     pub fn check(&self) -> Result<Check> {
         self.check_types()?;
         let pipeline = self.pipeline();
+        let (threads, _) = worker_threads(pipeline.run.threads);
+        Budget::new(pipeline.run.memory).reserve_process(threads)?;
         let source = self.source()?;
         let retrieval = self.block_on(retrieval(source, pipeline))??;
         let size = self.known_size()?;

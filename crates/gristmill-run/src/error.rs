@@ -1,5 +1,7 @@
 //! What can go wrong in a run.
 
+use gristmill_learn::contract::step::LeftOut;
+
 use crate::shortage::Shortage;
 
 /// The result of every fallible function of this crate.
@@ -65,6 +67,14 @@ pub enum Error {
     /// The memory budget is too small.
     #[error("{0}")]
     Memory(Shortage),
+    /// Every row of the dataset is left out of the features.
+    #[error("no row is left to train on: all {rows} rows of the dataset are left out, {}", reasons(.left_out))]
+    NoRows {
+        /// Rows of the dataset.
+        rows: u64,
+        /// Why they are left out.
+        left_out: LeftOut,
+    },
     /// The column of `split.by` does not tell entities apart.
     #[error(
         "split.by = `{column}` cannot tell entities apart: it is {}, where {} are equal, so one entity could be on both sides of \
@@ -96,6 +106,33 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+}
+
+/// How many rows were left out for each reason, and the ways out.
+fn reasons(left_out: &LeftOut) -> String {
+    let LeftOut {
+        null_label,
+        rare_label,
+        unseen,
+    } = left_out;
+    let reasons = [
+        (null_label, "without a label", "read rows that have one"),
+        (
+            rare_label,
+            "of a class with fewer training rows than label.min_rows",
+            "lower label.min_rows",
+        ),
+        (
+            unseen,
+            "with a category that unseen = \"skip\" leaves out",
+            "set unseen = \"keep\", or lower min_count",
+        ),
+    ];
+    let reasons = reasons.iter().filter(|(rows, ..)| **rows > 0);
+    let (counts, ways): (Vec<String>, Vec<&str>) = reasons
+        .map(|(rows, which, way)| (format!("{rows} {which}"), *way))
+        .unzip();
+    format!("{}; {}", counts.join(", "), ways.join(", or "))
 }
 
 /// What the system said of a file or folder, as an error of this crate.

@@ -115,14 +115,14 @@ pub enum StageResult {
     },
     /// Of the evaluation of a classifier.
     Classified {
-        /// Share of the test rows predicted right.
+        /// Share of the test rows predicted right; NaN where there are none.
         accuracy: f64,
         /// That of the answer that is always the largest class.
         majority: f64,
     },
     /// Of the evaluation of a regression.
     Regressed {
-        /// Root of the mean squared error on the test rows.
+        /// Root of the mean squared error on the test rows; NaN where there are none.
         rmse: f64,
         /// That of the answer that is always the mean.
         mean_rmse: f64,
@@ -206,6 +206,22 @@ pub enum Warning {
     NotConverged {
         /// The limit.
         max_iter: u32,
+    },
+    /// No row fell into a split that the pipeline gives a share of the entities.
+    EmptySplit {
+        /// `validation`, `test`.
+        split: &'static str,
+        /// Its share of the entities.
+        share: f64,
+    },
+    /// Every training row has the same value of a feature, so that a model can learn nothing from it.
+    UninformativeFeature {
+        /// The feature's columns.
+        columns: Vec<String>,
+        /// Its kind.
+        encode: &'static str,
+        /// What was found.
+        why: &'static str,
     },
     /// Many test rows have the features of a training row of another entity.
     RepeatedRows {

@@ -37,7 +37,7 @@ pub struct GlobalArgs {
     /// Say more (-vv: libraries too)
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
-    /// Say nothing but errors
+    /// Say nothing but errors, and do not print the summary of a run
     #[arg(short, long, global = true)]
     pub quiet: bool,
     /// What goes to stderr: text, or one JSON object per line
@@ -167,6 +167,9 @@ pub struct PredictArgs {
     /// Write the K most likely labels of each row
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = value_parser!(u32).range(1..))]
     pub top: u32,
+    /// What the names of the columns `prediction` and `probability` begin with
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub prefix: String,
     /// The budget for the memory of the process, as run.memory: 64MB or more
     #[arg(long, value_name = "SIZE", default_value = "2GB", value_parser = memory)]
     pub memory: u64,

@@ -77,7 +77,7 @@ pub fn classify(error: Error) -> Failure {
                 | Data::Arrow(_)
         ),
         Error::Learn(e) => !matches!(e, Learn::Diverged { .. } | Learn::State { .. } | Learn::Arrow(_)),
-        Error::Memory(_) | Error::File { .. } | Error::Entity { .. } => true,
+        Error::Memory(_) | Error::File { .. } | Error::Entity { .. } | Error::NoRows { .. } => true,
         _ => false,
     };
     if input {

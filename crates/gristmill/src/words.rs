@@ -68,6 +68,11 @@ pub(crate) fn result(result: &StageResult) -> String {
             "{scans} scans, {iterations} iterations of the final fit{}",
             if *resumed { ", begun in an earlier run" } else { "" }
         ),
+        StageResult::Classified { accuracy: score, .. } | StageResult::Regressed { rmse: score, .. }
+            if score.is_nan() =>
+        {
+            "no test rows to score".to_owned()
+        }
         StageResult::Classified { accuracy, majority } => {
             format!("test accuracy {accuracy:.4}, majority class {majority:.4}")
         }
@@ -80,7 +85,7 @@ pub(crate) fn result(result: &StageResult) -> String {
 /// Why a stage had nothing to do.
 pub(crate) fn skipped(stage: &str) -> &'static str {
     match stage {
-        "pull" => "the dataset is complete",
+        "pull" => "the dataset is complete; another run.dir would read the database anew",
         _ => "finished before",
     }
 }
@@ -114,6 +119,14 @@ pub(crate) fn warning(warning: &Warning) -> String {
         Warning::NotConverged { max_iter } => format!(
             "the model had not converged after max_iter = {max_iter} iterations; \
              raise model.max_iter or model.reg_param if the score still improves with it"
+        ),
+        Warning::EmptySplit { split, share } => format!(
+            "no row is left in the {split} split, which split.{split} = {share} gives that share of the entities, so it has no scores; \
+             read more rows, or raise split.{split}"
+        ),
+        Warning::UninformativeFeature { columns, encode, why } => format!(
+            "feature `{}` (encode = \"{encode}\") tells the model nothing: {why}",
+            columns.join("`, `")
         ),
         Warning::RepeatedRows { share } => format!(
             "{:.1} % of the test rows have the very features of a training row of another entity, so the scores may tell what the \

@@ -12,6 +12,7 @@ mod log;
 mod manifest;
 mod merge;
 mod paths;
+mod portable;
 mod scan;
 mod schema;
 mod seal;

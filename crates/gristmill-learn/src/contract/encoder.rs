@@ -176,6 +176,11 @@ pub trait Encoder: Send + Sync {
     /// The name of sparse column `index < width`, e.g. `language=German`.
     fn name(&self, index: u32) -> String;
 
+    /// Why the training rows are all encoded alike, if they are: the user is told.
+    fn uninformative(&self) -> Option<&'static str> {
+        (self.width() == 0).then_some("nothing in it is frequent enough in the training rows to get a column")
+    }
+
     /// What decides the meaning of the sparse column of a name. Settings that only decide which columns there are do not.
     fn meaning(&self) -> Value {
         self.spec().settings

@@ -129,19 +129,19 @@ impl Estimator for NumericSettings {
             })
         };
         let moments = MomentsState::from_state(part(0)?)?;
-        let (statistic, fill) = match self.impute {
-            Impute::Constant(constant) => ("constant", Some(constant)),
-            Impute::Mean => ("mean", (moments.count > 0).then_some(moments.mean)),
-            Impute::Median => ("median", Quantiles::median(part(1)?)?),
+        let fill = match self.impute {
+            Impute::Constant(constant) => Some(constant),
+            Impute::Mean => (moments.count > 0).then_some(moments.mean),
+            Impute::Median => Quantiles::median(part(1)?)?,
         };
-        let fill = fill.ok_or_else(|| Error::NothingToImpute {
-            column: self.column.clone(),
-            statistic,
-        })?;
-        let all = moments.imputed(fill);
-        let (mean, std) = match self.scale {
-            Scale::Standard => (all.mean, all.std()),
-            Scale::None => (0.0, 1.0),
+        let (fill, mean, std) = match (fill, self.scale) {
+            (Some(fill), Scale::Standard) => {
+                let all = moments.imputed(fill);
+                (fill, all.mean, all.std())
+            }
+            (Some(fill), Scale::None) => (fill, 0.0, 1.0),
+            // A column that is null tonight should not end the run of every night.
+            (None, _) => (0.0, 0.0, 0.0),
         };
         Ok(Box::new(NumericEncoder {
             column: self.column.clone(),
@@ -202,6 +202,10 @@ impl Encoder for NumericEncoder {
         self.column.clone()
     }
 
+    fn uninformative(&self) -> Option<&'static str> {
+        (self.std == 0.0).then_some("all training rows have the same number in it, or none at all")
+    }
+
     fn encode(&self, batch: &RecordBatch) -> Result<SparseBlock> {
         let values = numbers(batch, &self.column, KIND)?;
         let mut block = SparseBlock::with_capacity(values.len());
@@ -215,6 +219,7 @@ impl Encoder for NumericEncoder {
             if !scaled.is_finite() {
                 return Err(Error::NotFinite {
                     column: self.column.clone(),
+                    step: KIND.to_owned(),
                     value,
                 });
             }

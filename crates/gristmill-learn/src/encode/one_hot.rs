@@ -237,6 +237,11 @@ impl Encoder for OneHotEncoder {
         json!({"column": self.column})
     }
 
+    fn uninformative(&self) -> Option<&'static str> {
+        let none = self.categories.is_empty();
+        none.then_some("no value of it is in `min_count` training rows or more")
+    }
+
     fn encode(&self, batch: &RecordBatch) -> Result<SparseBlock> {
         let values = strings(batch, &self.column, Reads::Category, KIND)?;
         let mut block = SparseBlock::with_capacity(values.len());

@@ -39,13 +39,18 @@ impl LabelIndexer {
         let (mut classes, rare): (Vec<_>, Vec<_>) = counts
             .into_iter()
             .partition(|(_, rows)| *rows >= settings.min_rows);
-        if settings.rare == Rare::Other && !rare.is_empty() {
-            let rows: u64 = rare.iter().map(|(_, rows)| rows).sum();
-            match classes.iter_mut().find(|(class, _)| class == OTHER) {
-                Some((_, of_its_own)) => *of_its_own += rows,
-                None => classes.push((OTHER.to_owned(), rows)),
+        if settings.rare == Rare::Other {
+            let all = || classes.iter().chain(&rare);
+            if let Some((_, rows)) = all().find(|(class, _)| class == OTHER) {
+                return Err(Error::OtherExists {
+                    column: settings.column.clone(),
+                    rows: *rows,
+                });
             }
-            crate::statistics::by_frequency(&mut classes);
+            if !rare.is_empty() {
+                classes.push((OTHER.to_owned(), rare.iter().map(|(_, rows)| rows).sum()));
+                crate::statistics::by_frequency(&mut classes);
+            }
         }
         if let [] | [_] = classes.as_slice() {
             let given = classes.first();

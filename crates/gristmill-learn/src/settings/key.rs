@@ -34,7 +34,7 @@ pub enum Values {
     Number(Numbers),
     /// One of these words.
     Words(&'static [&'static str]),
-    /// One of these words, or any finite number.
+    /// One of these words, or a number that a numeric column may hold ([`Values::LARGEST`]).
     WordOrNumber(&'static [&'static str]),
     /// `[smaller, larger]`: two integers from `least` to `most`, which may be equal.
     Pair {
@@ -109,6 +109,9 @@ impl Key {
 }
 
 impl Values {
+    /// The largest size of a number in a column: the squares of larger ones would have no sum.
+    pub const LARGEST: f64 = 1e150;
+
     /// An integer of 1 or more.
     pub const COUNT: Self = Self::Integer {
         least: 1,
@@ -128,7 +131,10 @@ impl Values {
             Self::Number(Numbers::Positive) => "a number above 0".to_owned(),
             Self::Number(Numbers::Share) => "a share from 0 to 1".to_owned(),
             Self::Words(words) => format!("one of {}", quoted(words)),
-            Self::WordOrNumber(words) => format!("{} or a number without quotes", quoted(words)),
+            Self::WordOrNumber(words) => format!(
+                "{} or a number from -1e150 to 1e150 without quotes",
+                quoted(words)
+            ),
             Self::Pair {
                 names: [smaller, larger],
                 least,

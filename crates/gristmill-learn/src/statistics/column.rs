@@ -6,9 +6,7 @@ use arrow::datatypes::{DataType, Float64Type, TimeUnit};
 
 use crate::contract::reads::Reads;
 use crate::error::{Error, Result};
-
-/// Numbers beyond this are refused: their squares, summed over the rows, would overflow.
-const LARGEST: f64 = 1e150;
+use crate::settings::Values;
 
 /// The column `column` of `batch`.
 pub(crate) fn find<'a>(batch: &'a RecordBatch, column: &str) -> Result<&'a ArrayRef> {
@@ -29,8 +27,9 @@ pub(crate) fn numbers(batch: &RecordBatch, column: &str, step: &str) -> Result<F
     as_number(find(batch, column)?)?
         .iter()
         .map(|value| match value {
-            Some(x) if x.abs() > LARGEST => Err(Error::NotFinite {
+            Some(x) if x.abs() > Values::LARGEST => Err(Error::NotFinite {
                 column: column.to_owned(),
+                step: step.to_owned(),
                 value: x,
             }),
             other => Ok(other.filter(|x| !x.is_nan())),

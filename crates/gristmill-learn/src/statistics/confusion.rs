@@ -1,8 +1,11 @@
 //! What the scores of a classifier need of its confusion matrix, which is its two margins and its diagonal, and the log loss.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::settings::Metric;
 use crate::statistics::logarithm::ln;
+use crate::statistics::undefined;
 
 /// Probabilities below this count as this in the log loss, as in scikit-learn.
 const SMALLEST_PROBABILITY: f64 = f64::EPSILON;
@@ -17,18 +20,22 @@ pub struct Confusion {
     log_loss: f64,
 }
 
-/// The scores of a classifier on some rows.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+/// The scores of a classifier on some rows. Without rows they are NaN, which JSON writes as null.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Rows scored.
     pub rows: u64,
     /// Share of rows predicted right.
+    #[serde(with = "undefined")]
     pub accuracy: f64,
     /// F1 of each class, weighted by its rows.
+    #[serde(with = "undefined")]
     pub f1: f64,
     /// Unweighted mean of the F1 of every class that occurs in the rows or the predictions.
+    #[serde(with = "undefined")]
     pub macro_f1: f64,
     /// Mean negative natural log of the probability given to the true class.
+    #[serde(with = "undefined")]
     pub log_loss: f64,
 }
 
@@ -126,18 +133,9 @@ impl Confusion {
         self.counts.iter().map(|[truth, _, _]| *truth)
     }
 
-    /// The scores; all 0 without rows.
+    /// The scores. Each is a mean, so that without rows it is 0/0.
     pub fn scores(&self) -> Scores {
         let rows: u64 = self.class_rows().sum();
-        if rows == 0 {
-            return Scores {
-                rows: 0,
-                accuracy: 0.0,
-                f1: 0.0,
-                macro_f1: 0.0,
-                log_loss: 0.0,
-            };
-        }
         let (mut right, mut weighted, mut plain, mut seen) = (0, 0.0, 0.0, 0_u64);
         for [truth, predicted, hits] in &self.counts {
             right += hits;
@@ -207,7 +205,16 @@ mod tests {
     }
 
     #[test]
-    fn no_rows_score_nothing() {
-        assert_eq!(Confusion::new(3).scores().accuracy, 0.0);
+    fn scores_of_no_rows_are_undefined_and_null_in_json() {
+        let scores = Confusion::new(3).scores();
+        let all = [scores.accuracy, scores.f1, scores.macro_f1, scores.log_loss];
+        assert!(all.iter().all(|score| score.is_nan()), "{scores:?}");
+        let text = serde_json::to_string(&scores).unwrap();
+        assert_eq!(
+            text,
+            r#"{"rows":0,"accuracy":null,"f1":null,"macro_f1":null,"log_loss":null}"#
+        );
+        let again: Scores = serde_json::from_str(&text).unwrap();
+        assert!(again.rows == 0 && again.log_loss.is_nan());
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Metric;
-use crate::statistics::MomentsState;
+use crate::statistics::{MomentsState, undefined};
 
 /// How far predictions were from numbers, summed up.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -16,17 +16,20 @@ pub struct Errors {
     pub(crate) truth: MomentsState,
 }
 
-/// The scores of a regression, as scikit-learn defines them.
+/// The scores of a regression, as scikit-learn defines them. Without rows they are NaN, which JSON writes as null.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RegressionScores {
     /// Rows scored.
     pub rows: u64,
     /// Root of the mean squared error.
+    #[serde(with = "undefined")]
     pub rmse: f64,
     /// Mean absolute error.
+    #[serde(with = "undefined")]
     pub mae: f64,
     /// Coefficient of determination: 1 minus the squared errors over the squared deviations of the label from its mean.
     /// Where it does not deviate: 1 if every prediction is right, else 0.
+    #[serde(with = "undefined")]
     pub r2: f64,
 }
 
@@ -47,23 +50,16 @@ impl Errors {
         self.truth.merge(&other.truth);
     }
 
-    /// The scores; all 0 without rows.
+    /// The scores.
     pub fn scores(&self) -> RegressionScores {
         let rows = self.truth.count;
-        if rows == 0 {
-            return RegressionScores {
-                rows,
-                rmse: 0.0,
-                mae: 0.0,
-                r2: 0.0,
-            };
-        }
         let n = rows as f64;
         RegressionScores {
             rows,
             rmse: (self.squares / n).sqrt(),
             mae: self.absolute / n,
             r2: match (self.truth.m2 > 0.0, self.squares > 0.0) {
+                _ if rows == 0 => f64::NAN,
                 (true, _) => 1.0 - self.squares / self.truth.m2,
                 (false, false) => 1.0,
                 (false, true) => 0.0,
@@ -111,7 +107,8 @@ mod tests {
         // r2_score([2, 2], [2, 2]) == 1.0; r2_score([2, 2], [2, 3]) == 0.0
         assert_eq!(errors(&[(2.0, 2.0), (2.0, 2.0)]).scores().r2, 1.0);
         assert_eq!(errors(&[(2.0, 2.0), (2.0, 3.0)]).scores().r2, 0.0);
-        assert_eq!(errors(&[]).scores().r2, 0.0);
+        let none = errors(&[]).scores();
+        assert!([none.rmse, none.mae, none.r2].iter().all(|score| score.is_nan()));
     }
 
     #[test]

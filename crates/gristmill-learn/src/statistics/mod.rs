@@ -8,6 +8,7 @@ pub(crate) mod many;
 pub(crate) mod moments;
 pub(crate) mod quantiles;
 mod state;
+pub mod undefined;
 pub(crate) mod vocabulary;
 
 pub use confusion::{Confusion, Scores};

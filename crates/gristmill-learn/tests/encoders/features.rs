@@ -242,7 +242,7 @@ fn nan_is_missing_and_infinity_is_an_error_at_once() {
             encoder.encode(&rows).unwrap_err(),
         ] {
             assert!(
-                matches!(&error, Error::NotFinite { column, value } if column == "x" && *value == bad),
+                matches!(&error, Error::NotFinite { column, value, .. } if column == "x" && *value == bad),
                 "{error}"
             );
         }
@@ -255,15 +255,55 @@ fn nan_is_missing_and_infinity_is_an_error_at_once() {
 }
 
 #[test]
-fn a_column_without_values_needs_a_constant() {
+fn a_column_without_values_tells_nothing() {
     let rows = table([("x", Arc::new(Float64Array::from(vec![None, Some(f64::NAN)])) as _)]);
-    for (impute, name) in [(Impute::Mean, "mean"), (Impute::Median, "median")] {
-        let error = fit(&Feature::new(numeric("x", impute)), &rows).err().unwrap();
-        assert!(
-            matches!(&error, Error::NothingToImpute { statistic, .. } if *statistic == name),
-            "{error}"
-        );
+    let asked = table([("x", Arc::new(Float64Array::from(vec![None, Some(7.0)])) as _)]);
+    for impute in [Impute::Mean, Impute::Median, Impute::Constant(3.0)] {
+        for scale in [Scale::Standard, Scale::None] {
+            let settings = NumericSettings {
+                scale,
+                ..numeric("x", impute)
+            };
+            let encoder = fit(&Feature::new(settings), &rows).unwrap();
+            // A constant is a number like any other, and nothing is scaled.
+            let known = matches!(impute, Impute::Constant(_)) && scale == Scale::None;
+            assert_eq!(encoder.uninformative().is_some(), !known, "{impute:?} {scale:?}");
+            if !known {
+                assert_eq!(entries(&encoder.encode(&asked).unwrap()), [vec![], vec![]]);
+            }
+        }
     }
-    let constant = fit(&Feature::new(numeric("x", Impute::Constant(3.0))), &rows).unwrap();
-    assert_eq!(entries(&constant.encode(&rows).unwrap()), [vec![], vec![]]);
+}
+
+#[test]
+fn features_of_which_all_training_rows_are_alike_are_told_of() {
+    let rows = table([
+        ("x", Arc::new(Float64Array::from(vec![Some(2.0), Some(2.0)])) as _),
+        ("c", Arc::new(StringArray::from(vec!["a", "b"])) as _),
+    ]);
+    let category = |min_count| {
+        Feature::new(OneHotSettings {
+            column: "c".to_owned(),
+            unseen: Unseen::Skip,
+            min_count,
+            max_categories: 10,
+            scale: Scale::None,
+        })
+    };
+    let ngrams_of = |min_count| {
+        Feature::new(NgramSettings {
+            min_count,
+            ..ngram("c")
+        })
+    };
+    for (feature, alike) in [
+        (Feature::new(numeric("x", Impute::Mean)), true),
+        (category(1), false),
+        (category(2), true),
+        (ngrams_of(1), false),
+        (ngrams_of(3), true),
+    ] {
+        let encoder = fit(&feature, &rows).unwrap();
+        assert_eq!(encoder.uninformative().is_some(), alike, "{feature:?}");
+    }
 }

@@ -286,14 +286,31 @@ fn labels_are_in_sparks_order_and_rare_ones_dropped_or_other() {
             vec![None, None, None, Some(0), None]
         )
     );
-    // Three rare classes, the one named "other" among them, are together the most frequent.
+    // A class "other" of its own, rare or not, is not mixed with the rare ones.
+    let refused = |min_rows| {
+        let settings = label(min_rows, Rare::Other);
+        LabelIndexer::fitted(&settings, &state(&LabelIndexer::pass(&settings), &rows)).unwrap_err()
+    };
+    assert!(
+        matches!(refused(2), Error::OtherExists { rows: 1, .. }),
+        "{}",
+        refused(2)
+    );
+    assert!(
+        matches!(refused(1), Error::OtherExists { rows: 1, .. }),
+        "{}",
+        refused(1)
+    );
+    // Without it the two rare classes are together as frequent as the others.
+    let rows = rows.slice(0, rows.num_rows() - 1);
+    let settings = label(2, Rare::Other);
+    let indexer = LabelIndexer::fitted(&settings, &state(&LabelIndexer::pass(&settings), &rows)).unwrap();
+    assert_eq!(indexer.classes(), strings(&["a", "b", "other"]));
+    let test = texts("label", [Some("c"), None, Some("new"), Some("a"), Some("other")]);
+    let index = indexer.index(&test).unwrap().0;
     assert_eq!(
-        indexed(2, Rare::Other),
-        (
-            strings(&["other", "a", "b"]),
-            vec![3, 2, 2],
-            vec![Some(0), None, Some(0), Some(1), Some(0)]
-        )
+        index.iter().collect::<Vec<_>>(),
+        [Some(2), None, Some(2), Some(0), Some(2)]
     );
 }
 

@@ -52,6 +52,8 @@ pub struct Predictor {
     text: TextRules,
     numeric: Vec<String>,
     top: usize,
+    /// What the names of the new columns begin with.
+    prefix: String,
     threads: usize,
     budget: Budget,
     _held: [Held; 2],
@@ -96,6 +98,7 @@ impl Predictor {
         Ok(Self {
             text,
             numeric,
+            prefix: String::new(),
             top: top.clamp(1, assembler.classes().len().max(1)),
             assembler,
             model: bundle.model,
@@ -103,6 +106,12 @@ impl Predictor {
             budget: budget.clone(),
             _held: [process, held],
         })
+    }
+
+    /// The same predictor, whose columns `prediction` and `probability` have names that begin with `prefix`.
+    pub fn with_prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
     }
 
     /// Predicts every row of `input` into `output`; each is CSV (with a header) or Parquet, by its extension.
@@ -137,8 +146,10 @@ impl Predictor {
             .find(|f| schema.index_of(f.name()).is_ok())
         {
             let why = format!(
-                "it has a column `{}` already, which the prediction would be; rename it",
-                twice.name()
+                "it has a column `{}` already, and the prediction would be another of that name; give --prefix, such as \
+                 `--prefix new_`, which names it `new_{}`",
+                twice.name(),
+                twice.name().strip_prefix(&self.prefix).unwrap_or(twice.name())
             );
             return Err(bad(input, &why));
         }
@@ -272,9 +283,10 @@ impl Transformer for Predictor {
 
     fn output_schema(&self, input: &Schema) -> gristmill_learn::Result<SchemaRef> {
         self.columns(input)?;
+        let prefix = &self.prefix;
         let mut fields: Vec<Field> = input.fields().iter().map(|f| f.as_ref().clone()).collect();
         if self.assembler.label().kind() == LabelKind::Number {
-            fields.push(Field::new("prediction", DataType::Float64, true));
+            fields.push(Field::new(format!("{prefix}prediction"), DataType::Float64, true));
             return Ok(Arc::new(Schema::new(fields)));
         }
         for place in 1..=self.top {
@@ -283,9 +295,13 @@ impl Transformer for Predictor {
             } else {
                 format!("_{place}")
             };
-            fields.push(Field::new(format!("prediction{suffix}"), DataType::Utf8, true));
             fields.push(Field::new(
-                format!("probability{suffix}"),
+                format!("{prefix}prediction{suffix}"),
+                DataType::Utf8,
+                true,
+            ));
+            fields.push(Field::new(
+                format!("{prefix}probability{suffix}"),
                 DataType::Float64,
                 true,
             ));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gristmill_learn::evaluate::Repeated;
 use gristmill_learn::search::{Params, SearchPoint};
-use gristmill_learn::statistics::{RegressionScores, Scores};
+use gristmill_learn::statistics::{RegressionScores, Scores, undefined};
 use serde::{Deserialize, Serialize};
 
 /// The version of the layout.
@@ -87,6 +87,17 @@ pub enum Splits {
     Number(BTreeMap<String, RegressionScores>),
 }
 
+impl Splits {
+    /// The rows of a split.
+    pub(crate) fn rows(&self, split: &str) -> u64 {
+        let rows = match self {
+            Self::Class(splits) => splits.get(split).map(|scores| scores.rows),
+            Self::Number(splits) => splits.get(split).map(|scores| scores.rows),
+        };
+        rows.unwrap_or(0)
+    }
+}
+
 /// The scores of an answer that no feature goes into, by the split's name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -112,7 +123,8 @@ pub enum Baseline {
 /// The scores of the majority class on one split.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BaselineScores {
-    /// Share of the rows that have this class.
+    /// Share of the rows that have this class; NaN without rows, which JSON writes as null.
+    #[serde(with = "undefined")]
     pub accuracy: f64,
 }
 

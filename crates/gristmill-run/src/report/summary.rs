@@ -171,9 +171,11 @@ fn scores_of(splits: &Splits, name: &str) -> Option<(u64, Vec<f64>)> {
     })
 }
 
-/// Four digits behind the point; errors of very large labels as powers of ten.
+/// Four digits behind the point; errors of very large labels as powers of ten; a dash for a score of no rows.
 fn score_text(score: f64) -> String {
-    if score.abs() < 1e7 {
+    if score.is_nan() {
+        "-".to_owned()
+    } else if score.abs() < 1e7 {
         format!("{score:.4}")
     } else {
         format!("{score:.4e}")

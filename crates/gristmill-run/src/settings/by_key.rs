@@ -103,7 +103,7 @@ impl<'t> Reader<'t> {
                     return self.not_allowed(name, v, &expected);
                 }
                 DeValue::String(_) => json!(self.word(name, v, words)?),
-                _ => json!(self.number(name, v, &expected, |_| true)?),
+                _ => json!(self.number(name, v, &expected, |number| number.abs() <= Values::LARGEST)?),
             },
             Values::Pair { least, most, .. } => {
                 let ends = self.list(name, v, &expected, |r, name, v| r.integer(name, v, least..=most))?;

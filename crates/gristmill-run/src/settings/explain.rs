@@ -46,28 +46,21 @@ impl PipelineFile {
     fn explain_learning(&self, error: &gristmill_learn::Error) -> Option<Diagnostic> {
         use gristmill_learn::Error as E;
         let setting = match error {
-            E::ColumnType { column, .. }
-            | E::UnseenCategory { column, .. }
-            | E::TooManyCategories { column, .. }
-            | E::NotFinite { column, .. }
-            | E::NothingToImpute { column, .. } => {
-                let features = self.pipeline.features.iter().enumerate();
-                let mut places = features.filter_map(|(index, feature)| {
-                    let place = feature.columns().iter().position(|name| name == column)?;
-                    Some(self.feature_setting(index, place))
-                });
-                let weight = self.pipeline.label.weight.as_ref() == Some(column);
-                match places.next() {
-                    Some(setting) => setting,
-                    None if weight => "label.weight".to_owned(),
-                    None => "label.column".to_owned(),
-                }
+            E::ColumnType { column, step, .. } | E::NotFinite { column, step, .. } => match step.as_str() {
+                "weight" => "label.weight".to_owned(),
+                "label" | "the label of a regression" => "label.column".to_owned(),
+                "split.by" => "split.by".to_owned(),
+                _ => self.setting_of_column(column),
+            },
+            E::UnseenCategory { column, .. } | E::TooManyCategories { column, .. } => {
+                self.setting_of_column(column)
             }
             E::NegativeFeature { .. } | E::TooManyFeatures { .. } => "model.kind".to_owned(),
             E::Weight { .. } => "label.weight".to_owned(),
             E::UnknownClass { setting, .. } => (*setting).to_owned(),
             E::MissingThreshold { .. } => "model.thresholds".to_owned(),
             E::BinomialClasses { .. } => "model.family".to_owned(),
+            E::OtherExists { .. } => "label.rare".to_owned(),
             E::LabelAllNull { .. } | E::TooFewClasses { .. } | E::ConstantLabel { .. } => {
                 "label.column".to_owned()
             }
@@ -75,5 +68,15 @@ impl PipelineFile {
             _ => return None,
         };
         Some(self.problem(&setting, error.to_string(), ""))
+    }
+
+    /// The setting of the first feature that reads a column; of the label where none does.
+    fn setting_of_column(&self, column: &str) -> String {
+        let features = self.pipeline.features.iter().enumerate();
+        let mut places = features.filter_map(|(index, feature)| {
+            let place = feature.columns().iter().position(|name| name == column)?;
+            Some(self.feature_setting(index, place))
+        });
+        places.next().unwrap_or_else(|| "label.column".to_owned())
     }
 }

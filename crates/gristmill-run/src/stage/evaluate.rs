@@ -126,16 +126,12 @@ fn classifier(scan: &Scan<'_>, trained: &Trained, classes: &[String]) -> Result<
     for (name, confusion) in SPLIT_NAMES.iter().zip(&confusions) {
         let scores = confusion.scores();
         let right = confusion.class_rows().nth(majority).unwrap_or(0);
-        let accuracy = if scores.rows == 0 {
-            0.0
-        } else {
-            right as f64 / scores.rows as f64
-        };
+        let accuracy = right as f64 / scores.rows as f64;
         baseline.insert((*name).to_owned(), BaselineScores { accuracy });
         splits.insert((*name).to_owned(), scores);
     }
-    let accuracy = splits.get("test").map_or(0.0, |s| s.accuracy);
-    let plain = baseline.get("test").map_or(0.0, |s| s.accuracy);
+    let accuracy = splits.get("test").map_or(f64::NAN, |s| s.accuracy);
+    let plain = baseline.get("test").map_or(f64::NAN, |s| s.accuracy);
     let result = StageResult::Classified {
         accuracy,
         majority: plain,
@@ -161,7 +157,7 @@ fn regression(scan: &Scan<'_>, trained: &Trained, label: &Target) -> Result<(Sco
     };
     let (model, mean) = scores.split_at(SPLIT_NAMES.len().min(scores.len()));
     let (splits, baseline) = (by_name(model), by_name(mean));
-    let rmse = |of: &BTreeMap<String, RegressionScores>| of.get("test").map_or(0.0, |s| s.rmse);
+    let rmse = |of: &BTreeMap<String, RegressionScores>| of.get("test").map_or(f64::NAN, |s| s.rmse);
     let result = StageResult::Regressed {
         rmse: rmse(&splits),
         mean_rmse: rmse(&baseline),

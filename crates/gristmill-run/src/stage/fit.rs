@@ -89,6 +89,16 @@ impl Stage for Fit<'_> {
                 folds,
             }));
         }
+        for encoder in fitted.assembler.encoders() {
+            if let Some(why) = encoder.uninformative() {
+                let inputs = encoder.inputs().into_iter();
+                observe.event(Event::Warning(Warning::UninformativeFeature {
+                    columns: inputs.map(|input| input.column.to_owned()).collect(),
+                    encode: encoder.kind(),
+                    why,
+                }));
+            }
+        }
         let label = match fitted.assembler.label() {
             Label::Class(label) => LabelSummary::Classes(label.classes().len() as u64),
             Label::Number(label) => LabelSummary::Number {

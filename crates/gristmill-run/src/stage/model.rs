@@ -21,6 +21,7 @@ use super::evaluate::Evaluated;
 use super::{Spent, Stage, Work, evaluate, fingerprint_of, train};
 use crate::directory::{Directory, FinishedStage, to_json};
 use crate::error::{Error, Result, broken_state, io};
+use crate::event::{Event, Warning};
 use crate::memory::peak_rss;
 use crate::report::metrics::{self, Batches, Best, DroppedRows, Metrics, Rows, VERSION};
 use crate::report::summary;
@@ -114,6 +115,13 @@ impl Stage for Model<'_> {
             assembler.label(),
             work.observe,
         )?;
+        let shares = &self.pipeline.split;
+        for (split, share) in [("validation", shares.validation), ("test", shares.test)] {
+            if share > 0.0 && evaluated.splits.rows(split) == 0 {
+                let warning = Warning::EmptySplit { split, share };
+                work.observe.event(Event::Warning(warning));
+            }
+        }
         let evaluation = Spent { seconds, rows };
         let outcome = self.write(
             dir,

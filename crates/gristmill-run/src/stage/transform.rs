@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Spent, Stage, Teller, Work, fingerprint_of};
 use crate::directory::Directory;
 use crate::engine::{FINGERPRINT, LEFT_OUT};
-use crate::error::{Result, broken_state};
+use crate::error::{Error, Result, broken_state};
 use crate::event::{Pace, StageResult};
 
 /// The features of a fit.
@@ -60,6 +60,10 @@ impl Stage for Transform<'_> {
             &fingerprint_of(self),
             &progress,
         )?;
+        if made.0.rows == 0 {
+            let left_out = made.1;
+            return Err(Error::NoRows { rows, left_out });
+        }
         let seconds = teller.finish(StageResult::Transformed { rows: made.0.rows });
         Ok((made, Spent { seconds, rows }))
     }

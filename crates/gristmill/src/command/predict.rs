@@ -15,6 +15,7 @@ pub(super) fn run(args: &PredictArgs, printer: &Printer) -> Result<(), Failure> 
     let predictor =
         Predictor::open(&args.model, args.top as usize, threads, &budget, &built_in()).map_err(classify)?;
     let predicted = predictor
+        .with_prefix(&args.prefix)
         .predict_file(&args.input, &args.output, &mut |_| {})
         .map_err(classify)?;
     let skipped = match predicted.skipped {

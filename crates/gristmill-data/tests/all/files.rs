@@ -1,0 +1,904 @@
+//! Files as a source: every type they can have, what they may look like, and what is said of those that cannot be read.
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::files::{TempFiles, columns, write_parquet};
+use crate::support::{failure, read, rows_of, settings, source};
+use arrow::array::*;
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::cast;
+use arrow::datatypes::*;
+use gristmill_data::Error;
+use gristmill_data::key::{Bounds, Key, KeyRange};
+use gristmill_data::pull::{Pace, Progress, pull};
+use gristmill_data::settings::{CleanSettings, Consistency};
+use gristmill_data::source::open::connect;
+use gristmill_data::table::DatasetIdentity;
+use serde_json::json;
+
+const ALL: &str = "SELECT * FROM input";
+
+fn integers(values: impl IntoIterator<Item = i64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values))
+}
+
+fn texts(values: &[&str]) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+/// Everything, as one range of integers.
+fn everything() -> KeyRange {
+    let bounds = Bounds::Between {
+        after: None,
+        until: Key::Int(i64::MAX),
+    };
+    KeyRange { number: 0, bounds }
+}
+
+fn as_type(values: ArrayRef, kind: DataType) -> ArrayRef {
+    cast(&values, &kind).unwrap()
+}
+
+/// What is written, the type it has here, how its value is shown.
+fn every_type() -> Vec<(ArrayRef, DataType, &'static str)> {
+    use DataType as T;
+    let one = || integers([7]);
+    let micros = |zone: Option<&str>| T::Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
+    let time = |unit, zone: Option<&str>| T::Timestamp(unit, zone.map(Into::into));
+    let item = |name: &str, kind| Arc::new(Field::new(name, kind, true));
+    let list_of = |kind| T::List(item("element", kind));
+    let list: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some([
+        Some(1),
+        None,
+    ])]));
+    let pair = Fields::from(vec![
+        Field::new("a", T::UInt8, true),
+        Field::new("b", T::LargeUtf8, true),
+    ]);
+    let structs: ArrayRef = Arc::new(StructArray::new(
+        pair,
+        vec![as_type(one(), T::UInt8), as_type(texts(&["x"]), T::LargeUtf8)],
+        None,
+    ));
+    let mut map = MapBuilder::new(None, StringBuilder::new(), TimestampNanosecondBuilder::new());
+    map.keys().append_value("k");
+    map.values().append_value(5_000);
+    map.append(true).unwrap();
+    let entry = Fields::from(vec![
+        Field::new("keys", T::Utf8, true),
+        Field::new("values", micros(None), true),
+    ]);
+    let runs: Int32Array = Int32Array::from_iter_values([7]);
+    let runs = RunArray::<Int32Type>::try_new(&Int32Array::from(vec![1]), &runs).unwrap();
+    vec![
+        (Arc::new(BooleanArray::from(vec![true])), T::Boolean, "true"),
+        (as_type(one(), T::Int8), T::Int8, "7"),
+        (as_type(one(), T::Int16), T::Int16, "7"),
+        (as_type(one(), T::Int32), T::Int32, "7"),
+        (one(), T::Int64, "7"),
+        (Arc::new(UInt8Array::from(vec![u8::MAX])), T::Int16, "255"),
+        (Arc::new(UInt16Array::from(vec![u16::MAX])), T::Int32, "65535"),
+        (
+            Arc::new(UInt32Array::from(vec![u32::MAX])),
+            T::Int64,
+            "4294967295",
+        ),
+        (
+            Arc::new(UInt64Array::from(vec![u64::MAX])),
+            T::Decimal128(20, 0),
+            "18446744073709551615",
+        ),
+        (
+            as_type(Arc::new(Float32Array::from(vec![0.5])), T::Float16),
+            T::Float32,
+            "0.5",
+        ),
+        (Arc::new(Float32Array::from(vec![0.1])), T::Float32, "0.1"),
+        (
+            Arc::new(Float64Array::from(vec![f64::NEG_INFINITY])),
+            T::Float64,
+            "-inf",
+        ),
+        (
+            Arc::new(
+                Decimal32Array::from(vec![1234])
+                    .with_precision_and_scale(9, 2)
+                    .unwrap(),
+            ),
+            T::Decimal128(9, 2),
+            "12.34",
+        ),
+        (
+            Arc::new(
+                Decimal64Array::from(vec![-5])
+                    .with_precision_and_scale(18, 0)
+                    .unwrap(),
+            ),
+            T::Decimal128(18, 0),
+            "-5",
+        ),
+        (
+            Arc::new(
+                Decimal128Array::from(vec![1])
+                    .with_precision_and_scale(38, 38)
+                    .unwrap(),
+            ),
+            T::Decimal128(38, 38),
+            "0.00000000000000000000000000000000000001",
+        ),
+        (
+            Arc::new(
+                Decimal256Array::from(vec![i256::from_i128(7)])
+                    .with_precision_and_scale(38, 1)
+                    .unwrap(),
+            ),
+            T::Decimal128(38, 1),
+            "0.7",
+        ),
+        (texts(&["é"]), T::Utf8, "é"),
+        (as_type(texts(&["é"]), T::LargeUtf8), T::Utf8, "é"),
+        (as_type(texts(&["é"]), T::Utf8View), T::Utf8, "é"),
+        (
+            as_type(texts(&["é"]), T::Dictionary(T::Int8.into(), T::Utf8.into())),
+            T::Utf8,
+            "é",
+        ),
+        (
+            Arc::new(BinaryArray::from(vec![&b"\x00\xff"[..]])),
+            T::Binary,
+            "00ff",
+        ),
+        (
+            Arc::new(LargeBinaryArray::from(vec![&b"\x00\xff"[..]])),
+            T::Binary,
+            "00ff",
+        ),
+        (
+            Arc::new(BinaryViewArray::from(vec![&b"\x00\xff"[..]])),
+            T::Binary,
+            "00ff",
+        ),
+        (
+            Arc::new(FixedSizeBinaryArray::try_from_iter([[0_u8, 255]].into_iter()).unwrap()),
+            T::Binary,
+            "00ff",
+        ),
+        (Arc::new(Date32Array::from(vec![-1])), T::Date32, "1969-12-31"),
+        (
+            Arc::new(Date64Array::from(vec![86_400_000])),
+            T::Date32,
+            "1970-01-02",
+        ),
+        (Arc::new(Time32SecondArray::from(vec![1])), T::Utf8, "00:00:01"),
+        (
+            Arc::new(Time32MillisecondArray::from(vec![1_500])),
+            T::Utf8,
+            "00:00:01.500",
+        ),
+        (
+            Arc::new(Time64MicrosecondArray::from(vec![1])),
+            T::Utf8,
+            "00:00:00.000001",
+        ),
+        (
+            Arc::new(Time64NanosecondArray::from(vec![1])),
+            T::Utf8,
+            "00:00:00.000000001",
+        ),
+        (
+            as_type(one(), time(TimeUnit::Second, None)),
+            micros(None),
+            "1970-01-01T00:00:07",
+        ),
+        (
+            as_type(one(), time(TimeUnit::Millisecond, None)),
+            micros(None),
+            "1970-01-01T00:00:00.007",
+        ),
+        (
+            as_type(one(), micros(None)),
+            micros(None),
+            "1970-01-01T00:00:00.000007",
+        ),
+        (
+            as_type(integers([7_000]), time(TimeUnit::Nanosecond, None)),
+            micros(None),
+            "1970-01-01T00:00:00.000007",
+        ),
+        (
+            as_type(one(), time(TimeUnit::Second, Some("+05:30"))),
+            micros(Some("UTC")),
+            "1970-01-01T00:00:07Z",
+        ),
+        (
+            as_type(
+                integers([-1_000]),
+                time(TimeUnit::Nanosecond, Some("Europe/Paris")),
+            ),
+            micros(Some("UTC")),
+            "1969-12-31T23:59:59.999999Z",
+        ),
+        (Arc::new(NullArray::new(1)), T::Utf8, "∅"),
+        (list.clone(), list_of(T::Int32), "[1, ∅]"),
+        (
+            as_type(list.clone(), T::LargeList(item("item", T::Int32))),
+            list_of(T::Int32),
+            "[1, ∅]",
+        ),
+        (
+            as_type(list, T::FixedSizeList(item("item", T::Int32), 2)),
+            list_of(T::Int32),
+            "[1, ∅]",
+        ),
+        (
+            structs,
+            T::Struct(vec![Field::new("a", T::Int16, true), Field::new("b", T::Utf8, true)].into()),
+            "{a: 7, b: x}",
+        ),
+        (
+            Arc::new(map.finish()),
+            list_of(T::Struct(entry)),
+            "[{keys: k, values: 1970-01-01T00:00:00.000005}]",
+        ),
+        (Arc::new(runs), T::Int32, "7"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_of_a_file_has_its_counterpart() {
+    let files = TempFiles::new();
+    for (number, (values, kind, shown)) in every_type().into_iter().enumerate() {
+        let given = values.data_type().clone();
+        let name = format!("{number}.parquet");
+        let nothing = new_null_array(&given, 1);
+        let values = arrow::compute::concat(&[&values, &nothing]).unwrap();
+        files.parquet(
+            &name,
+            &columns(vec![("id", integers([1, 2])), ("v", values)]),
+            1000,
+        );
+        // Read in place, and through a sorted copy.
+        for query in [ALL, "SELECT id + 0 AS id, v FROM input"] {
+            let source = source(&files.url("parquet", &name), query, "id").await;
+            assert_eq!(source.column_types()[1].arrow_type, kind, "{given}");
+            let rows = read(source.as_ref(), &everything()).await.unwrap();
+            assert_eq!(rows, [["1", shown], ["2", "∅"]], "{given}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_type_cannot_hold_is_an_error_and_no_loss() {
+    let files = TempFiles::new();
+    let nanos = || {
+        as_type(
+            integers([1_000, 1_001]),
+            DataType::Timestamp(TimeUnit::Nanosecond, None),
+        )
+    };
+    let spare = || OffsetBuffer::new(vec![0, 1, 2].into());
+    for (values, why) in [
+        (nanos(), "its nanoseconds have no place in microseconds"),
+        (
+            Arc::new(ListArray::new(
+                Arc::new(Field::new("item", nanos().data_type().clone(), true)),
+                spare(),
+                nanos(),
+                None,
+            )) as ArrayRef,
+            "its nanoseconds have no place in microseconds",
+        ),
+        (
+            Arc::new(Date64Array::from(vec![0, 1])),
+            "its time of day has no place in a date",
+        ),
+        (
+            as_type(
+                integers([0, i64::MAX]),
+                DataType::Timestamp(TimeUnit::Second, None),
+            ),
+            "Overflow happened on: 9223372036854775807 * 1000000",
+        ),
+    ] {
+        let given = values.data_type().clone();
+        files.parquet(
+            "v.parquet",
+            &columns(vec![("id", texts(&["a", "b"])), ("v", values)]),
+            1000,
+        );
+        for query in [ALL, "SELECT trim(id) AS id, v FROM input"] {
+            let source = source(&files.url("parquet", "v.parquet"), query, "id").await;
+            let bounds = Bounds::Between {
+                after: None,
+                until: Key::Text("z".into()),
+            };
+            let message = read(source.as_ref(), &KeyRange { number: 0, bounds })
+                .await
+                .unwrap_err()
+                .to_string();
+            assert_eq!(
+                message,
+                format!("column `v`, row with id = b: {why}; write a CAST in source.query"),
+                "{given}"
+            );
+        }
+    }
+    for (values, message) in [
+        (
+            Arc::new(DurationSecondArray::from(vec![1])) as ArrayRef,
+            "column `v` has type Duration(s), which has no counterpart here; write CAST(v AS text) in source.query",
+        ),
+        (
+            Arc::new(IntervalYearMonthArray::from(vec![1])),
+            "column `v` has type Interval(YearMonth), which has no counterpart here; write CAST(v AS text) in source.query",
+        ),
+        (
+            Arc::new(
+                Decimal256Array::from(vec![i256::ONE])
+                    .with_precision_and_scale(76, 0)
+                    .unwrap(),
+            ),
+            "column `v` has type Decimal256(76, 0), which has no counterpart here; write CAST(v AS decimal(38, 9)) in \
+             source.query",
+        ),
+    ] {
+        files.parquet(
+            "v.parquet",
+            &columns(vec![("id", integers([1])), ("v", values)]),
+            1000,
+        );
+        let url = files.url("parquet", "v.parquet");
+        assert_eq!(failure(&url, ALL, "id").await, message);
+        // The way out that the message names.
+        let cast = message
+            .split("write ")
+            .nth(1)
+            .unwrap()
+            .split(" in ")
+            .next()
+            .unwrap();
+        let source = source(&url, &format!("SELECT id, {cast} AS v FROM input"), "id").await;
+        assert_eq!(rows_of(source.as_ref(), 1).await.len(), 1, "{cast}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_is_typed_by_all_of_its_values() {
+    let files = TempFiles::new();
+    files.write(
+        "a.csv",
+        "id,code,ratio,flag,born,at,zone,note,\n1,01,1,True,1960-02-29,2024-01-02 03:04:05,2024-01-02T03:04:05+01:00,\"a, \"\"b\"\"\nc\",x\n",
+    );
+    files.write(
+        "b.csv",
+        "id,code,ratio,flag,born,at,zone,note,\r\n2,2,0.25,false,,2024-01-02,,,\r\n",
+    );
+    let source = source(&files.url("csv", "*.csv"), ALL, "id").await;
+    let types: Vec<String> = source
+        .column_types()
+        .into_iter()
+        .map(|column| column.database_type)
+        .collect();
+    assert_eq!(
+        types,
+        [
+            "integers",
+            "text",
+            "numbers",
+            "true or false",
+            "dates",
+            "timestamps",
+            "timestamps with zone",
+            "text",
+            "text"
+        ]
+    );
+    assert_eq!(source.schema().field(8).name(), "column_9");
+    assert_eq!(source.estimate().await.unwrap().rows, Some(2));
+    assert_eq!(
+        rows_of(source.as_ref(), 1).await,
+        [
+            [
+                "1",
+                "01",
+                "1.0",
+                "true",
+                "1960-02-29",
+                "2024-01-02T03:04:05",
+                "2024-01-02T02:04:05Z",
+                "a, \"b\"\nc",
+                "x"
+            ],
+            [
+                "2",
+                "2",
+                "0.25",
+                "false",
+                "∅",
+                "2024-01-02T00:00:00",
+                "∅",
+                "∅",
+                "∅"
+            ],
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_may_be_packed_and_have_another_delimiter_or_no_header() {
+    let files = TempFiles::new();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+    packed.write_all(b"\xef\xbb\xbfid;v\n2;b\n1;a,c\n").unwrap();
+    files.write("x.csv.gz", packed.finish().unwrap());
+    files.write("y.tsv", "1\ta,c\n2\tb\n");
+    for (url, key) in [
+        (files.url("csv", "x.csv.gz?delimiter=;"), "id"),
+        (files.url("csv", "y.tsv?header=false"), "column_1"),
+    ] {
+        let source = source(&url, ALL, key).await;
+        assert_eq!(
+            rows_of(source.as_ref(), 1).await,
+            [["1", "a,c"], ["2", "b"]],
+            "{url}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_query_is_any_select_over_input() {
+    let files = TempFiles::new();
+    let rows = columns(vec![
+        ("Id", integers([3, 1, 2, 4])),
+        ("group", texts(&["a", "b", "a", "b"])),
+        ("a.b", integers([1, 2, 3, 4])),
+    ]);
+    files.parquet("x.parquet", &rows, 2);
+    let url = files.url("parquet", "x.parquet");
+    for (query, key, expected) in [
+        (
+            "SELECT \"a.b\" AS v, Id FROM input;",
+            "Id",
+            vec![["2", "1"], ["3", "2"], ["1", "3"], ["4", "4"]],
+        ),
+        (
+            "SELECT i.Id, i.Id * 2 AS k FROM input AS i WHERE Id > 2",
+            "k",
+            vec![["3", "6"], ["4", "8"]],
+        ),
+        (
+            "SELECT \"group\", sum(Id) AS n FROM input GROUP BY 1",
+            "group",
+            vec![["a", "5"], ["b", "5"]],
+        ),
+        (
+            "SELECT Id, \"a.b\" FROM input ORDER BY Id DESC LIMIT 2",
+            "Id",
+            vec![["3", "1"], ["4", "4"]],
+        ),
+        (
+            "SELECT x.Id, y.Id AS other FROM input x JOIN input y ON x.Id = y.\"a.b\" WHERE x.Id < 3",
+            "Id",
+            vec![["1", "3"], ["2", "1"]],
+        ),
+        (
+            "SELECT \"a.b\", Id FROM input",
+            "a.b",
+            vec![["1", "3"], ["2", "1"], ["3", "2"], ["4", "4"]],
+        ),
+    ] {
+        let source = source(&url, query, key).await;
+        if key != "a.b" {
+            assert_eq!(rows_of(source.as_ref(), 1).await, expected, "{query}");
+            assert_eq!(
+                source.estimate().await.unwrap().rows,
+                Some(expected.len() as u64),
+                "{query}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_queries_are_explained() {
+    let files = TempFiles::new();
+    files.parquet(
+        "x.parquet",
+        &columns(vec![("id", integers([1])), ("v", texts(&["one"]))]),
+        10,
+    );
+    let url = files.url("parquet", "x.parquet");
+    for (query, key, why) in [
+        ("SELECT nr FROM input", "nr", "No field named nr"),
+        (
+            "SELECT * FROM artist",
+            "id",
+            "table 'datafusion.public.artist' not found",
+        ),
+        ("SELECT * FROM", "id", "Expected"),
+        ("DELETE FROM input", "id", "DML not supported"),
+        ("COPY input TO '/tmp/x' STORED AS arrow", "id", "not supported"),
+        ("CREATE TABLE t AS SELECT 1 AS id", "id", "DDL not supported"),
+        ("SELECT 1 AS id; SELECT 2 AS id", "id", "a single SQL statement"),
+        (
+            "SELECT * FROM input WHERE id = $1",
+            "id",
+            "it has parameters ($1); write the values out",
+        ),
+        (
+            "SELECT id, random() AS r FROM input",
+            "id",
+            "random() changes from run to run",
+        ),
+        (
+            "SELECT a.id, b.id FROM input a, input b",
+            "id",
+            "the column `id` occurs twice",
+        ),
+        (
+            ALL,
+            "ID",
+            "source.key `ID` is not a column of source.query; its columns are: id, v",
+        ),
+        (
+            "SELECT id AS \"a b\" FROM input",
+            "a b",
+            "has a name that a Delta table cannot hold",
+        ),
+    ] {
+        let message = failure(&url, query, key).await;
+        assert!(message.contains(why), "{query}: {message}");
+    }
+    let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1)])]);
+    files.parquet("list.parquet", &columns(vec![("k", Arc::new(list))]), 10);
+    assert_eq!(
+        failure(&files.url("parquet", "list.parquet"), ALL, "k").await,
+        "source.key `k` has type List(Int32), which has no order to cut ranges from; use a column of numbers, text, dates, \
+         timestamps, booleans or bytes"
+    );
+    // What shows only in the rows.
+    let source = source(&url, "SELECT CAST(v AS bigint) AS id FROM input", "id").await;
+    let message = source.boundary(None, 1).await.unwrap_err().to_string();
+    assert!(
+        message.contains("source.query: ") && message.contains("'one'"),
+        "{message}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_cannot_be_read_are_explained() {
+    let files = TempFiles::new();
+    let at = files.dir.path().display().to_string();
+    let rows = columns(vec![("id", integers([1])), ("v", texts(&["a"]))]);
+    files.parquet("more/a.parquet", &rows, 10);
+    files.parquet("more/b.parquet", &rows.project(&[0]).unwrap(), 10);
+    files.parquet("less/a.parquet", &rows.project(&[0]).unwrap(), 10);
+    files.parquet("less/b.parquet", &rows, 10);
+    files.parquet("kinds/a.parquet", &rows, 10);
+    files.parquet(
+        "kinds/b.parquet",
+        &columns(vec![("id", integers([1])), ("v", integers([1]))]),
+        10,
+    );
+    files.parquet("hive/year=2020/a.parquet", &rows, 10);
+    files.write("empty/_SUCCESS", "");
+    files.write("text.parquet", "this is text");
+    files.write("ragged.csv", "id,v\n1,a\n2,b,c\n");
+    files.write("latin.csv", b"id,v\n1,a\n2,caf\xe9\n");
+    files.write("twice.csv", "id,id\n1,2\n");
+    files.write("nothing.csv", "");
+    files.write("heads/a.csv", "id,v\n1,a\n");
+    files.write("heads/b.csv", "v,id\na,1\n");
+    files.write("plain/a.txt", "x");
+    let delta = rows.schema();
+    let plain = [(rows.clone(), json!({}))];
+    files.delta(
+        "mapped",
+        &delta,
+        &plain,
+        &json!({"configuration": {"delta.columnMapping.mode": "name"}}),
+    );
+    let vector = json!({"storageType": "u", "pathOrInlineDv": "ab^-aqEH.-t@S}K{vb[*k^", "sizeInBytes": 40, "cardinality": 1, "offset": 1});
+    files.delta("deleted", &delta, &plain, &json!({ "deletionVector": vector }));
+    for (scheme, name, message) in [
+        (
+            "parquet",
+            "none.parquet",
+            format!("cannot connect to {{}}: there is no file {at}/none.parquet"),
+        ),
+        (
+            "parquet",
+            "none*.parquet",
+            format!("cannot connect to {{}}: there is no .parquet file in {at}/none*.parquet"),
+        ),
+        (
+            "parquet",
+            "empty",
+            format!("cannot connect to {{}}: there is no .parquet file in {at}/empty"),
+        ),
+        (
+            "parquet",
+            "text.parquet",
+            format!(
+                "{at}/text.parquet: cannot be read as Parquet: it is no Parquet file, or its end is missing"
+            ),
+        ),
+        (
+            "parquet",
+            "more",
+            format!("{at}/more/b.parquet: it has no column `v`, which the first file has"),
+        ),
+        (
+            "parquet",
+            "less",
+            format!("{at}/less/b.parquet: it has a column `v`, which the first file does not have"),
+        ),
+        (
+            "parquet",
+            "kinds",
+            format!("{at}/kinds/b.parquet: its column `v` has type Int64, that of the first file Utf8"),
+        ),
+        (
+            "parquet",
+            "hive",
+            format!(
+                "cannot connect to {{}}: the folder {at}/hive/year=2020 holds a partition, whose column is in no file; name the \
+                 files of one with a pattern such as {at}/hive/year=2020/*, or make a Delta table of them"
+            ),
+        ),
+        (
+            "csv",
+            "ragged.csv",
+            format!("{at}/ragged.csv: line 3 has 3 fields, the lines before have 2"),
+        ),
+        (
+            "csv",
+            "latin.csv",
+            format!(
+                "{at}/latin.csv: line 3, column `v`: \"caf\u{fffd}\" is not UTF-8; convert the file, for example with iconv"
+            ),
+        ),
+        (
+            "csv",
+            "twice.csv",
+            format!("{at}/twice.csv: the column `id` occurs twice in its header"),
+        ),
+        ("csv", "nothing.csv", format!("{at}/nothing.csv: it is empty")),
+        (
+            "csv",
+            "heads",
+            format!("{at}/heads/b.csv: its columns are v, id, those of the first file id, v"),
+        ),
+        (
+            "csv",
+            "plain",
+            format!(
+                "cannot connect to {{}}: there is no .csv or .tsv or .csv.gz or .tsv.gz file in {at}/plain"
+            ),
+        ),
+        (
+            "delta",
+            "none",
+            format!("cannot connect to {{}}: there is no folder {at}/none"),
+        ),
+        (
+            "delta",
+            "more",
+            format!("{at}/more: there is no Delta table in it"),
+        ),
+        (
+            "delta",
+            "mapped",
+            format!(
+                "{at}/mapped: its columns have other names in its files (delta.columnMapping.mode); write it anew without that"
+            ),
+        ),
+        (
+            "delta",
+            "deleted",
+            format!(
+                "{at}/deleted: some of its rows are deleted by deletion vectors; write it anew with REORG TABLE … APPLY (PURGE)"
+            ),
+        ),
+    ] {
+        let url = files.url(scheme, name);
+        assert_eq!(failure(&url, ALL, "id").await, message.replace("{}", &url));
+    }
+    let message = failure("parquet:s3://bucket/x.parquet", ALL, "id").await;
+    assert!(
+        message.contains("only files of this machine are read"),
+        "{message}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_a_delta_table_can_be_asked_for() {
+    let files = TempFiles::new();
+    let rows = columns(vec![("id", integers([2, 1]))]);
+    files.delta("t", &rows.schema(), &[(rows.clone(), json!({}))], &json!({}));
+    files.write(
+        "t/_delta_log/00000000000000000001.json",
+        "{\"remove\":{\"path\":\"part-0.parquet\",\"dataChange\":true,\"deletionTimestamp\":0}}\n",
+    );
+    let old = source(&files.url("delta", "t?version=0"), ALL, "id").await;
+    let new = source(&files.url("delta", "t"), ALL, "id").await;
+    assert_eq!(rows_of(old.as_ref(), 5).await, [["1"], ["2"]]);
+    assert_eq!(new.estimate().await.unwrap().rows, Some(0));
+    for (source, version) in [(old, 0), (new, 1)] {
+        let name = format!("version {version} of 5b8d0f5e-0d6f-4f7e-9f4e-0c9f6f1a2b3c, files ");
+        assert!(source.snapshot().starts_with(&name), "{}", source.snapshot());
+    }
+}
+
+/// What keeps its path, its size and its times, and is another file all the same.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_content_was_replaced_is_another_snapshot() {
+    let files = TempFiles::new();
+    let other = columns(vec![("id", integers([3, 4]))]);
+    let rows = columns(vec![("id", integers([1, 2]))]);
+    files.parquet("other.parquet", &other, 7);
+    files.parquet("p/x.parquet", &rows, 7);
+    files.write("x.csv", "id\n1\n2\n");
+    files.write("other.csv", "id\n3\n4\n");
+    files.delta("t", &rows.schema(), &[(rows.clone(), json!({}))], &json!({}));
+    for (url, file, content) in [
+        (files.url("parquet", "p"), "p/x.parquet", "other.parquet"),
+        (files.url("csv", "x.csv"), "x.csv", "other.csv"),
+        // A table that was deleted and written again, under its old id.
+        (files.url("delta", "t"), "t/part-0.parquet", "other.parquet"),
+    ] {
+        let (file, content) = (files.path(file), files.path(content));
+        let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
+        for by_rename in [false, true] {
+            let before = source(&url, ALL, "id").await;
+            assert_eq!(source(&url, ALL, "id").await.snapshot(), before.snapshot());
+            if by_rename {
+                let new = file.with_file_name("new");
+                std::fs::copy(&content, &new).unwrap();
+                std::fs::rename(&new, &file).unwrap();
+            } else {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                std::fs::write(&file, std::fs::read(&content).unwrap()).unwrap();
+            }
+            let opened = std::fs::File::options().write(true).open(&file).unwrap();
+            opened.set_modified(modified).unwrap();
+            let after = source(&url, ALL, "id").await;
+            assert_ne!(
+                after.snapshot(),
+                before.snapshot(),
+                "{url}, by rename: {by_rename}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_order_are_read_in_place_and_others_from_a_sorted_copy() {
+    let files = TempFiles::new();
+    // By name the later keys come first.
+    files.parquet("a.parquet", &columns(vec![("id", integers(50..100))]), 7);
+    files.parquet("b.parquet", &columns(vec![("id", integers(0..50))]), 7);
+    let url = files.url("parquet", "*.parquet");
+    let in_place = source(&url, ALL, "id").await;
+    let copied = source(&url, "SELECT id FROM input WHERE id >= 0", "id").await;
+    let names = [in_place.snapshot(), copied.snapshot()];
+    assert_eq!(names[0], names[1]);
+    let expected: Vec<_> = (0..100).map(|id| [id.to_string()]).collect();
+    for source in [&in_place, &copied] {
+        assert_eq!(rows_of(source.as_ref(), 9).await, expected);
+    }
+    // Written over, as most tools do.
+    files.parquet("a.parquet", &columns(vec![("id", integers(50..101))]), 7);
+    let error = in_place.boundary(None, 5).await.unwrap_err();
+    let Error::SnapshotGone { why, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(
+        why.ends_with("a.parquet was changed") && error.may_pass(),
+        "{error}"
+    );
+    assert!(matches!(
+        read(in_place.as_ref(), &everything()).await,
+        Err(Error::SnapshotGone { .. })
+    ));
+    assert_eq!(rows_of(copied.as_ref(), 9).await, expected);
+    assert_ne!(source(&url, ALL, "id").await.snapshot(), names[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_changed_before_it_is_sorted_is_noticed() {
+    let files = TempFiles::new();
+    files.write("x.csv", "id\n2\n1\n");
+    let source = source(&files.url("csv", "x.csv"), ALL, "id").await;
+    files.write("x.csv", "id\n2\n1\n3\n");
+    assert!(matches!(
+        source.boundary(None, 1).await,
+        Err(Error::SnapshotGone { .. })
+    ));
+    assert_eq!(source.estimate().await.unwrap().rows, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_values_come_in_small_batches() {
+    let files = TempFiles::new();
+    let values: Vec<String> = (0..200).map(|id| format!("{id}").repeat(40_000)).collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    files.parquet(
+        "x.parquet",
+        &columns(vec![("id", integers(0..200)), ("v", texts(&values))]),
+        1000,
+    );
+    for query in [ALL, "SELECT id, concat(v, id) AS v FROM input"] {
+        let source = source(&files.url("parquet", "x.parquet"), query, "id").await;
+        let batches: Vec<RecordBatch> =
+            futures::TryStreamExt::try_collect(source.read(&everything()).await.unwrap())
+                .await
+                .unwrap();
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 200);
+        assert!(batches.iter().all(|batch| batch.num_rows() <= 11), "{query}");
+    }
+}
+
+/// A pull goes on from the changed files, and says so in the dataset's history.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_of_files_that_change_goes_on_from_the_new_ones() {
+    let files = TempFiles::new();
+    files.parquet("x.parquet", &columns(vec![("id", integers(0..100))]), 10);
+    let settings = settings(&files.url("parquet", "x.parquet"), ALL, "id");
+    for consistency in [Consistency::Resume, Consistency::Strict] {
+        files.parquet("x.parquet", &columns(vec![("id", integers(0..100))]), 10);
+        let source = connect(&settings).await.unwrap();
+        let clean = CleanSettings {
+            trim: true,
+            empty_as_null: true,
+            require: vec![],
+            filter: None,
+            distinct: false,
+        };
+        let identity =
+            DatasetIdentity::new("", &settings.query, &settings.key, &clean, &source.schema()).unwrap();
+        let pace = Pace {
+            batch_rows: 10,
+            connections: 2,
+            commit_every: Duration::ZERO,
+            consistency,
+        };
+        let (mut resumed, mut anew) = (0, 0);
+        let path = files.path("x.parquet");
+        let mut tell = |progress: Progress<'_>| match progress {
+            Progress::Batch { batch, .. } if batch.number == 2 && resumed + anew == 0 => {
+                write_parquet(
+                    &path,
+                    &columns(vec![("id", integers((0..100).map(|id| id * 2)))]),
+                    10,
+                );
+            }
+            Progress::Resumed {
+                other_snapshot: true, ..
+            } => resumed += 1,
+            Progress::Anew { .. } => anew += 1,
+            _ => {}
+        };
+        let dataset = files.path(&format!("{consistency:?}"));
+        let pulled = pull(source, &settings, identity, &dataset, pace, &mut tell)
+            .await
+            .unwrap();
+        let expected = match consistency {
+            // Three batches or more of the old file, then what the new one has after them.
+            Consistency::Resume => {
+                assert_eq!((resumed, anew), (1, 0));
+                115..=150
+            }
+            Consistency::Strict => {
+                assert_eq!((resumed, anew), (0, 1));
+                100..=100
+            }
+        };
+        assert!(
+            expected.contains(&pulled.totals.rows_read),
+            "{}",
+            pulled.totals.rows_read
+        );
+    }
+}

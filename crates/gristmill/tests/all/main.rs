@@ -1,0 +1,23 @@
+//! The tests of the binary, which are one program: each program is linked anew with all of DataFusion.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod cli;
+mod damaged;
+mod disk;
+mod empty;
+mod entities;
+mod files;
+mod interrupt;
+mod invariance;
+mod kill;
+mod memory;
+mod musicbrainz;
+mod regression;
+mod secrets;
+mod stages;
+mod support;
+mod upkeep;
+mod warm_start;
+mod whole;
