@@ -48,8 +48,12 @@ const PASSES: &[(&str, Rebuild)] = &[
         products::KIND,
         rebuilt!(StepSpec::settings::<products::ProductsPass>),
     ),
-    (score::KIND, rebuilt!(score::ScorePass::from_spec)),
-    (regression::KIND, rebuilt!(regression::RegressionPass::from_spec)),
+    (score::KIND, |spec, kinds| {
+        Ok(Box::new(score::ScorePass::from_spec(spec, kinds)?))
+    }),
+    (regression::KIND, |spec, kinds| {
+        Ok(Box::new(regression::RegressionPass::from_spec(spec, kinds)?))
+    }),
     (repeated::HELD_OUT, rebuilt!(repeated::HeldOutPass::from_spec)),
     (repeated::REPEATED, rebuilt!(repeated::RepeatedPass::from_spec)),
     (
@@ -77,6 +81,10 @@ pub fn pass_from_spec(spec: &StepSpec, kinds: &Registry) -> Result<Box<dyn Pass>
     if let Some((_, rebuild)) = known {
         return rebuild(spec, kinds);
     }
-    let its_own = kinds.encoders().iter().find_map(|kind| kind.pass(spec));
+    let mut of_encoders = kinds.encoders().iter().map(|kind| kind.pass(spec));
+    let mut of_models = kinds.models().iter().map(|kind| kind.pass(spec));
+    let its_own = of_encoders
+        .find_map(|pass| pass)
+        .or_else(|| of_models.find_map(|pass| pass));
     its_own.unwrap_or_else(|| Err(spec.bad("there is no pass of this kind")))
 }

@@ -2,8 +2,9 @@
 
 use crate::contract::registry::Registry;
 use crate::encode::ENCODERS;
+use crate::train::MODELS;
 
 /// All of them.
 pub fn built_in() -> Registry {
-    Registry::new(ENCODERS)
+    Registry::new(ENCODERS, MODELS)
 }

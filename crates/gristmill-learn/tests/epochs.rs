@@ -13,10 +13,10 @@ use arrow::datatypes::{DataType, Field, Float32Type, Int32Type, UInt8Type};
 use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::evaluate::ScorePass;
 use gristmill_learn::model::{Coefficients, Thresholds};
-use gristmill_learn::search::{Next, Params, Trained};
-use gristmill_learn::settings::{Family, LogisticSettings, Metric, SearchSettings, Solver};
+use gristmill_learn::search::{Next, Trained};
+use gristmill_learn::settings::{Metric, SearchSettings};
 use gristmill_learn::statistics::Scores;
-use gristmill_learn::train::{MANY_MARGINS, TrainingSize, logistic_search};
+use gristmill_learn::train::{Family, LogisticSettings, MANY_MARGINS, Solver, TrainingSize, logistic_search};
 
 const FEATURES: usize = 60;
 const PLENTY: u64 = 1 << 32;
@@ -134,13 +134,13 @@ fn train(
 }
 
 fn scores(trained: &Trained, rows: &RecordBatch) -> Vec<Scores> {
-    let pass = ScorePass::new(Arc::clone(&trained.model));
+    let pass = ScorePass::new(Arc::clone(&trained.model), Thresholds::default());
     let confusions = ScorePass::confusions(&fold(&pass, rows, 4096)).unwrap();
     confusions.iter().map(|c| c.scores()).collect()
 }
 
 fn bits(trained: &Trained) -> Vec<u32> {
-    match trained.model.coefficients() {
+    match trained.model.linear().unwrap().coefficients() {
         Coefficients::F32(c) => c.iter().map(|c| c.to_bits()).collect(),
         Coefficients::F64(_) => panic!("trained in double precision"),
     }
@@ -177,7 +177,7 @@ fn a_strong_penalty_holds_the_coefficients_where_the_exact_solution_has_them() {
     let rows = table(8_000, 4, true, 1.0);
     let norm = |solver, reg: f64| {
         let trained = train(&rows, 4, &settings(solver, &[reg], &[40]), 4096, PLENTY);
-        let coefficients = match trained.model.coefficients() {
+        let coefficients = match trained.model.linear().unwrap().coefficients() {
             Coefficients::F32(c) => c.into_iter().map(f64::from).collect(),
             Coefficients::F64(c) => c,
         };
@@ -223,9 +223,7 @@ fn a_point_of_the_grid_is_the_fit_of_that_point_alone() {
         4096,
         PLENTY,
     );
-    let Params::ElasticNet(best) = searched.search[searched.best].params else {
-        panic!("of another model")
-    };
+    let best = &searched.search[searched.best].params;
     assert_eq!(searched.search.len(), 4);
     assert!(
         searched
@@ -233,7 +231,11 @@ fn a_point_of_the_grid_is_the_fit_of_that_point_alone() {
             .iter()
             .all(|p| p.scores.len() == 3 && p.score.unwrap() > 0.3)
     );
-    let alone = settings(Solver::Adagrad, &[best.reg_param], &[best.max_iter]);
+    let alone = settings(
+        Solver::Adagrad,
+        &[best.get("reg_param").unwrap().as_f64().unwrap()],
+        &[best.max_iter().unwrap()],
+    );
     assert_eq!(bits(&searched), bits(&train(&rows, 3, &alone, 4096, PLENTY)));
 }
 

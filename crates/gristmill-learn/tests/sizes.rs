@@ -10,16 +10,15 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
+use gristmill_learn::contract::learner::ModelSettings;
 use gristmill_learn::contract::pass::{Accumulate, Grain, Pass};
 use gristmill_learn::encode::ngrams::{Analyzer, Buckets, NgramSettings, Norm};
 use gristmill_learn::evaluate::HeldOutPass;
 use gristmill_learn::model::Thresholds;
 use gristmill_learn::search::Next;
-use gristmill_learn::settings::{
-    Family, LogisticSettings, Metric, ModelSettings, NaiveBayesSettings, SearchSettings, Solver,
-};
+use gristmill_learn::settings::{Metric, SearchSettings};
 use gristmill_learn::statistics::{Many, Moments, Quantiles, Vocabulary};
-use gristmill_learn::train::{TrainingSize, trainer};
+use gristmill_learn::train::{Family, LogisticSettings, NaiveBayesSettings, Solver, TrainingSize};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -140,10 +139,7 @@ fn compared(what: &str, pass: &dyn Pass, batch: fn(usize) -> RecordBatch, wrong:
 fn compared_scans(what: &str, settings: &ModelSettings, wrong: &mut Wrong) {
     let size = TrainingSize {
         features: FEATURES,
-        classes: match settings {
-            ModelSettings::LinearRegression(_) => 0,
-            _ => CLASSES,
-        },
+        classes: CLASSES,
         entries: 12,
     };
     let search = SearchSettings {
@@ -151,7 +147,9 @@ fn compared_scans(what: &str, settings: &ModelSettings, wrong: &mut Wrong) {
         metric: Metric::Accuracy,
         halving: None,
     };
-    let mut trainer = trainer(settings, &search, size, Thresholds::default(), 4 << 30).unwrap();
+    let mut trainer = settings
+        .trainer(&search, size, Thresholds::default(), 4 << 30)
+        .unwrap();
     let (mut answer, mut scans) = (None, 0);
     loop {
         match trainer.next(answer.take()).unwrap() {
@@ -208,7 +206,7 @@ fn accumulators_say_what_they_hold() {
         &mut wrong,
     );
     let logistic = |solver| {
-        ModelSettings::LogisticRegression(LogisticSettings {
+        ModelSettings::new(LogisticSettings {
             family: Family::Auto,
             solver,
             reg_param: vec![0.01, 0.1],
@@ -227,6 +225,6 @@ fn accumulators_say_what_they_hold() {
         smoothing: vec![1.0],
         thresholds: None,
     };
-    compared_scans("naive Bayes", &ModelSettings::NaiveBayes(bayes), &mut wrong);
+    compared_scans("naive Bayes", &ModelSettings::new(bayes), &mut wrong);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

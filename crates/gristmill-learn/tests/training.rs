@@ -29,15 +29,14 @@ use arrow::array::{Float32Array, Float64Array, Int32Array, ListArray, RecordBatc
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use gristmill_learn::Error;
+use gristmill_learn::contract::learner::ModelSettings;
 use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::evaluate::ScorePass;
 use gristmill_learn::model::{Coefficients, Thresholds};
 use gristmill_learn::search::{Next, Params, Trained, Trainer};
-use gristmill_learn::settings::{
-    Family, LogisticSettings, Metric, ModelSettings, NaiveBayesSettings, SearchSettings, Solver,
-};
+use gristmill_learn::settings::{Metric, SearchSettings};
 use gristmill_learn::train::{
-    F64_ELEMENTS, TrainingSize, logistic_search, model_bytes, sums_bytes, trainer, what_fits,
+    F64_ELEMENTS, Family, LogisticSettings, NaiveBayesSettings, Solver, TrainingSize, logistic_search,
 };
 use serde::Deserialize;
 
@@ -94,8 +93,8 @@ impl Table {
 /// Trains on batches, in this thread's pool.
 /// The memory in which so many models advance together.
 fn bytes(settings: &LogisticSettings, size: TrainingSize, models: u64) -> u64 {
-    let settings = ModelSettings::LogisticRegression(settings.clone());
-    sums_bytes(&settings, &SEARCH, size) + models * model_bytes(&settings, size)
+    let settings = ModelSettings::new(settings.clone());
+    settings.sums_bytes(&SEARCH, size) + models * settings.model_bytes(size)
 }
 
 fn train(
@@ -132,14 +131,30 @@ fn bayes(
     smoothing: &[f64],
     memory: u64,
 ) -> gristmill_learn::Result<Trained> {
-    let settings = ModelSettings::NaiveBayes(NaiveBayesSettings {
+    let settings = ModelSettings::new(NaiveBayesSettings {
         smoothing: smoothing.to_vec(),
         thresholds: None,
     });
     drive(
-        trainer(&settings, &SEARCH, size, Thresholds::default(), memory)?,
+        settings.trainer(&SEARCH, size, Thresholds::default(), memory)?,
         batches,
     )
+}
+
+/// A point of the grid of an elastic net.
+struct ElasticNet {
+    reg_param: f64,
+    elastic_net_param: f64,
+    max_iter: u32,
+}
+
+fn elastic_net(params: &Params) -> ElasticNet {
+    let number = |name| params.get(name).and_then(|value| value.as_f64()).unwrap();
+    ElasticNet {
+        reg_param: number("reg_param"),
+        elastic_net_param: number("elastic_net_param"),
+        max_iter: params.max_iter().unwrap(),
+    }
 }
 
 fn settings(reg_param: f64) -> LogisticSettings {
@@ -212,11 +227,14 @@ fn the_solutions_are_those_of_scikit_learn() {
             objective,
             golden.objective
         );
-        let Coefficients::F64(coefficients) = trained.model.coefficients() else {
+        let Coefficients::F64(coefficients) = trained.model.linear().unwrap().coefficients() else {
             panic!("not small?")
         };
         let expected = golden.coefficients.iter().flatten().chain(&golden.intercepts);
-        assert_eq!(coefficients.len(), (golden.features + 1) * trained.model.sets());
+        assert_eq!(
+            coefficients.len(),
+            (golden.features + 1) * trained.model.linear().unwrap().sets()
+        );
         for (got, expected) in coefficients.iter().zip(expected) {
             assert!(
                 (got - expected).abs() < 1e-4 * (1.0 + expected.abs()),
@@ -279,7 +297,7 @@ fn grid() -> LogisticSettings {
 }
 
 fn bits(trained: &Trained) -> Vec<u64> {
-    let Coefficients::F64(c) = trained.model.coefficients() else {
+    let Coefficients::F64(c) = trained.model.linear().unwrap().coefficients() else {
         panic!("not small?")
     };
     let scores = trained
@@ -317,9 +335,7 @@ fn the_search_equals_independent_fits() {
     let searched = train(&batches, size, &grid(), &SEARCH, PLENTY).unwrap();
     assert_eq!(searched.search.len(), 18);
     for point in &searched.search {
-        let Params::ElasticNet(params) = point.params else {
-            panic!("{point:?}")
-        };
+        let params = elastic_net(&point.params);
         for fold in 0..3_u8 {
             // Train outside the fold alone, and score the fold as a validation split.
             let mut alone = table.clone();
@@ -338,7 +354,7 @@ fn the_search_equals_independent_fits() {
                 ..grid()
             };
             let trained = train(&batches, size, &settings, &SEARCH, PLENTY).unwrap();
-            let mut score = ScorePass::new(trained.model).start();
+            let mut score = ScorePass::new(trained.model, Thresholds::default()).start();
             score.update(&batches[0]).unwrap();
             let confusions = ScorePass::confusions(&score.state().unwrap()).unwrap();
             let f1 = confusions[1].scores().f1;
@@ -391,7 +407,7 @@ fn scores_merge_to_the_whole() {
     let model = train(&table.batches(600), size, &settings(0.01), &SEARCH, PLENTY)
         .unwrap()
         .model;
-    let pass = ScorePass::new(model);
+    let pass = ScorePass::new(model, Thresholds::default());
     let fold = |range: std::ops::Range<usize>| {
         let mut accumulator = pass.start();
         accumulator.update(&table.batch(range)).unwrap();
@@ -452,12 +468,12 @@ fn a_budget_below_one_model_is_refused() {
         matches!(error, Error::Budget { needed, .. } if needed > 1 << 30),
         "{error}"
     );
-    let model = ModelSettings::LogisticRegression(settings(0.1));
-    let ways = what_fits(&model, &SEARCH, size, 1 << 30);
+    let model = ModelSettings::new(settings(0.1));
+    let ways = model.ways_out(&SEARCH, size, 1 << 30);
     assert!(ways.iter().all(|way| way.bytes <= 1 << 30), "{ways:?}");
     let changes: Vec<&str> = ways.iter().map(|way| way.change.as_str()).collect();
     assert_eq!(changes, ["have at most 97000 features, by bits or min_count"]);
-    let ways = what_fits(&model, &SEARCH, size, 6 << 30);
+    let ways = model.ways_out(&SEARCH, size, 6 << 30);
     assert_eq!(ways[0].change, "set model.history = 4");
     assert_eq!(ways[1].change, "set model.solver = \"adagrad\"");
     assert_eq!(ways[3].change, "set model.kind = \"naive_bayes\"");
@@ -493,7 +509,7 @@ fn large_models_are_trained_in_single_precision() {
         ..settings(0.01)
     };
     let trained = train(&table.batches(300), size, &settings, &SEARCH, PLENTY).unwrap();
-    let Coefficients::F32(large) = trained.model.coefficients() else {
+    let Coefficients::F32(large) = trained.model.linear().unwrap().coefficients() else {
         panic!("not large?")
     };
     // The same problem without the constant last column, whose coefficient is 0, in double precision.
@@ -504,7 +520,7 @@ fn large_models_are_trained_in_single_precision() {
         entries: 40,
     };
     let small = train(&table.batches(300), size, &settings, &SEARCH, PLENTY).unwrap();
-    let Coefficients::F64(small) = small.model.coefficients() else {
+    let Coefficients::F64(small) = small.model.linear().unwrap().coefficients() else {
         panic!("not small?")
     };
     for (l, s) in large.iter().take(120).zip(&small) {

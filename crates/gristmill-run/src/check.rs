@@ -6,7 +6,7 @@ use gristmill_data::key::KeyRange;
 use gristmill_data::pull::{Planner, Sample, sample};
 use gristmill_data::source::{ColumnType, Estimate, KeyAccess, Source};
 use gristmill_data::table::Ledger;
-use gristmill_learn::train::{TrainingSize, may_be_lifted, model_bytes, sums_bytes};
+use gristmill_learn::train::TrainingSize;
 
 use crate::budget::Budget;
 use crate::directory::Directory;
@@ -168,8 +168,8 @@ fn memory(pipeline: &Pipeline, known: &Known) -> Result<Memory> {
     let (model, _) = train::resolved(&pipeline.model, size, rows);
     let budget = Budget::new(pipeline.run.memory);
     let (threads, _) = worker_threads(pipeline.run.threads);
-    let each = model_bytes(&model, size);
-    let sums = sums_bytes(&model, search, size);
+    let each = model.model_bytes(size);
+    let sums = model.sums_bytes(search, size);
     let mut memory = Memory {
         model: each,
         beside: 0,
@@ -179,7 +179,7 @@ fn memory(pipeline: &Pipeline, known: &Known) -> Result<Memory> {
         },
         together: 0,
         budget: pipeline.run.memory,
-        may_shrink: may_be_lifted(&model, rows),
+        may_shrink: model.may_shrink(rows),
         refused: None,
     };
     let planned = || -> Result<u64> {

@@ -229,9 +229,12 @@ impl<'a> Session<'a> {
         let fit = Fit::new(pipeline, pulled.totals.hash.to_string());
         let (fitted, fit_record) = perform(&fit, &mut dir, &work)?;
         let _fitted = budget.reserve("what was fitted", fitted.assembler.bytes() as u64)?;
-        // What does not fit the classes is refused before the features are written.
-        pipeline.model.check_classes(fitted.assembler.classes().len())?;
-        let thresholds = Thresholds::of(pipeline.model.thresholds(), fitted.assembler.classes())?;
+        // What does not fit the model is refused before the features are written.
+        let classes = fitted.assembler.classes();
+        pipeline
+            .model
+            .check(fitted.assembler.width() as usize, classes.len())?;
+        let thresholds = Thresholds::of(pipeline.model.thresholds(), classes)?;
         let transform = Transform {
             assembler: &fitted.assembler,
             fit: fit_record.fingerprint.clone(),

@@ -1,11 +1,12 @@
 //! The model that a training starts from, read from its bundle.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::features::Assembler;
 use gristmill_learn::model::bundle::Bundle;
-use gristmill_learn::model::{Coefficients, LinearModel};
+use gristmill_learn::model::{Coefficients, Model};
 use gristmill_learn::search::WarmStart;
 
 use crate::error::Result;
@@ -13,7 +14,7 @@ use crate::predict::bundle_file;
 
 /// An earlier model.
 pub(crate) struct EarlierModel {
-    model: LinearModel,
+    model: Arc<dyn Model>,
     assembler: Assembler,
     /// The XXH3-128 of its file, in hexadecimal.
     pub(crate) hash: String,
@@ -29,15 +30,23 @@ impl EarlierModel {
             hash,
             ..
         } = Bundle::read(&file, kinds)?;
-        if let Coefficients::F64(coefficients) = model.coefficients()
+        let unusable = |why: String| gristmill_learn::Error::Bundle {
+            file: file.display().to_string(),
+            why,
+        };
+        let Some(linear) = model.linear() else {
+            return Err(unusable(format!(
+                "it is a model of kind `{}`, and a training starts from coefficients",
+                model.kind()
+            ))
+            .into());
+        };
+        if let Coefficients::F64(coefficients) = linear.coefficients()
             && let Some(coefficient) = coefficients.iter().find(|c| !(**c as f32).is_finite())
         {
-            return Err(gristmill_learn::Error::Bundle {
-                file: file.display().to_string(),
-                why: format!(
-                    "no training can start from its coefficient {coefficient:e}, which single precision does not hold"
-                ),
-            }
+            return Err(unusable(format!(
+                "no training can start from its coefficient {coefficient:e}, which single precision does not hold"
+            ))
             .into());
         }
         Ok(Self {
@@ -48,7 +57,8 @@ impl EarlierModel {
     }
 
     /// Its coefficients in the places of these features and classes.
-    pub(crate) fn align(&self, now: &Assembler) -> WarmStart {
-        WarmStart::align(&self.model, &self.assembler, now)
+    pub(crate) fn align(&self, now: &Assembler) -> Option<WarmStart> {
+        let linear = self.model.linear()?;
+        Some(WarmStart::align(linear, &self.assembler, now))
     }
 }

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::{DataType, Field, Schema};
 use gristmill_data::settings::Consistency;
 use gristmill_learn::contract::encoder::Feature;
+use gristmill_learn::contract::learner::ModelSettings;
 use gristmill_learn::encode::{
     Analyzer, Impute, NgramSettings, Norm, NumericSettings, OneHotSettings, Unseen,
 };
 use gristmill_learn::registry::built_in;
 use gristmill_learn::settings::{
-    ClassWeight, Family, LabelKind, LabelSettings, LinearSettings, LogisticSettings, Metric, ModelSettings,
-    Rare, Scale, SearchSettings, Solver, SplitSettings,
+    ClassWeight, Key, LabelKind, LabelSettings, Metric, Rare, Scale, SearchSettings, SplitSettings,
 };
-use gristmill_run::settings::Pipeline;
+use gristmill_learn::train::{Family, LinearSettings, LogisticSettings, NaiveBayesSettings, Solver};
 use gristmill_run::settings::diagnose::{Diagnostic, WIDTH};
-use gristmill_run::settings::{MODELS, PipelineFile, TABLES, docs};
+use gristmill_run::settings::{PipelineFile, TABLES, docs};
 
 const SECRET: &str = "hunter2-from-the-environment";
 
@@ -525,19 +525,7 @@ fn the_minimal_file_has_the_documented_defaults() {
         seed: 42,
     };
     assert_eq!(pipeline.split, split);
-    let model = LogisticSettings {
-        reg_param: vec![0.0],
-        elastic_net_param: vec![0.0],
-        max_iter: vec![100],
-        tol: 1e-6,
-        fit_intercept: true,
-        standardization: true,
-        family: Family::Auto,
-        solver: Solver::Auto,
-        history: 10,
-        thresholds: None,
-    };
-    assert_eq!(pipeline.model, ModelSettings::LogisticRegression(model));
+    assert_eq!(pipeline.model, ModelSettings::new(logistic()));
     assert_eq!(
         pipeline.search,
         SearchSettings {
@@ -554,20 +542,30 @@ fn the_minimal_file_has_the_documented_defaults() {
     );
 }
 
-fn logistic(pipeline: &Pipeline) -> &LogisticSettings {
-    match &pipeline.model {
-        ModelSettings::LogisticRegression(settings) => settings,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn naive_bayes_has_settings_of_its_own() {
     let text = edited("logistic_regression\"", "naive_bayes\"\nsmoothing = [0.5, 1]");
-    let ModelSettings::NaiveBayes(settings) = parse(&text).unwrap().pipeline.model else {
-        panic!()
+    let settings = NaiveBayesSettings {
+        smoothing: vec![0.5, 1.0],
+        thresholds: None,
     };
-    assert_eq!(settings.smoothing, [0.5, 1.0]);
+    assert_eq!(parse(&text).unwrap().pipeline.model, ModelSettings::new(settings));
+}
+
+/// The defaults of a logistic regression.
+fn logistic() -> LogisticSettings {
+    LogisticSettings {
+        reg_param: vec![0.0],
+        elastic_net_param: vec![0.0],
+        max_iter: vec![100],
+        tol: 1e-6,
+        fit_intercept: true,
+        standardization: true,
+        family: Family::Auto,
+        solver: Solver::Auto,
+        history: 10,
+        thresholds: None,
+    }
 }
 
 #[test]
@@ -594,10 +592,12 @@ fn the_full_example_means_what_it_says() {
     assert_eq!(pipeline.features[0], Feature::new(one_hot));
     assert_eq!(pipeline.features[2], Feature::new(numeric));
     assert_eq!(pipeline.label.min_rows, 20);
-    let model = logistic(pipeline);
-    assert_eq!(model.reg_param, [0.01, 0.1, 1.0]);
-    assert_eq!(model.elastic_net_param, [0.0]);
-    assert_eq!(model.max_iter, [10, 50, 100]);
+    let model = LogisticSettings {
+        reg_param: vec![0.01, 0.1, 1.0],
+        max_iter: vec![10, 50, 100],
+        ..logistic()
+    };
+    assert_eq!(pipeline.model, ModelSettings::new(model));
     assert_eq!(pipeline.run.dir, PathBuf::from("runs/artists"));
     assert_eq!(pipeline.run.threads, 2);
     for setting in [
@@ -618,8 +618,12 @@ fn values_have_more_than_one_form() {
     let text = with_model("reg_param = 1\nmax_iter = 5") + "[run]\nmemory = 1_000_000_000\n";
     let text = text.replace("sqlite:artists.db", "sqlite:$$${EMPTY}{x}.db");
     let pipeline = parse(&text).unwrap().pipeline;
-    assert_eq!(logistic(&pipeline).reg_param, [1.0]);
-    assert_eq!(logistic(&pipeline).max_iter, [5]);
+    let model = LogisticSettings {
+        reg_param: vec![1.0],
+        max_iter: vec![5],
+        ..logistic()
+    };
+    assert_eq!(pipeline.model, ModelSettings::new(model));
     assert_eq!(pipeline.run.memory, 1_000_000_000);
     assert_eq!(pipeline.source.url, "sqlite:${x}.db".into());
     let text = with_model("[model.thresholds]\nFrance = 1\n\"the rest\" = 0.5");
@@ -696,7 +700,7 @@ fn a_regression_has_the_documented_defaults() {
         fit_intercept: true,
         standardization: true,
     };
-    assert_eq!(pipeline.model, ModelSettings::LinearRegression(model));
+    assert_eq!(pipeline.model, ModelSettings::new(model));
     assert_eq!(pipeline.label.kind, LabelKind::Number);
     assert_eq!(pipeline.search.metric, Metric::Rmse);
     let metric = format!("{text}max_iter = [1, 5]\n[search]\nmetric = \"r2\"\n");
@@ -718,10 +722,7 @@ fn every_key_is_documented() {
         "feature" => ("## `[[feature]]`".to_owned(), *keys),
         table => (format!("## `[{table}]`"), *keys),
     });
-    let models = MODELS
-        .iter()
-        .map(|(model, keys)| (format!("### `kind = \"{model}\"`"), *keys));
-    for (heading, keys) in features.chain(models) {
+    for (heading, keys) in features {
         let chapter = chapter(&heading);
         for key in keys {
             assert!(
@@ -752,25 +753,15 @@ fn the_documentation_is_that_of_the_kinds() {
 #[test]
 fn what_a_kind_says_of_its_keys_holds() {
     for kind in built_in().encoders() {
-        let mut settings = serde_json::Map::from_iter([("column".to_owned(), "c".into())]);
-        let (mut lines, mut names) = (String::new(), vec!["column".to_owned()]);
-        for key in kind.keys() {
-            assert!(
-                !key.doc.is_empty() && !names.iter().any(|name| name == key.name),
-                "{key:?}"
-            );
-            names.push(key.name.to_owned());
-            if let Some(default) = key.default_json() {
-                lines.push_str(&format!("{} = {default}\n", key.name));
-                settings.insert(key.name.to_owned(), default);
-            }
-        }
+        let (mut settings, lines) = defaults(kind.keys());
+        settings.insert("column".to_owned(), "c".into());
         let feature = kind.feature(settings.clone().into()).unwrap();
-        let mut kept: Vec<String> = feature.settings().as_object().unwrap().keys().cloned().collect();
-        let mut given: Vec<String> = settings.keys().cloned().collect();
-        kept.sort();
-        given.sort();
-        assert_eq!(kept, given, "a key of {} is not kept", kind.name());
+        assert_eq!(
+            keys_of(&feature.settings()),
+            keys_of(&settings.into()),
+            "{}",
+            kind.name()
+        );
         let keys = format!("column = \"c\"\nencode = \"{}\"\n", kind.name());
         let [written, default] = [lines.as_str(), ""].map(|lines| {
             let file = parse(&with_feature(&format!("{keys}{lines}")));
@@ -780,6 +771,49 @@ fn what_a_kind_says_of_its_keys_holds() {
         assert_eq!(written.features[1], feature);
         assert_eq!(default.features[1], feature);
     }
+    for kind in built_in().models() {
+        let (settings, lines) = defaults(kind.keys());
+        let model = kind.settings(settings.clone().into()).unwrap();
+        assert_eq!(
+            keys_of(&model.settings()),
+            keys_of(&settings.into()),
+            "{}",
+            kind.name()
+        );
+        let [written, default] = [lines.as_str(), ""].map(|lines| {
+            let file = parse(&edited(
+                "logistic_regression\"",
+                &format!("{}\"\n{lines}", kind.name()),
+            ));
+            file.unwrap_or_else(|problems| panic!("{}", render(&problems)))
+                .pipeline
+        });
+        assert_eq!(written.model, model);
+        assert_eq!(default.model, model);
+    }
+}
+
+/// The defaults of these keys, and the lines that say them.
+fn defaults(keys: &[Key]) -> (serde_json::Map<String, serde_json::Value>, String) {
+    let (mut settings, mut lines) = (serde_json::Map::new(), String::new());
+    for (place, key) in keys.iter().enumerate() {
+        assert!(!key.doc.is_empty(), "{key:?}");
+        assert!(
+            keys[..place].iter().all(|earlier| earlier.name != key.name),
+            "{key:?}"
+        );
+        if let Some(default) = key.default_json() {
+            lines.push_str(&format!("{} = {default}\n", key.name));
+            settings.insert(key.name.to_owned(), default);
+        }
+    }
+    (settings, lines)
+}
+
+fn keys_of(object: &serde_json::Value) -> Vec<String> {
+    let mut keys: Vec<String> = object.as_object().unwrap().keys().cloned().collect();
+    keys.sort();
+    keys
 }
 
 #[test]
@@ -799,7 +833,7 @@ fn the_documented_example_is_a_pipeline() {
                 .flat_map(|kind| kind.keys().iter().map(|key| key.name)),
         )
         // The example is of the first kind of model.
-        .chain(MODELS[0].1.iter().copied());
+        .chain(kinds.models()[0].keys().iter().map(|key| key.name));
     assert!(
         keys.all(|key| example.contains(&format!("\n{key} = "))),
         "the example shows every key"

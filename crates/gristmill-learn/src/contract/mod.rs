@@ -2,9 +2,13 @@
 //! registry of their kinds.
 
 pub mod encoder;
+pub mod learner;
 pub(crate) mod lists;
+pub mod model;
 pub mod pass;
 pub mod reads;
 pub mod registry;
 pub mod spec;
 pub mod step;
+pub mod thresholds;
+pub mod trainer;

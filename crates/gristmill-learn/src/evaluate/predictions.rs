@@ -1,8 +1,12 @@
-//! The predictions of a classifier on rows of the features table: the one way from coefficients to a predicted class.
+//! The predictions of models on rows of the features table: the one way from coefficients to a predicted class, and the one
+//! for models that have none.
 
 use std::ops::Range;
 
-use crate::model::Thresholds;
+use crate::contract::model::Model;
+use crate::contract::step::SparseBlock;
+use crate::contract::thresholds::Thresholds;
+use crate::error::Result;
 use crate::rows::Shape;
 use crate::rows::features::Rows;
 use crate::rows::kernel::Block;
@@ -61,4 +65,31 @@ impl<F: Real> Classifier<'_, F> {
             }
         }
     }
+}
+
+/// Rows that a model which is not linear scores at a time.
+const SCORED_ROWS: usize = 1024;
+
+/// Calls `take` with each row and its scores, of which there are `scores` a row.
+pub(crate) fn for_each_scored(
+    rows: Rows<'_>,
+    model: &dyn Model,
+    scores: usize,
+    mut take: impl FnMut(usize, &[f64]),
+) -> Result<()> {
+    for from in (0..rows.len()).step_by(SCORED_ROWS) {
+        let to = (from + SCORED_ROWS).min(rows.len());
+        let mut block = SparseBlock::with_capacity(to - from);
+        for row in from..to {
+            let (indices, values) = rows.row(row);
+            block.indices.extend_from_slice(indices);
+            block.values.extend_from_slice(values);
+            block.end_row();
+        }
+        let all = model.scores(&block)?;
+        for (row, scores) in (from..to).zip(all.chunks_exact(scores.max(1))) {
+            take(row, scores);
+        }
+    }
+    Ok(())
 }

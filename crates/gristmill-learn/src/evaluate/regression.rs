@@ -6,9 +6,12 @@ use arrow::array::{AsArray, Float64Array, RecordBatch, UInt64Array};
 use arrow::datatypes::{Float64Type, Schema, UInt64Type};
 use serde_json::json;
 
+use crate::contract::model::{Model, ModelSpec};
 use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::registry::Registry;
 use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
+use crate::evaluate::predictions::for_each_scored;
 use crate::model::{LinearModel, Weights};
 use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
@@ -23,17 +26,17 @@ pub(crate) const KIND: &str = NAME;
 /// The errors of models on their rows.
 #[derive(Debug, Clone)]
 pub struct RegressionPass {
-    jobs: Vec<(Arc<LinearModel>, RowSet)>,
+    jobs: Vec<(Arc<dyn Model>, RowSet)>,
 }
 
 impl RegressionPass {
     /// Scores each model on its rows.
-    pub(crate) fn on_sets(jobs: Vec<(Arc<LinearModel>, RowSet)>) -> Self {
+    pub(crate) fn on_sets(jobs: Vec<(Arc<dyn Model>, RowSet)>) -> Self {
         Self { jobs }
     }
 
     /// Scores every model on every split: model by model, the splits in the order of [`Split::ALL`].
-    pub fn on_splits(models: &[Arc<LinearModel>]) -> Self {
+    pub fn on_splits(models: &[Arc<dyn Model>]) -> Self {
         let splits = || Split::ALL.into_iter().map(RowSet::Split);
         let jobs = models
             .iter()
@@ -41,14 +44,14 @@ impl RegressionPass {
         Self::on_sets(jobs.collect())
     }
 
-    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+    pub(crate) fn from_spec(spec: &StepSpec, kinds: &Registry) -> Result<Self> {
         let (sets, models): (Vec<RowSet>, _) = spec.unnested()?;
         if sets.len() != models.len() {
             return Err(spec.bad("it does not hold a model for each set of rows"));
         }
         let models = models
             .iter()
-            .map(|model| Ok(Arc::new(LinearModel::from_spec(model)?)));
+            .map(|model| kinds.model_from_spec(&ModelSpec::from_step(model)?));
         let models: Vec<_> = models.collect::<Result<_>>()?;
         Ok(Self::on_sets(models.into_iter().zip(sets).collect()))
     }
@@ -89,13 +92,13 @@ impl Pass for RegressionPass {
 
     fn spec(&self) -> StepSpec {
         let sets: Vec<RowSet> = self.jobs.iter().map(|(_, set)| *set).collect();
-        let models = self.jobs.iter().map(|(model, _)| model.spec());
+        let models = self.jobs.iter().map(|(model, _)| model.spec().into_step());
         StepSpec::nested(KIND, json!(sets), models.collect())
     }
 }
 
 struct Scoring {
-    jobs: Vec<(Arc<LinearModel>, RowSet)>,
+    jobs: Vec<(Arc<dyn Model>, RowSet)>,
     errors: Vec<Errors>,
 }
 
@@ -103,9 +106,17 @@ impl Accumulate for Scoring {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let (rows, labels) = Rows::with_numbers(batch)?;
         for ((model, set), errors) in self.jobs.iter().zip(&mut self.errors) {
-            match model.weights() {
-                Weights::F32(weights) => add(errors, rows, labels, *set, model, weights),
-                Weights::F64(weights) => add(errors, rows, labels, *set, model, weights),
+            let Some(linear) = model.linear() else {
+                for_each_scored(rows, model.as_ref(), 1, |row, scores| {
+                    if set.contains(rows, row) {
+                        errors.add(labels[row], scores[0]);
+                    }
+                })?;
+                continue;
+            };
+            match linear.weights() {
+                Weights::F32(weights) => add(errors, rows, labels, *set, linear, weights),
+                Weights::F64(weights) => add(errors, rows, labels, *set, linear, weights),
             }
         }
         Ok(())

@@ -7,15 +7,18 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Float64Type, Schema, UInt64Type};
 use serde_json::json;
 
+use crate::contract::model::{Model, ModelSpec};
 use crate::contract::pass::{Accumulate, Grain, Pass};
+use crate::contract::registry::Registry;
 use crate::contract::spec::StepSpec;
+use crate::contract::thresholds::Thresholds;
 use crate::error::{Error, Result};
-use crate::evaluate::predictions::Classifier;
-use crate::model::{LinearModel, Weights};
-use crate::rows::Split;
+use crate::evaluate::predictions::{Classifier, for_each_scored};
+use crate::model::Weights;
 use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
+use crate::rows::{Shape, Split};
 use crate::statistics::Confusion;
 
 /// The kind of the pass's spec.
@@ -24,22 +27,28 @@ pub(crate) const KIND: &str = "score";
 /// The confusion of a model on the training, validation and test rows. Each split is a part of the results.
 #[derive(Debug, Clone)]
 pub struct ScorePass {
-    model: Arc<LinearModel>,
+    model: Arc<dyn Model>,
+    thresholds: Thresholds,
     /// The split that is scored, or all.
     only: Option<Split>,
 }
 
 impl ScorePass {
-    /// Scores `model`.
-    pub fn new(model: Arc<LinearModel>) -> Self {
-        Self { model, only: None }
+    /// Scores `model`, which predicts by these thresholds.
+    pub fn new(model: Arc<dyn Model>, thresholds: Thresholds) -> Self {
+        Self {
+            model,
+            thresholds,
+            only: None,
+        }
     }
 
-    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+    pub(crate) fn from_spec(spec: &StepSpec, kinds: &Registry) -> Result<Self> {
         let (only, models): (Option<Split>, _) = spec.unnested()?;
         match models.as_slice() {
             [model] => Ok(Self {
-                model: Arc::new(LinearModel::from_spec(model)?),
+                model: kinds.model_from_spec(&ModelSpec::from_step(model)?)?,
+                thresholds: Thresholds::from_spec(spec)?,
                 only,
             }),
             _ => Err(spec.bad("it does not hold one model")),
@@ -111,7 +120,8 @@ impl Pass for ScorePass {
     }
 
     fn spec(&self) -> StepSpec {
-        StepSpec::nested(KIND, json!(self.only), vec![self.model.spec()])
+        let spec = StepSpec::nested(KIND, json!(self.only), vec![self.model.spec().into_step()]);
+        self.thresholds.add_to(spec)
     }
 }
 
@@ -122,12 +132,13 @@ struct Score {
 }
 
 impl Score {
-    fn add<F: Real>(&mut self, rows: Rows<'_>, weights: &[F]) {
+    /// Adds rows by the loops of a training.
+    fn add<F: Real>(&mut self, rows: Rows<'_>, shape: Shape, weights: &[F]) {
         let (pass, confusions) = (&self.pass, &mut self.splits);
         let classifier = Classifier {
             weights,
-            shape: pass.model.shape(),
-            thresholds: pass.model.thresholds(),
+            shape,
+            thresholds: &pass.thresholds,
         };
         let place = |r: usize| pass.splits().iter().position(|split| split.is(rows.split[r]));
         let scored = |r: usize| place(r).is_some();
@@ -137,15 +148,32 @@ impl Score {
             }
         });
     }
+
+    /// Adds rows of which any model gives probabilities.
+    fn add_scored(&mut self, rows: Rows<'_>, model: &dyn Model) -> Result<()> {
+        let classes = model.classes();
+        let (pass, confusions) = (&self.pass, &mut self.splits);
+        for_each_scored(rows, model, classes, |row, probabilities| {
+            let truth = rows.labels[row] as usize;
+            let (predicted, at_truth) = pass.thresholds.predicted(probabilities, classes, truth, |p| p);
+            let place = pass.splits().iter().position(|split| split.is(rows.split[row]));
+            if let Some(place) = place {
+                confusions[place].add(truth, predicted, at_truth);
+            }
+        })
+    }
 }
 
 impl Accumulate for Score {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::of(batch)?;
         let model = Arc::clone(&self.pass.model);
-        match model.weights() {
-            Weights::F32(w) => self.add(rows, w),
-            Weights::F64(w) => self.add(rows, w),
+        let Some(linear) = model.linear() else {
+            return self.add_scored(rows, model.as_ref());
+        };
+        match linear.weights() {
+            Weights::F32(w) => self.add(rows, linear.shape(), w),
+            Weights::F64(w) => self.add(rows, linear.shape(), w),
         }
         Ok(())
     }

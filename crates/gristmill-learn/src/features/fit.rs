@@ -15,7 +15,7 @@ use crate::features::Assembler;
 use crate::features::split::Splitter;
 use crate::label::{Label, Weigher};
 use crate::rows::{SPLIT_NAMES, Split};
-use crate::settings::{LabelKind, LabelSettings, MAX_LINEAR_FEATURES, SplitSettings};
+use crate::settings::{LabelSettings, SplitSettings};
 use crate::statistics::column::find;
 use crate::statistics::{Counts, Many, state_column};
 
@@ -137,13 +137,6 @@ impl FitPipeline {
             .map(|(feature, state)| feature.fitted(state, &to))
             .collect();
         let assembler = Assembler::new(encoders?, fitted_label, splitter.clone()).with_weights(weigher);
-        let features = assembler.width() as usize;
-        if settings.kind == LabelKind::Number && features > MAX_LINEAR_FEATURES {
-            return Err(Error::TooManyFeatures {
-                given: features,
-                allowed: MAX_LINEAR_FEATURES,
-            });
-        }
         Ok(Fitted {
             assembler,
             rows,

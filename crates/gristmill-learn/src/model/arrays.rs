@@ -5,11 +5,52 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StringArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type, UInt32Type, UInt64Type};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int64Type, UInt32Type, UInt64Type,
+};
 use safetensors::Dtype;
 
+use crate::contract::model::ModelTensor;
 use crate::error::{Error, Result};
 use crate::model::tensors::Tensor;
+
+/// Adds an array of numbers of this shape.
+pub(super) fn add_tensor(
+    tensors: &mut BTreeMap<String, Tensor>,
+    name: String,
+    array: &ArrayRef,
+    shape: Vec<usize>,
+) -> Result<()> {
+    fn primitive<T: ArrowPrimitiveType>(array: &ArrayRef, dtype: Dtype) -> (Dtype, Buffer) {
+        (dtype, array.as_primitive::<T>().values().inner().clone())
+    }
+    let (dtype, bytes) = match array.data_type() {
+        DataType::UInt32 => primitive::<UInt32Type>(array, Dtype::U32),
+        DataType::UInt64 => primitive::<UInt64Type>(array, Dtype::U64),
+        DataType::Int64 => primitive::<Int64Type>(array, Dtype::I64),
+        DataType::Float32 => primitive::<Float32Type>(array, Dtype::F32),
+        DataType::Float64 => primitive::<Float64Type>(array, Dtype::F64),
+        _ => return Err(unsupported(&name, array)),
+    };
+    if array.null_count() > 0 || length_of(&shape) != Some(array.len()) || tensors.contains_key(&name) {
+        return Err(unsupported(&name, array));
+    }
+    tensors.insert(name, Tensor { dtype, shape, bytes });
+    Ok(())
+}
+
+/// Numbers in a tensor of this shape.
+fn length_of(shape: &[usize]) -> Option<usize> {
+    let mut lengths = shape.iter();
+    lengths.try_fold(1_usize, |product, length| product.checked_mul(*length))
+}
+
+fn unsupported(name: &str, array: &ArrayRef) -> Error {
+    Error::State {
+        pass: "bundle",
+        why: format!("{name}: {} {}", array.len(), array.data_type()),
+    }
+}
 
 /// Adds the tensors of an array.
 pub(super) fn add_array(
@@ -17,25 +58,8 @@ pub(super) fn add_array(
     name: String,
     array: &ArrayRef,
 ) -> Result<()> {
-    fn primitive<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, dtype: Dtype) -> Tensor {
-        Tensor {
-            dtype,
-            shape: vec![array.len()],
-            bytes: array.values().inner().clone(),
-        }
-    }
-    let unsupported = || Error::State {
-        pass: "bundle",
-        why: format!("{name}: {}", array.data_type()),
-    };
-    if array.null_count() > 0 {
-        return Err(unsupported());
-    }
-    let tensor = match array.data_type() {
-        DataType::UInt32 => primitive(array.as_primitive::<UInt32Type>(), Dtype::U32),
-        DataType::UInt64 => primitive(array.as_primitive::<UInt64Type>(), Dtype::U64),
-        DataType::Float32 => primitive(array.as_primitive::<Float32Type>(), Dtype::F32),
-        DataType::Float64 => primitive(array.as_primitive::<Float64Type>(), Dtype::F64),
+    match array.data_type() {
+        DataType::Utf8 if array.null_count() > 0 => Err(unsupported(&name, array)),
         DataType::Utf8 => {
             let text = array.as_string::<i32>();
             let first = text.value_offsets()[0];
@@ -57,12 +81,48 @@ pub(super) fn add_array(
                 bytes: Buffer::from_vec(offsets),
             };
             tensors.insert(format!("{name}.offsets"), offsets);
-            return Ok(());
+            Ok(())
         }
-        _ => return Err(unsupported()),
-    };
-    tensors.insert(name, tensor);
-    Ok(())
+        _ => add_tensor(tensors, name, array, vec![array.len()]),
+    }
+}
+
+/// The arrays of numbers of the model, which are all but those of steps, and that `is_its` says. Tensors of other types are
+/// passed over.
+pub(super) fn read_tensors(
+    tensors: &BTreeMap<String, Tensor>,
+    is_its: impl Fn(&str) -> bool,
+) -> BTreeMap<String, ModelTensor> {
+    let its = tensors
+        .iter()
+        .filter(|(name, _)| is_its(name) && step_of(name).is_none());
+    its.filter_map(|(name, tensor)| {
+        let (values, shape) = (numbers_of(tensor)?, tensor.shape.clone());
+        let whole = length_of(&shape) == Some(values.len());
+        whole.then(|| (name.clone(), ModelTensor { values, shape }))
+    })
+    .collect()
+}
+
+/// The step that a tensor belongs to, and its name there.
+fn step_of(name: &str) -> Option<(usize, &str)> {
+    let (step, name) = name.strip_prefix("step")?.split_once('.')?;
+    Some((step.parse().ok()?, name))
+}
+
+/// The numbers of a tensor, if they are of a known type.
+fn numbers_of(tensor: &Tensor) -> Option<ArrayRef> {
+    fn primitive<T: ArrowPrimitiveType>(tensor: &Tensor) -> ArrayRef {
+        Arc::new(PrimitiveArray::<T>::new(numbers::<T>(&tensor.bytes), None))
+    }
+    Some(match tensor.dtype {
+        Dtype::U32 => primitive::<UInt32Type>(tensor),
+        Dtype::U64 => primitive::<UInt64Type>(tensor),
+        Dtype::I64 => primitive::<Int64Type>(tensor),
+        Dtype::F32 => primitive::<Float32Type>(tensor),
+        Dtype::F64 => primitive::<Float64Type>(tensor),
+        _ => return None,
+    })
 }
 
 /// The arrays of each step, by its number and their names. Tensors of other names and types are passed over: a later
@@ -70,13 +130,9 @@ pub(super) fn add_array(
 pub(super) fn read_arrays(
     tensors: &BTreeMap<String, Tensor>,
 ) -> std::result::Result<BTreeMap<usize, BTreeMap<String, ArrayRef>>, String> {
-    fn primitive<T: ArrowPrimitiveType>(tensor: &Tensor) -> ArrayRef {
-        Arc::new(PrimitiveArray::<T>::new(numbers::<T>(&tensor.bytes), None))
-    }
     let mut steps: BTreeMap<usize, BTreeMap<String, ArrayRef>> = BTreeMap::new();
     for (full, tensor) in tensors {
-        let parts = full.strip_prefix("step").and_then(|rest| rest.split_once('.'));
-        let Some((Ok(step), name)) = parts.map(|(step, name)| (step.parse::<usize>(), name)) else {
+        let Some((step, name)) = step_of(full) else {
             continue;
         };
         let (name, array): (&str, ArrayRef) = match (tensor.dtype, name.strip_suffix(".bytes")) {
@@ -92,11 +148,10 @@ pub(super) fn read_arrays(
                 )
             }
             (Dtype::U32, _) if name.ends_with(".offsets") => continue,
-            (Dtype::U32, _) => (name, primitive::<UInt32Type>(tensor)),
-            (Dtype::U64, _) => (name, primitive::<UInt64Type>(tensor)),
-            (Dtype::F32, _) => (name, primitive::<Float32Type>(tensor)),
-            (Dtype::F64, _) => (name, primitive::<Float64Type>(tensor)),
-            _ => continue,
+            _ => match numbers_of(tensor) {
+                Some(array) => (name, array),
+                None => continue,
+            },
         };
         steps.entry(step).or_default().insert(name.to_owned(), array);
     }

@@ -1,7 +1,8 @@
 //! The model bundle: one portable safetensors file with all that prediction needs, and where the model came from.
 //!
-//! Layout of format 3: the tensors `coefficients` (features × sets), `intercepts` (sets) and, if there are any,
-//! `thresholds` (classes); one tensor `step<i>.<name>` for each array of step `i` (text as `….bytes` with `….offsets`); and
+//! Layout of format 3: the tensors of the model (of a linear one `coefficients`, features × sets, and `intercepts`, sets)
+//! and, if there are any, `thresholds` (classes); one tensor `step<i>.<name>` for each array of step `i` (text as
+//! `….bytes` with `….offsets`); and
 //! under the metadata key `gristmill` a JSON object: checksum of the whole file, format, the oldest reader that can read
 //! it, model, steps (cleaning of text, encoders, label, split), input columns, provenance. Nothing in it depends on how
 //! the model was computed (batches, threads, time, machine), so that the same data gives the same bytes. Any safetensors
@@ -13,21 +14,22 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, TimeUnit};
+use arrow::array::{ArrayRef, Float64Array};
+use arrow::datatypes::{DataType, Float64Type, Schema, TimeUnit};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use crate::contract::model::{Model, ModelSpec, ModelTensor};
 use crate::contract::registry::Registry;
 use crate::contract::step::{StepSpec, Transformer};
+use crate::contract::thresholds::Thresholds;
 use crate::error::{Error, Result};
 use crate::features::Assembler;
-use crate::model::arrays::{add_array, numbers, read_arrays};
+use crate::model::arrays::{add_array, add_tensor, numbers, read_arrays, read_tensors};
 use crate::model::tensors::{self, NO_CHECKSUM, Tensor};
-use crate::model::thresholds::Thresholds;
-use crate::model::{Coefficients, LinearModel, ModelKind};
 use crate::settings::LabelKind;
 
 /// The version of the layout that this build writes.
@@ -47,7 +49,9 @@ pub struct Bundle {
     /// The fitted steps before the model.
     pub assembler: Assembler,
     /// The model.
-    pub model: LinearModel,
+    pub model: Arc<dyn Model>,
+    /// How its probabilities become a predicted class.
+    pub thresholds: Thresholds,
     /// The columns that the steps read in training; empty in a bundle of format 1.
     pub input: Vec<InputColumn>,
     /// Where it came from.
@@ -64,7 +68,9 @@ pub struct Contents<'a> {
     /// As [`Bundle::assembler`].
     pub assembler: &'a Assembler,
     /// As [`Bundle::model`].
-    pub model: &'a LinearModel,
+    pub model: &'a dyn Model,
+    /// As [`Bundle::thresholds`].
+    pub thresholds: &'a Thresholds,
     /// As [`Bundle::input`].
     pub input: &'a [InputColumn],
     /// As [`Bundle::provenance`].
@@ -123,7 +129,8 @@ struct ModelHeader {
     kind: String,
     classes: usize,
     features: usize,
-    sets: usize,
+    #[serde(flatten)]
+    settings: Map<String, Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -164,7 +171,8 @@ impl Contents<'_> {
     /// `InvalidData` when its parts do not fit each other or it is too large to be read again; else what `out` says.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
-        check(self.assembler, self.model).map_err(invalid)?;
+        check(self.assembler, self.model, self.thresholds).map_err(invalid)?;
+        let model = self.model.spec();
         let mut steps = vec![self.clean.clone()];
         steps.extend(self.assembler.specs());
         let header = Header {
@@ -172,10 +180,10 @@ impl Contents<'_> {
             format: FORMAT,
             min_reader: MIN_READER,
             model: ModelHeader {
-                kind: self.model.kind().name().to_owned(),
-                classes: self.model.classes(),
-                features: self.model.features(),
-                sets: self.model.sets(),
+                kind: model.kind,
+                classes: model.classes,
+                features: model.features,
+                settings: model.settings,
             },
             steps: steps
                 .iter()
@@ -187,7 +195,8 @@ impl Contents<'_> {
             input: self.input.to_vec(),
             provenance: self.provenance.clone(),
         };
-        let tensors = tensors_of(self.model, &steps).map_err(|e| invalid(e.to_string()))?;
+        let tensors =
+            tensors_of(model.tensors, self.thresholds, &steps).map_err(|e| invalid(e.to_string()))?;
         tensors::write(serde_json::to_string(&header)?, tensors, out)
     }
 }
@@ -209,7 +218,8 @@ impl Bundle {
         Contents {
             clean: &self.clean,
             assembler: &self.assembler,
-            model: &self.model,
+            model: self.model.as_ref(),
+            thresholds: &self.thresholds,
             input: &self.input,
             provenance: &self.provenance,
         }
@@ -246,7 +256,8 @@ pub(crate) fn read(
     }
     let header: Header = serde_json::from_value(json).map_err(|e| e.to_string())?;
     let (tensors, hash) = (file.by_name, file.hash);
-    let model = read_model(&header.model, &tensors)?;
+    let thresholds = read_thresholds(&tensors)?;
+    let model = read_model(header.model, &tensors, kinds)?;
     let mut steps = Vec::with_capacity(header.steps.len() + 1);
     if format == 1 {
         let settings = header.provenance.settings.get(CLEAN);
@@ -268,11 +279,12 @@ pub(crate) fn read(
     }
     let steps: Vec<StepSpec> = steps.collect();
     let assembler = Assembler::from_specs(&steps, kinds).map_err(|e| e.to_string())?;
-    check(&assembler, &model)?;
+    check(&assembler, model.as_ref(), &thresholds)?;
     Ok(Bundle {
         clean,
         assembler,
         model,
+        thresholds,
         input: header.input,
         provenance: header.provenance,
         hash,
@@ -300,10 +312,14 @@ fn readable(header: &Value) -> std::result::Result<u64, String> {
 }
 
 /// Checks that a model is that of these features and this label, so that nothing needs to be checked where it is used.
-fn check(assembler: &Assembler, model: &LinearModel) -> std::result::Result<(), String> {
+fn check(
+    assembler: &Assembler,
+    model: &dyn Model,
+    thresholds: &Thresholds,
+) -> std::result::Result<(), String> {
     let number = assembler.label().kind() == LabelKind::Number;
-    if number != (model.kind() == ModelKind::LinearRegression) {
-        return Err(format!("its label is not one of a {}", model.kind().name()));
+    if number != (model.classes() == 0) {
+        return Err(format!("its label is not one of a {}", model.kind()));
     }
     let sizes = [
         ("features", assembler.width() as usize, model.features()),
@@ -316,34 +332,36 @@ fn check(assembler: &Assembler, model: &LinearModel) -> std::result::Result<(), 
             ));
         }
     }
-    if model.is_bounded() {
-        Ok(())
-    } else {
-        Err(format!(
-            "a coefficient is not a number of at most {:e}",
-            LinearModel::LARGEST_COEFFICIENT
-        ))
+    if thresholds
+        .values()
+        .is_some_and(|values| values.len() != model.classes())
+    {
+        return Err(THRESHOLDS_MISFIT.to_owned());
     }
+    model.check()
 }
 
-fn tensors_of(model: &LinearModel, steps: &[StepSpec]) -> Result<BTreeMap<String, Tensor>> {
+const THRESHOLDS: &str = "thresholds";
+const THRESHOLDS_MISFIT: &str = "the thresholds are not one number a class";
+
+fn tensors_of(
+    model: BTreeMap<String, ModelTensor>,
+    thresholds: &Thresholds,
+    steps: &[StepSpec],
+) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = BTreeMap::new();
-    let sets = model.sets();
-    let split = model.features() * sets;
-    let (dtype, size, all) = match model.coefficients() {
-        Coefficients::F32(c) => (Dtype::F32, 4, Buffer::from_vec(c)),
-        Coefficients::F64(c) => (Dtype::F64, 8, Buffer::from_vec(c)),
-    };
-    let tensor = |dtype, shape, bytes| Tensor { dtype, shape, bytes };
-    let coefficients = all.slice_with_length(0, split * size);
-    let coefficients = tensor(dtype, vec![model.features(), sets], coefficients);
-    tensors.insert("coefficients".to_owned(), coefficients);
-    let intercepts = tensor(dtype, vec![sets], all.slice(split * size));
-    tensors.insert("intercepts".to_owned(), intercepts);
-    if let Some(thresholds) = model.thresholds().values() {
-        let bytes = Buffer::from_vec(thresholds.to_vec());
-        let thresholds = tensor(Dtype::F64, vec![thresholds.len()], bytes);
-        tensors.insert("thresholds".to_owned(), thresholds);
+    for (name, ModelTensor { values, shape }) in model {
+        if name == THRESHOLDS || name.starts_with("step") {
+            return Err(Error::State {
+                pass: "bundle",
+                why: format!("a tensor of a model cannot be called `{name}`"),
+            });
+        }
+        add_tensor(&mut tensors, name, &values, shape)?;
+    }
+    if let Some(thresholds) = thresholds.values() {
+        let values: ArrayRef = Arc::new(Float64Array::from(thresholds.to_vec()));
+        add_array(&mut tensors, THRESHOLDS.to_owned(), &values)?;
     }
     for (i, step) in steps.iter().enumerate() {
         for (name, array) in &step.arrays {
@@ -354,43 +372,31 @@ fn tensors_of(model: &LinearModel, steps: &[StepSpec]) -> Result<BTreeMap<String
 }
 
 fn read_model(
-    header: &ModelHeader,
+    header: ModelHeader,
     tensors: &BTreeMap<String, Tensor>,
-) -> std::result::Result<LinearModel, String> {
-    let kind = ModelKind::deserialize(Value::from(header.kind.as_str())).map_err(|_| {
-        format!(
-            "it is a model of kind `{}`, which this build does not know",
-            header.kind
-        )
-    })?;
-    let tensor = |name: &str| {
-        tensors
-            .get(name)
-            .ok_or_else(|| format!("tensor `{name}` is missing"))
+    kinds: &Registry,
+) -> std::result::Result<Arc<dyn Model>, String> {
+    let spec = ModelSpec {
+        kind: header.kind,
+        classes: header.classes,
+        features: header.features,
+        settings: header.settings,
+        tensors: read_tensors(tensors, |name| name != THRESHOLDS),
     };
-    let (coefficients, intercepts) = (tensor("coefficients")?, tensor("intercepts")?);
-    let dtype = coefficients.dtype;
-    if dtype != intercepts.dtype {
-        return Err("coefficients and intercepts have different types".to_owned());
-    }
-    let bytes = [coefficients.bytes.as_slice(), intercepts.bytes.as_slice()].concat();
-    let bytes = Buffer::from(bytes.as_slice());
-    let coefficients = match dtype {
-        Dtype::F32 => Coefficients::F32(numbers::<Float32Type>(&bytes).to_vec()),
-        Dtype::F64 => Coefficients::F64(numbers::<Float64Type>(&bytes).to_vec()),
-        other => return Err(format!("coefficients of type {other:?}")),
+    kinds.model_from_spec(&spec).map_err(|error| match error {
+        Error::Spec { why, .. } => why,
+        other => other.to_string(),
+    })
+}
+
+fn read_thresholds(tensors: &BTreeMap<String, Tensor>) -> std::result::Result<Thresholds, String> {
+    let Some(thresholds) = tensors.get(THRESHOLDS) else {
+        return Ok(Thresholds::default());
     };
-    drop(bytes);
-    let model =
-        LinearModel::from_coefficients(kind, header.features, header.sets, header.classes, &coefficients)
-            .ok_or("the coefficients do not have the shape that the header states")?;
-    let Some(thresholds) = tensors.get("thresholds") else {
-        return Ok(model);
-    };
-    let values = numbers::<Float64Type>(&thresholds.bytes);
-    let fit = thresholds.dtype == Dtype::F64 && values.len() == header.classes;
-    let thresholds = fit.then(|| Thresholds::from_values(values.to_vec())).flatten();
-    Ok(model.with_thresholds(thresholds.ok_or("the thresholds are not one number a class")?))
+    let values = numbers::<Float64Type>(&thresholds.bytes).to_vec();
+    let of_this_type = (thresholds.dtype == Dtype::F64).then_some(values);
+    let thresholds = of_this_type.and_then(Thresholds::from_values);
+    thresholds.ok_or_else(|| THRESHOLDS_MISFIT.to_owned())
 }
 
 /// The name of a type in PyArrow, which says the same in every version.

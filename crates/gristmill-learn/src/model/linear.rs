@@ -1,14 +1,15 @@
 //! A fitted model whose margins are linear in the features: a logistic regression, naive Bayes, a linear regression.
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use arrow::array::{Array, ArrayRef, Float32Array, Float64Array};
+use serde_json::{Map, Value};
 
-use crate::contract::spec::StepSpec;
+use crate::contract::model::{Model, ModelSpec, ModelTensor};
 use crate::contract::step::SparseBlock;
 use crate::error::Result;
-use crate::model::thresholds::Thresholds;
 use crate::rows::Shape;
 use crate::rows::features::Rows;
 use crate::rows::kernel::Block;
@@ -18,17 +19,15 @@ use crate::rows::real::Real;
 /// posterior of naive Bayes is linear too, and the margin of a linear regression is its prediction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearModel {
-    kind: ModelKind,
+    kind: LinearKind,
     shape: Shape,
     classes: usize,
     weights: Weights,
-    thresholds: Thresholds,
 }
 
 /// What a model's coefficients are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ModelKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LinearKind {
     /// Those of a logistic regression.
     #[default]
     LogisticRegression,
@@ -38,7 +37,7 @@ pub enum ModelKind {
     LinearRegression,
 }
 
-impl ModelKind {
+impl LinearKind {
     /// As the pipeline file and the bundle write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -46,6 +45,67 @@ impl ModelKind {
             Self::NaiveBayes => "naive_bayes",
             Self::LinearRegression => "linear_regression",
         }
+    }
+}
+
+impl Model for LinearModel {
+    fn kind(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    fn features(&self) -> usize {
+        self.shape.features
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn scores(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
+        match self.kind {
+            LinearKind::LinearRegression => self.predictions(rows),
+            LinearKind::LogisticRegression | LinearKind::NaiveBayes => self.probabilities(rows),
+        }
+    }
+
+    fn spec(&self) -> ModelSpec {
+        let Shape { features, sets } = self.shape;
+        let all: ArrayRef = match self.coefficients() {
+            Coefficients::F32(c) => Arc::new(Float32Array::from(c)),
+            Coefficients::F64(c) => Arc::new(Float64Array::from(c)),
+        };
+        let split = features * sets;
+        let tensor = |values, shape| ModelTensor { values, shape };
+        let coefficients = tensor(all.slice(0, split), vec![features, sets]);
+        let intercepts = tensor(all.slice(split, sets), vec![sets]);
+        ModelSpec {
+            kind: self.kind.name().to_owned(),
+            classes: self.classes,
+            features,
+            settings: Map::from_iter([("sets".to_owned(), sets.into())]),
+            tensors: BTreeMap::from([
+                ("coefficients".to_owned(), coefficients),
+                ("intercepts".to_owned(), intercepts),
+            ]),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.is_bounded() {
+            return Ok(());
+        }
+        Err(format!(
+            "a coefficient is not a number of at most {:e}",
+            Self::LARGEST_COEFFICIENT
+        ))
+    }
+}
+
+impl dyn Model {
+    /// Its coefficients, if it is linear: the loops over the rows of a training take these, and another training may start
+    /// from them.
+    pub fn linear(&self) -> Option<&LinearModel> {
+        (self as &dyn Any).downcast_ref()
     }
 }
 
@@ -71,18 +131,17 @@ impl LinearModel {
 
     pub(crate) fn new(shape: Shape, classes: usize, weights: Weights) -> Self {
         Self {
-            kind: ModelKind::default(),
+            kind: LinearKind::default(),
             shape,
             classes,
             weights,
-            thresholds: Thresholds::default(),
         }
     }
 
     /// The linear regression of these coefficients of `features` features, and at last the intercept.
     pub(crate) fn linear(features: usize, weights: Vec<f64>) -> Self {
         let shape = Shape { features, sets: 1 };
-        Self::new(shape, 0, Weights::F64(Arc::new(weights))).of_kind(ModelKind::LinearRegression)
+        Self::new(shape, 0, Weights::F64(Arc::new(weights))).of_kind(LinearKind::LinearRegression)
     }
 
     /// The regression that predicts `value` whatever the features are.
@@ -93,62 +152,109 @@ impl LinearModel {
     }
 
     /// The same coefficients as a model of another kind.
-    pub fn of_kind(self, kind: ModelKind) -> Self {
+    pub fn of_kind(self, kind: LinearKind) -> Self {
         Self { kind, ..self }
     }
 
     /// What the coefficients are.
-    pub fn kind(&self) -> ModelKind {
+    pub fn linear_kind(&self) -> LinearKind {
         self.kind
-    }
-
-    /// The same model, which predicts by these thresholds.
-    pub fn with_thresholds(self, thresholds: Thresholds) -> Self {
-        Self { thresholds, ..self }
-    }
-
-    /// How probabilities become a predicted class.
-    pub fn thresholds(&self) -> &Thresholds {
-        &self.thresholds
     }
 
     /// From `(features + 1) × sets` coefficients, feature by feature, the intercepts last.
     /// `sets` is 1 (binomial: class 1 against class 0; or a regression, which has 0 classes) or the number of classes.
     /// `None` when the lengths or the kind do not fit.
     pub fn from_coefficients(
-        kind: ModelKind,
+        kind: LinearKind,
         features: usize,
         sets: usize,
         classes: usize,
         coefficients: &Coefficients,
     ) -> Option<Self> {
         let expected = features.checked_add(1)?.checked_mul(sets)?;
+        match coefficients {
+            Coefficients::F32(c) if c.len() == expected => {
+                let (c, intercepts) = c.split_at(features * sets);
+                Self::of_parts(
+                    kind,
+                    Shape { features, sets },
+                    classes,
+                    c,
+                    intercepts,
+                    Weights::F32,
+                )
+            }
+            Coefficients::F64(c) if c.len() == expected => {
+                let (c, intercepts) = c.split_at(features * sets);
+                Self::of_parts(
+                    kind,
+                    Shape { features, sets },
+                    classes,
+                    c,
+                    intercepts,
+                    Weights::F64,
+                )
+            }
+            Coefficients::F32(_) | Coefficients::F64(_) => None,
+        }
+    }
+
+    /// From coefficients and intercepts, as [`LinearModel::from_coefficients`].
+    fn of_parts<F: Real>(
+        kind: LinearKind,
+        shape: Shape,
+        classes: usize,
+        coefficients: &[F],
+        intercepts: &[F],
+        wrap: fn(Arc<Vec<F>>) -> Weights,
+    ) -> Option<Self> {
+        let Shape { features, sets } = shape;
         let fits = match kind {
-            ModelKind::LinearRegression => sets == 1 && classes == 0,
-            ModelKind::LogisticRegression | ModelKind::NaiveBayes => {
+            LinearKind::LinearRegression => sets == 1 && classes == 0,
+            LinearKind::LogisticRegression | LinearKind::NaiveBayes => {
                 classes >= 2 && (sets == classes || sets == 1 && classes == 2)
             }
         };
-        if !fits {
+        if !fits || coefficients.len() != features.checked_mul(sets)? || intercepts.len() != sets {
             return None;
         }
-        let shape = Shape { features, sets };
-        fn pad<F: Real>(plain: &[F], shape: Shape) -> Arc<Vec<F>> {
-            let mut weights = vec![F::default(); shape.len()];
-            for (to, from) in weights
-                .chunks_exact_mut(shape.stride())
-                .zip(plain.chunks_exact(shape.sets))
-            {
-                to[..shape.sets].copy_from_slice(from);
-            }
-            Arc::new(weights)
+        let mut weights = vec![F::default(); shape.len()];
+        let plain = coefficients.chunks_exact(sets).chain([intercepts]);
+        for (to, from) in weights.chunks_exact_mut(shape.stride()).zip(plain) {
+            to[..sets].copy_from_slice(from);
         }
-        let weights = match coefficients {
-            Coefficients::F32(c) if c.len() == expected => Weights::F32(pad(c, shape)),
-            Coefficients::F64(c) if c.len() == expected => Weights::F64(pad(c, shape)),
-            Coefficients::F32(_) | Coefficients::F64(_) => return None,
+        Some(Self::new(shape, classes, wrap(Arc::new(weights))).of_kind(kind))
+    }
+
+    /// The model that [`Model::spec`] described.
+    ///
+    /// # Errors
+    /// `Spec` when it describes none.
+    pub(crate) fn from_spec(kind: LinearKind, spec: &ModelSpec) -> Result<Self> {
+        let sets = spec.settings.get("sets").and_then(Value::as_u64);
+        let sets = sets.and_then(|sets| usize::try_from(sets).ok());
+        let shape = Shape {
+            features: spec.features,
+            sets: sets.ok_or_else(|| spec.bad("it does not say how many sets of coefficients it has"))?,
         };
-        Some(Self::new(shape, classes, weights).of_kind(kind))
+        let (c, i) = ("coefficients", "intercepts");
+        if spec.values(c)?.data_type() != spec.values(i)?.data_type() {
+            return Err(spec.bad("coefficients and intercepts have different types"));
+        }
+        let single = (spec.tensor::<Float32Array>(c)?, spec.tensor::<Float32Array>(i)?);
+        let double = (spec.tensor::<Float64Array>(c)?, spec.tensor::<Float64Array>(i)?);
+        let model = match (single, double) {
+            ((Some(c), Some(i)), _) => {
+                Self::of_parts(kind, shape, spec.classes, c.values(), i.values(), Weights::F32)
+            }
+            (_, (Some(c), Some(i))) => {
+                Self::of_parts(kind, shape, spec.classes, c.values(), i.values(), Weights::F64)
+            }
+            _ => {
+                return Err(spec.bad(format!("coefficients of type {}", spec.values(c)?.data_type())));
+            }
+        };
+        model.ok_or_else(|| spec.bad("the coefficients do not have the shape that the header states"))
     }
 
     /// The coefficients: `(features + 1) × sets`, feature by feature, the intercepts last.
@@ -166,50 +272,13 @@ impl LinearModel {
         }
     }
 
-    /// What it can be rebuilt from.
-    pub(crate) fn spec(&self) -> StepSpec {
-        let settings = json!([self.kind, self.features(), self.sets(), self.classes]);
-        let coefficients = match self.coefficients() {
-            Coefficients::F32(c) => f32::into_array(c),
-            Coefficients::F64(c) => f64::into_array(c),
-        };
-        self.thresholds
-            .add_to(StepSpec::new("linear_model", settings))
-            .with("coefficients", coefficients)
-    }
-
-    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
-        let (kind, features, sets, classes): (ModelKind, usize, usize, usize) = spec.settings()?;
-        let coefficients = spec.any_array("coefficients")?;
-        let coefficients = match f64::from_array(Arc::clone(&coefficients)) {
-            Some(c) => Coefficients::F64(c),
-            None => {
-                Coefficients::F32(f32::from_array(coefficients).ok_or_else(|| spec.bad("no coefficients"))?)
-            }
-        };
-        let model = Self::from_coefficients(kind, features, sets, classes, &coefficients);
-        let model =
-            model.ok_or_else(|| spec.bad("its coefficients do not fit its kind, features and classes"))?;
-        Ok(model.with_thresholds(Thresholds::from_spec(spec)?))
-    }
-
-    /// Sparse columns.
-    pub fn features(&self) -> usize {
-        self.shape.features
-    }
-
-    /// Classes; 0 of a regression.
-    pub fn classes(&self) -> usize {
-        self.classes
-    }
-
     /// Sets of coefficients: 1 for the binomial family, else the classes.
     pub fn sets(&self) -> usize {
         self.shape.sets
     }
 
     /// Whether every coefficient is a number of at most [`LinearModel::LARGEST_COEFFICIENT`].
-    pub fn is_bounded(&self) -> bool {
+    fn is_bounded(&self) -> bool {
         match &self.weights {
             Weights::F32(w) => w.iter().all(|w| w.is_finite()),
             Weights::F64(w) => w.iter().all(|w| w.abs() <= Self::LARGEST_COEFFICIENT),
@@ -229,7 +298,7 @@ impl LinearModel {
     /// # Errors
     /// When an index of the rows is not below [`LinearModel::features`].
     pub fn probabilities(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
-        self.check(rows)?;
+        self.check_rows(rows)?;
         Ok(match &self.weights {
             Weights::F32(w) => self.each_block(rows, w, Block::probabilities, Self::softmax, Self::expand),
             Weights::F64(w) => self.each_block(rows, w, Block::probabilities, Self::softmax, Self::expand),
@@ -241,7 +310,7 @@ impl LinearModel {
     /// # Errors
     /// As [`LinearModel::probabilities`].
     pub fn predictions(&self, rows: &SparseBlock) -> Result<Vec<f64>> {
-        self.check(rows)?;
+        self.check_rows(rows)?;
         Ok(match &self.weights {
             Weights::F32(w) => self.each_block(
                 rows,
@@ -254,7 +323,7 @@ impl LinearModel {
         })
     }
 
-    fn check(&self, rows: &SparseBlock) -> Result<()> {
+    fn check_rows(&self, rows: &SparseBlock) -> Result<()> {
         if let Some(index) = rows.indices.iter().find(|i| **i as usize >= self.shape.features) {
             return Err(crate::Error::State {
                 pass: "prediction",

@@ -4,9 +4,9 @@ mod arrays;
 pub mod bundle;
 mod linear;
 mod tensors;
-mod thresholds;
 
-pub use linear::{Coefficients, LinearModel, ModelKind};
-pub use thresholds::Thresholds;
+pub use crate::contract::model::{Model, ModelSpec, ModelTensor};
+pub use crate::contract::thresholds::Thresholds;
+pub use linear::{Coefficients, LinearKind, LinearModel};
 
 pub(crate) use linear::Weights;

@@ -8,8 +8,8 @@ use std::io::{Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::contract::trainer::SearchPoint;
 use crate::error::{Result, broken};
-use crate::search::grid::SearchPoint;
 use crate::search::halving::Rounds;
 
 /// Bytes of the stack that decoding may need for a number.

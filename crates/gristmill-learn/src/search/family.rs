@@ -7,11 +7,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::pass::Pass;
+use crate::contract::trainer::{Next, SearchPoint};
 use crate::error::Result;
 use crate::model::LinearModel;
 use crate::rows::summary::Subset;
-use crate::search::grid::{ElasticNetParams, Penalty, SearchPoint, Wanted};
-use crate::search::trainer::Next;
+use crate::search::grid::{ElasticNetParams, Penalty, Wanted};
 use crate::statistics::Confusion;
 
 /// A family of models, with what its members share: the settings, and the sums over the rows that each trains on.

@@ -2,19 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{LinearSettings, LogisticSettings, Metric, SearchSettings};
-
-/// One point of the grid.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SearchPoint<P = Params> {
-    /// What it is made of.
-    #[serde(flatten)]
-    pub params: P,
-    /// Mean over the folds; absent when nothing was searched, and when halving gave it up before.
-    pub score: Option<f64>,
-    /// The score on each fold held out.
-    pub scores: Vec<f64>,
-}
+use crate::contract::trainer::{Params, SearchPoint};
+use crate::settings::{Metric, SearchSettings};
 
 /// What is wanted of a model's path.
 #[derive(Debug, Default)]
@@ -25,30 +14,9 @@ pub(crate) struct Wanted {
     pub(crate) end: bool,
 }
 
-impl<P> SearchPoint<P> {
-    /// Writes down its score on a fold.
-    pub(crate) fn scored(&mut self, fold: usize, folds: usize, score: f64) {
-        self.scores.resize(folds, 0.0);
-        self.scores[fold] = score;
-    }
-}
-
-/// The settings of a point of the grid.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Params {
-    /// Those of logistic or linear regression.
-    ElasticNet(ElasticNetParams),
-    /// That of naive Bayes.
-    NaiveBayes {
-        /// Added to every sum.
-        smoothing: f64,
-    },
-}
-
 /// The settings of a point of the grid of logistic or linear regression.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ElasticNetParams {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ElasticNetParams {
     /// Regularisation strength.
     pub reg_param: f64,
     /// Share of L1.
@@ -57,29 +25,15 @@ pub struct ElasticNetParams {
     pub max_iter: u32,
 }
 
-impl Params {
-    /// The names and the values.
-    pub fn columns(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::ElasticNet(p) => vec![
-                ("reg_param", p.reg_param.to_string()),
-                ("elastic_net_param", p.elastic_net_param.to_string()),
-                ("max_iter", p.max_iter.to_string()),
-            ],
-            Self::NaiveBayes { smoothing } => vec![("smoothing", smoothing.to_string())],
-        }
-    }
-
-    /// The iteration limit, if the model is found by iterating.
-    pub fn max_iter(&self) -> Option<u32> {
-        match self {
-            Self::ElasticNet(p) => Some(p.max_iter),
-            Self::NaiveBayes { .. } => None,
-        }
-    }
-}
-
 impl ElasticNetParams {
+    /// As a training tells them.
+    fn params(&self) -> Params {
+        Params::default()
+            .with("reg_param", self.reg_param)
+            .with("elastic_net_param", self.elastic_net_param)
+            .with("max_iter", self.max_iter)
+    }
+
     /// The penalty that it asks for.
     pub(crate) fn penalty(&self) -> Penalty {
         Penalty {
@@ -90,24 +44,7 @@ impl ElasticNetParams {
 }
 
 /// Every combination of the axes.
-pub(crate) fn grid(settings: &LogisticSettings) -> Vec<SearchPoint<ElasticNetParams>> {
-    combined(
-        &settings.reg_param,
-        &settings.elastic_net_param,
-        &settings.max_iter,
-    )
-}
-
-/// The same of linear regression.
-pub(crate) fn linear_grid(settings: &LinearSettings) -> Vec<SearchPoint<ElasticNetParams>> {
-    combined(
-        &settings.reg_param,
-        &settings.elastic_net_param,
-        &settings.max_iter,
-    )
-}
-
-fn combined(
+pub(crate) fn combined(
     reg_params: &[f64],
     elastic_net_params: &[f64],
     max_iters: &[u32],
@@ -143,7 +80,7 @@ pub(crate) fn folds<P>(points: &[SearchPoint<P>], search: &SearchSettings) -> us
 /// The points as a training gives them.
 pub(crate) fn finished(points: &[SearchPoint<ElasticNetParams>]) -> Vec<SearchPoint> {
     let finished = points.iter().map(|point| SearchPoint {
-        params: Params::ElasticNet(point.params),
+        params: point.params.params(),
         score: point.score,
         scores: point.scores.clone(),
     });

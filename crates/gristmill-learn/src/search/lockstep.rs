@@ -9,15 +9,15 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
+use crate::contract::trainer::WarmStart;
+use crate::contract::trainer::{Next, SearchPoint, Status, Trained, Trainer};
 use crate::error::{Error, Result, broken};
 use crate::rows::FoldSums;
 use crate::rows::summary::{Summary, SummaryPass, weighty};
 use crate::search::checkpoint::{self, Checkpoint};
 use crate::search::family::{Candidate, Family, Member, Path, Running};
-use crate::search::grid::{ElasticNetParams, Penalty, SearchPoint, Wanted, choose, finished, folds, longest};
+use crate::search::grid::{ElasticNetParams, Penalty, Wanted, choose, finished, folds, longest};
 use crate::search::halving::Rounds;
-use crate::search::trainer::{Next, Status, Trained, Trainer};
-use crate::search::warm::WarmStart;
 use crate::settings::{Metric, SearchSettings};
 
 /// A search under way.

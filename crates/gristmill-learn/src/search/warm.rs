@@ -3,22 +3,12 @@
 use std::collections::HashMap;
 
 use crate::contract::encoder::Encoder;
+use crate::contract::model::Model;
+use crate::contract::trainer::WarmStart;
 use crate::features::Assembler;
 use crate::model::{Coefficients, LinearModel};
 use crate::rows::Shape;
 use crate::rows::real::Real;
-
-/// Where to start from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WarmStart {
-    /// `(features + 1) × classes` coefficients, feature by feature, the intercepts last; 0 for what the earlier model did
-    /// not know. Only their differences between classes count.
-    pub coefficients: Vec<f32>,
-    /// Features that the earlier model knew.
-    pub features: usize,
-    /// Classes that it knew.
-    pub classes: usize,
-}
 
 impl WarmStart {
     /// Aligns the model of the features that `earlier` writes with those that `now` writes: a category, a bucket or a column

@@ -8,9 +8,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Most features of a linear regression, as many as Spark ML solves so: of each fold the sums of their products take 67 MB.
-pub const MAX_LINEAR_FEATURES: usize = 4096;
-
 /// Scaling of a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,7 +28,7 @@ impl Scale {
 pub struct LabelSettings {
     /// The column; its values, as text, are the classes, or they are numbers.
     pub column: String,
-    /// What its values are: what [`ModelSettings::label`] says.
+    /// What its values are: what [`crate::contract::learner::Learner::label`] says.
     #[serde(default, skip_serializing_if = "LabelKind::is_class")]
     pub kind: LabelKind,
     /// Classes with fewer training rows are rare. Default 1.
@@ -104,155 +101,6 @@ pub struct SplitSettings {
     pub test: f64,
     /// Default 42.
     pub seed: u64,
-}
-
-/// `[model]`, by `kind`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum ModelSettings {
-    /// Logistic regression.
-    LogisticRegression(LogisticSettings),
-    /// Multinomial naive Bayes.
-    NaiveBayes(NaiveBayesSettings),
-    /// Linear regression.
-    LinearRegression(LinearSettings),
-}
-
-impl ModelSettings {
-    /// Points of the grid.
-    pub fn points(&self) -> usize {
-        match self {
-            Self::LogisticRegression(s) => self.models() * s.max_iter.len(),
-            Self::NaiveBayes(_) => self.models(),
-            Self::LinearRegression(s) => self.models() * s.max_iter.len(),
-        }
-    }
-
-    /// Models that the search makes on each fold: iteration limits are points on the path of one.
-    pub fn models(&self) -> usize {
-        match self {
-            Self::LogisticRegression(s) => s.reg_param.len() * s.elastic_net_param.len(),
-            Self::NaiveBayes(s) => s.smoothing.len(),
-            Self::LinearRegression(s) => s.reg_param.len() * s.elastic_net_param.len(),
-        }
-    }
-
-    /// Thresholds by class.
-    pub fn thresholds(&self) -> Option<&BTreeMap<String, f64>> {
-        match self {
-            Self::LogisticRegression(s) => s.thresholds.as_ref(),
-            Self::NaiveBayes(s) => s.thresholds.as_ref(),
-            Self::LinearRegression(_) => None,
-        }
-    }
-
-    /// Iteration limits; none where the model is not found by iterating.
-    pub fn max_iter(&self) -> &[u32] {
-        match self {
-            Self::LogisticRegression(s) => &s.max_iter,
-            Self::NaiveBayes(_) => &[],
-            Self::LinearRegression(s) => &s.max_iter,
-        }
-    }
-
-    /// Refuses a number of classes that the family of a logistic regression cannot tell apart.
-    ///
-    /// # Errors
-    /// `BinomialClasses` where there are more than two and the family is binomial.
-    pub fn check_classes(&self, classes: usize) -> crate::Result<()> {
-        match self {
-            Self::LogisticRegression(s) if s.family == Family::Binomial && classes > 2 => {
-                Err(crate::Error::BinomialClasses { classes })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// What the model learns.
-    pub fn label(&self) -> LabelKind {
-        match self {
-            Self::LogisticRegression(_) | Self::NaiveBayes(_) => LabelKind::Class,
-            Self::LinearRegression(_) => LabelKind::Number,
-        }
-    }
-}
-
-/// `[model] kind = "naive_bayes"`; Spark ML's `NaiveBayes` with `modelType = "multinomial"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NaiveBayesSettings {
-    /// Added to every sum. Default `[1.0]`; a list is an axis of the grid.
-    pub smoothing: Vec<f64>,
-    /// As [`LogisticSettings::thresholds`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thresholds: Option<BTreeMap<String, f64>>,
-}
-
-/// `[model] kind = "linear_regression"`; names and defaults are Spark ML's. A list is an axis of the grid.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LinearSettings {
-    /// Regularisation strengths. Default `[0.0]`.
-    pub reg_param: Vec<f64>,
-    /// Share of L1 in the penalty. Default `[0.0]`.
-    pub elastic_net_param: Vec<f64>,
-    /// Iteration limits: points on one path. Default `[100]`. Without an L1 part nothing is iterated.
-    pub max_iter: Vec<u32>,
-    /// Convergence tolerance. Default 1e-6.
-    pub tol: f64,
-    /// Whether to fit an (unpenalised) intercept. Default true.
-    pub fit_intercept: bool,
-    /// Whether the penalty is on the coefficients of standardised features. Default true.
-    pub standardization: bool,
-}
-
-/// `[model] kind = "logistic_regression"`; names and defaults are Spark ML's. A list is an axis of the grid.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LogisticSettings {
-    /// Regularisation strengths. Default `[0.0]`.
-    pub reg_param: Vec<f64>,
-    /// Share of L1 in the penalty. Default `[0.0]`.
-    pub elastic_net_param: Vec<f64>,
-    /// Iteration limits: points on one path. Default `[100]`.
-    pub max_iter: Vec<u32>,
-    /// Convergence tolerance. Default 1e-6.
-    pub tol: f64,
-    /// Whether to fit an (unpenalised) intercept. Default true.
-    pub fit_intercept: bool,
-    /// Whether the penalty is on the coefficients of standardised features. Default true.
-    pub standardization: bool,
-    /// Default `auto`: binomial for two classes, else multinomial.
-    pub family: Family,
-    /// Default `auto`.
-    pub solver: Solver,
-    /// Corrections kept by L-BFGS or OWL-QN. Default 10, as in Spark ML.
-    pub history: u32,
-    /// By class: the class with the largest probability over threshold is predicted (Spark's `thresholds`).
-    /// Default: the most likely class is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thresholds: Option<BTreeMap<String, f64>>,
-}
-
-/// How the objective is minimised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Solver {
-    /// `adagrad` for very many rows, else `lbfgs`: see [`crate::train::TrainingSize::solver`].
-    Auto,
-    /// Full gradients: each iteration is a scan, and the minimum is met as closely as `tol` says.
-    Lbfgs,
-    /// Mini-batches: each iteration is an epoch, and the training stops early by the validation split.
-    Adagrad,
-}
-
-/// The likelihood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Family {
-    /// Binomial for two classes, else multinomial.
-    Auto,
-    /// One set of coefficients, for the second class against the first.
-    Binomial,
-    /// Softmax without a pivot: one set of coefficients a class.
-    Multinomial,
 }
 
 /// `[search]`.

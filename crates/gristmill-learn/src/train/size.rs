@@ -1,7 +1,10 @@
-//! The dimensions of a training, and what follows from them: precision, solver, memory.
+//! What follows from the dimensions of a training: precision, solver, and whether a bundle could hold its model.
 
+use crate::contract::trainer::TrainingSize;
+use crate::error::{Error, Result};
+use crate::model::bundle::MAX_COEFFICIENT_BYTES;
 use crate::rows::Shape;
-use crate::settings::{Family, LogisticSettings, Solver};
+use crate::train::logistic::settings::{Family, LogisticSettings, Solver};
 
 /// Models of at most this many coefficients are trained in double precision, larger ones in single. A rule of size
 /// and not of memory, so that the same pipeline gives the same model under any budget.
@@ -9,17 +12,6 @@ pub const F64_ELEMENTS: usize = 1 << 18;
 
 /// From so many margins a scan on, `solver = "auto"` is AdaGrad.
 pub const MANY_MARGINS: u64 = 1 << 30;
-
-/// The dimensions of a training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TrainingSize {
-    /// Sparse columns.
-    pub features: usize,
-    /// Classes, at least 2.
-    pub classes: usize,
-    /// Entries of a row, on average and rounded up.
-    pub entries: usize,
-}
 
 impl TrainingSize {
     pub(crate) fn shape(self, family: Family) -> Shape {
@@ -53,5 +45,51 @@ impl TrainingSize {
              and from {MANY_MARGINS} on mini-batches are faster"
         );
         (Solver::Adagrad, Some(why))
+    }
+}
+
+/// Refuses a model of coefficients before it is trained that could not be read again.
+///
+/// # Errors
+/// `ModelTooLarge` when no bundle could hold it.
+pub(crate) fn refuse_too_large(size: TrainingSize) -> Result<()> {
+    let sets = if size.classes == 2 { 1 } else { size.classes.max(1) };
+    let coefficients = (size.features as u64 + 1).saturating_mul(sets as u64);
+    let each = if coefficients > F64_ELEMENTS as u64 { 4 } else { 8 };
+    let bytes = coefficients.saturating_mul(each);
+    if bytes <= MAX_COEFFICIENT_BYTES {
+        return Ok(());
+    }
+    Err(Error::ModelTooLarge {
+        features: size.features,
+        classes: size.classes,
+        bytes,
+        allowed: MAX_COEFFICIENT_BYTES,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_no_bundle_holds_is_refused_before_training() {
+        let size = |features, classes| TrainingSize {
+            features,
+            classes,
+            entries: 40,
+        };
+        for fits in [size(1, 2), size(1 << 24, 2), size(1 << 24, 40), size(2000, 0)] {
+            refuse_too_large(fits).unwrap();
+        }
+        for too_large in [
+            size(1 << 24, 50),
+            size(1 << 30, 2),
+            size(usize::MAX - 1, usize::MAX),
+        ] {
+            let error = refuse_too_large(too_large).unwrap_err().to_string();
+            assert!(error.contains("label.min_rows"), "{error}");
+        }
     }
 }

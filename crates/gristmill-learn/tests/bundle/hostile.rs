@@ -200,7 +200,7 @@ fn attacks() -> Vec<(&'static str, Edit, &'static str)> {
                 );
                 tensors.insert("intercepts".to_owned(), (Dtype::I64, vec![3], vec![0; 24]));
             }),
-            "coefficients of type I64",
+            "coefficients of type Int64",
         ),
         (
             "a model of another kind",

@@ -16,7 +16,7 @@ use gristmill_learn::contract::step::SparseBlock;
 use gristmill_learn::encode::{NgramHash, NgramHasher, NgramSettings};
 use gristmill_learn::features::Assembler;
 use gristmill_learn::model::bundle::{Bundle, Contents, InputColumn};
-use gristmill_learn::model::{Coefficients, LinearModel, ModelKind};
+use gristmill_learn::model::{Coefficients, LinearKind, LinearModel, Model, Thresholds};
 use gristmill_learn::registry::built_in;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
@@ -24,6 +24,11 @@ use support::{FEATURES, assembler, clean, edited, fixture, model, provenance, st
 
 /// Writes a bundle of these steps and this model.
 fn write(path: &Path, assembler: &Assembler, model: &LinearModel) -> std::io::Result<()> {
+    let thresholds = if *model == support::model() {
+        support::thresholds()
+    } else {
+        Thresholds::default()
+    };
     let schema = Schema::new(vec![
         Field::new("id", DataType::Int64, true),
         Field::new("city", DataType::Utf8, true),
@@ -35,6 +40,7 @@ fn write(path: &Path, assembler: &Assembler, model: &LinearModel) -> std::io::Re
         clean: &clean(),
         assembler,
         model,
+        thresholds: &thresholds,
         input: &InputColumn::of(assembler, &schema).unwrap(),
         provenance: &provenance(),
     }
@@ -58,11 +64,13 @@ fn what_is_written_is_read() {
         Coefficients::F32(numbers.clone().map(|c| c as f32).collect()),
     ] {
         let model =
-            LinearModel::from_coefficients(ModelKind::NaiveBayes, FEATURES, 3, 3, &coefficients).unwrap();
+            LinearModel::from_coefficients(LinearKind::NaiveBayes, FEATURES, 3, 3, &coefficients).unwrap();
         write(&path, &assembler(), &model).unwrap();
         let read = Bundle::read(&path, &built_in()).unwrap();
-        assert_eq!(read.model, model);
-        assert_eq!(read.model.coefficients(), coefficients);
+        let linear = read.model.linear().unwrap();
+        assert_eq!(*linear, model);
+        assert_eq!(linear.coefficients(), coefficients);
+        assert_eq!(read.thresholds, Thresholds::default());
         assert_eq!(read.provenance, provenance());
         assert_eq!(read.clean.settings, clean().settings);
         let specs = read.assembler.specs();
@@ -199,7 +207,7 @@ fn foreign_files_and_other_versions_are_refused() {
 #[test]
 fn a_model_predicts_probabilities_and_refuses_features_it_does_not_have() {
     let model = LinearModel::from_coefficients(
-        ModelKind::default(),
+        LinearKind::default(),
         2,
         1,
         2,
@@ -230,8 +238,8 @@ fn a_model_predicts_probabilities_and_refuses_features_it_does_not_have() {
     };
     assert!(model.probabilities(&outside).is_err());
     let wrong = Coefficients::F64(vec![0.0; 8]);
-    assert!(LinearModel::from_coefficients(ModelKind::default(), 2, 3, 3, &wrong).is_none());
-    assert!(LinearModel::from_coefficients(ModelKind::default(), 2, 2, 3, &wrong).is_none());
+    assert!(LinearModel::from_coefficients(LinearKind::default(), 2, 3, 3, &wrong).is_none());
+    assert!(LinearModel::from_coefficients(LinearKind::default(), 2, 2, 3, &wrong).is_none());
 }
 
 /// What a later version may add without asking for a later reader.
@@ -248,7 +256,9 @@ fn what_a_later_version_adds_is_passed_over() {
         tensors.insert("step1.notes".to_owned(), (Dtype::I64, vec![1], vec![0; 8]));
     });
     std::fs::write(&path, later).unwrap();
-    assert_eq!(Bundle::read(&path, &built_in()).unwrap().model, model());
+    let read = Bundle::read(&path, &built_in()).unwrap();
+    assert_eq!(read.model.linear(), Some(&model()));
+    assert_eq!(read.thresholds, support::thresholds());
 }
 
 /// Bundles that earlier versions wrote. They are never made anew: a change of format adds one.
@@ -264,13 +274,14 @@ fn bundles_of_every_format_are_read() {
         (&second, support::PROBABILITIES_OF_XXH3),
         (&third, support::PROBABILITIES),
     ] {
-        assert_eq!(bundle.model, model());
+        assert_eq!(bundle.model.linear(), Some(&model()));
+        assert_eq!(bundle.thresholds, support::thresholds());
         assert_eq!(bundle.clean.settings["trim"], json!(true));
         assert_eq!(bundle.provenance.gristmill, "0.1.0");
         let classes: Vec<&str> = bundle.assembler.classes().iter().map(String::as_str).collect();
         assert_eq!(classes, ["person", "group", "other"]);
         let rows = bundle.assembler.encode(&support::rows()).unwrap();
-        let probabilities = bundle.model.probabilities(&rows).unwrap();
+        let probabilities = bundle.model.scores(&rows).unwrap();
         for (p, expected) in probabilities.iter().zip(expected) {
             assert!((p - expected).abs() < 1e-12, "{probabilities:?}");
         }
@@ -322,7 +333,7 @@ fn margins_that_overflow_give_probabilities() {
         values: vec![3e38, -3e38, 1.0],
         skip: vec![],
     };
-    let kind = ModelKind::default();
+    let kind = LinearKind::default();
     for (sets, classes) in [(1, 2), (3, 3)] {
         let large: Vec<f32> = (0..3 * sets).map(|i| 3e38 - i as f32 * 1e37).collect();
         let exact = Coefficients::F64(large.iter().map(|c| f64::from(*c)).collect());
@@ -337,7 +348,7 @@ fn margins_that_overflow_give_probabilities() {
     let c = Coefficients::F64([largest, -largest, largest].repeat(3));
     let p = LinearModel::from_coefficients(kind, 2, 3, 3, &c).unwrap();
     assert!(p.probabilities(&rows).unwrap().iter().all(|p| p.is_finite()));
-    let regression = ModelKind::LinearRegression;
+    let regression = LinearKind::LinearRegression;
     let c = Coefficients::F32(vec![3e38, 3e38, 1.0]);
     let p = LinearModel::from_coefficients(regression, 2, 1, 0, &c).unwrap();
     assert_eq!(p.predictions(&rows).unwrap(), [0.0, f64::from(3e38_f32)]);
@@ -348,7 +359,7 @@ fn a_regression_is_written_and_read_to_the_bit_and_predicts_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.safetensors");
     let coefficients = Coefficients::F64(vec![0.1, -1.0 / 3.0, 1e-300]);
-    let kind = ModelKind::LinearRegression;
+    let kind = LinearKind::LinearRegression;
     let regression = LinearModel::from_coefficients(kind, 2, 1, 0, &coefficients).unwrap();
     let mut with_number = support::numbers();
     with_number.extend([support::target(), support::split()]);
@@ -358,9 +369,10 @@ fn a_regression_is_written_and_read_to_the_bit_and_predicts_numbers() {
         &regression,
     )
     .unwrap();
-    let model = Bundle::read(&path, &built_in()).unwrap().model;
-    assert_eq!(model, regression);
-    assert_eq!((model.kind(), model.classes(), model.sets()), (kind, 0, 1));
+    let read = Bundle::read(&path, &built_in()).unwrap().model;
+    let model = read.linear().unwrap();
+    assert_eq!(*model, regression);
+    assert_eq!((model.linear_kind(), model.classes(), model.sets()), (kind, 0, 1));
     let rows = SparseBlock {
         offsets: vec![0, 1, 3, 3],
         indices: vec![0, 0, 1],

@@ -10,7 +10,7 @@ use arrow::array::{
 use gristmill_learn::contract::step::StepSpec;
 use gristmill_learn::features::Assembler;
 use gristmill_learn::model::bundle::Provenance;
-use gristmill_learn::model::{Coefficients, LinearModel, ModelKind, Thresholds};
+use gristmill_learn::model::{Coefficients, LinearKind, LinearModel, Thresholds};
 use gristmill_learn::registry::built_in;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -137,9 +137,12 @@ pub(crate) fn assembler() -> Assembler {
 pub(crate) fn model() -> LinearModel {
     let coefficients = (0..63).map(|i| f64::from(i * 37 % 63) / 16.0 - 2.0);
     let coefficients = Coefficients::F64(coefficients.collect());
-    LinearModel::from_coefficients(ModelKind::default(), FEATURES, 3, 3, &coefficients)
-        .unwrap()
-        .with_thresholds(Thresholds::from_values(vec![0.5, 0.25, 0.25]).unwrap())
+    LinearModel::from_coefficients(LinearKind::default(), FEATURES, 3, 3, &coefficients).unwrap()
+}
+
+/// Those of [`model`].
+pub(crate) fn thresholds() -> Thresholds {
+    Thresholds::from_values(vec![0.5, 0.25, 0.25]).unwrap()
 }
 
 pub(crate) fn provenance() -> Provenance {

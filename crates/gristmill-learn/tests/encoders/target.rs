@@ -115,19 +115,3 @@ fn a_number_that_is_none_is_refused() {
     let error = pipeline.pass().start().update(&infinite).err().unwrap();
     assert!(matches!(error, Error::NotFinite { .. }), "{error}");
 }
-
-#[test]
-fn more_features_than_a_regression_takes_are_refused_before_they_are_written() {
-    let rows = (0..9000).map(|id| Row {
-        id: Some(id),
-        text: Some(format!("t{id}")),
-        number: Some(1.0),
-        label: None,
-    });
-    let rows = batch(&rows.collect::<Vec<_>>());
-    let error = fitted(&number_label("number"), &rows).err().unwrap();
-    assert!(
-        matches!(error, Error::TooManyFeatures { given, allowed: 4096 } if given > 4096),
-        "{error}"
-    );
-}

@@ -4,7 +4,7 @@ use super::*;
 
 /// The coefficients, the scores, and how the fit ended.
 fn outcome(trained: &Trained) -> (Vec<u64>, Vec<u64>, usize, u32, bool, Option<u64>) {
-    let coefficients = match trained.model.coefficients() {
+    let coefficients = match trained.model.linear().unwrap().coefficients() {
         Coefficients::F32(c) => c.iter().map(|c| u64::from(c.to_bits())).collect(),
         Coefficients::F64(c) => c.iter().map(|c| c.to_bits()).collect(),
     };

@@ -3,7 +3,7 @@
 //! The hashes are those of all machines. They change where the mathematics does, and then on purpose. Under
 //! `qemu-x86_64 -cpu Nehalem` this test runs without AVX and fused multiply-add.
 
-use gristmill_learn::settings::LinearSettings;
+use gristmill_learn::train::LinearSettings;
 use gristmill_learn::train::linear_search;
 use gristmill_learn::use_plain_instructions;
 use xxhash_rust::xxh3::xxh3_64;
@@ -12,7 +12,7 @@ use super::*;
 
 /// Of coefficients, scores and the objective.
 fn hash(trained: &Trained) -> String {
-    let mut bytes: Vec<u8> = match trained.model.coefficients() {
+    let mut bytes: Vec<u8> = match trained.model.linear().unwrap().coefficients() {
         Coefficients::F64(c) => c.iter().flat_map(|c| c.to_le_bytes()).collect(),
         Coefficients::F32(c) => c.iter().flat_map(|c| c.to_le_bytes()).collect(),
     };

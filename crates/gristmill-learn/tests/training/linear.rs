@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 
 use gristmill_learn::evaluate::RegressionPass;
-use gristmill_learn::search::ElasticNetParams;
-use gristmill_learn::settings::{LinearSettings, MAX_LINEAR_FEATURES};
 use gristmill_learn::train::linear_search;
+use gristmill_learn::train::{LinearSettings, MAX_LINEAR_FEATURES};
 
 use super::*;
 
@@ -89,7 +88,7 @@ fn linear(
 }
 
 fn coefficients(trained: &Trained) -> Vec<f64> {
-    let Coefficients::F64(coefficients) = trained.model.coefficients() else {
+    let Coefficients::F64(coefficients) = trained.model.linear().unwrap().coefficients() else {
         panic!("not double?")
     };
     coefficients
@@ -240,14 +239,11 @@ fn the_search_equals_independent_fits() {
     let searched = linear(&numbers.batches(600), size, &grid()).unwrap();
     assert_eq!(searched.search.len(), 12);
     for point in &searched.search {
-        let Params::ElasticNet(ElasticNetParams {
+        let ElasticNet {
             reg_param,
             elastic_net_param,
             max_iter,
-        }) = point.params
-        else {
-            panic!("{point:?}")
-        };
+        } = elastic_net(&point.params);
         for fold in 0..3_u8 {
             let mut alone = numbers.clone();
             for row in 0..600 {
@@ -354,8 +350,8 @@ fn what_cannot_be_fitted_is_refused() {
     };
     let error = linear_search(&grid(), &BY_RMSE, many, PLENTY).err().unwrap();
     assert!(error.to_string().contains("at most 4096 features"), "{error}");
-    let model = ModelSettings::LinearRegression(grid());
-    let needed = sums_bytes(&model, &BY_RMSE, size) + model_bytes(&model, size);
+    let model = ModelSettings::new(grid());
+    let needed = model.sums_bytes(&BY_RMSE, size) + model.model_bytes(size);
     assert!(linear_search(&grid(), &BY_RMSE, size, needed).is_ok());
     let error = linear_search(&grid(), &BY_RMSE, size, needed - 1).err().unwrap();
     assert!(matches!(error, Error::Budget { .. }), "{error}");

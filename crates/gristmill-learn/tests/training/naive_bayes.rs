@@ -5,7 +5,7 @@ use gristmill_learn::evaluate::ScorePass;
 use super::*;
 
 fn coefficients(trained: &Trained) -> Vec<u64> {
-    let Coefficients::F64(coefficients) = trained.model.coefficients() else {
+    let Coefficients::F64(coefficients) = trained.model.linear().unwrap().coefficients() else {
         panic!("not small?")
     };
     let scores = trained
@@ -35,11 +35,11 @@ fn batches_and_threads_and_waves_change_no_bit() {
             "{threads} threads, batches of {rows}"
         );
     }
-    let settings = ModelSettings::NaiveBayes(NaiveBayesSettings {
+    let settings = ModelSettings::new(NaiveBayesSettings {
         smoothing: SMOOTHING.to_vec(),
         thresholds: None,
     });
-    let two = sums_bytes(&settings, &SEARCH, size) + 2 * model_bytes(&settings, size);
+    let two = settings.sums_bytes(&SEARCH, size) + 2 * settings.model_bytes(size);
     let waves = bayes(&table.batches(900), size, &SMOOTHING, two).unwrap();
     assert_eq!(coefficients(&whole), coefficients(&waves), "two models at a time");
     let error = bayes(&table.batches(900), size, &SMOOTHING, two / 2).unwrap_err();
@@ -51,7 +51,7 @@ fn the_search_equals_independent_models() {
     let (table, size) = table(900);
     let searched = bayes(&table.batches(900), size, &SMOOTHING, PLENTY).unwrap();
     for (point, smoothing) in searched.search.iter().zip(SMOOTHING) {
-        assert_eq!(point.params, Params::NaiveBayes { smoothing });
+        assert_eq!(point.params, Params::default().with("smoothing", smoothing));
         for fold in 0..3_u8 {
             let mut alone = table.clone();
             for row in 0..alone.rows.len() {
@@ -64,7 +64,7 @@ fn the_search_equals_independent_models() {
             let batches = alone.batches(900);
             let trained = bayes(&batches, size, &[smoothing], PLENTY).unwrap();
             assert!(trained.search[0].score.is_none());
-            let mut score = ScorePass::new(trained.model).start();
+            let mut score = ScorePass::new(trained.model, Thresholds::default()).start();
             score.update(&batches[0]).unwrap();
             let confusions = ScorePass::confusions(&score.state().unwrap()).unwrap();
             assert_eq!(confusions[1].scores().f1, point.scores[usize::from(fold)]);
@@ -96,11 +96,13 @@ fn a_negative_feature_is_refused_where_it_would_be_counted() {
 #[test]
 fn counts_merge_to_the_whole() {
     let (table, size) = table(300);
-    let settings = ModelSettings::NaiveBayes(NaiveBayesSettings {
+    let settings = ModelSettings::new(NaiveBayesSettings {
         smoothing: SMOOTHING.to_vec(),
         thresholds: None,
     });
-    let mut trainer = trainer(&settings, &SEARCH, size, Thresholds::default(), PLENTY).unwrap();
+    let mut trainer = settings
+        .trainer(&SEARCH, size, Thresholds::default(), PLENTY)
+        .unwrap();
     let Next::Scan(pass) = trainer.next(None).unwrap() else {
         panic!("no scan")
     };

@@ -11,9 +11,9 @@ use gristmill_learn::encode::{
 use gristmill_learn::evaluate::{HeldOutPass, RegressionPass};
 use gristmill_learn::features::FitPipeline;
 use gristmill_learn::passes::kinds;
-use gristmill_learn::settings::{LabelKind, LabelSettings, LinearSettings, Rare, Scale, SplitSettings};
+use gristmill_learn::settings::{LabelKind, LabelSettings, Rare, Scale, SplitSettings};
 use gristmill_learn::statistics::{Many, Moments, Quantiles, Vocabulary};
-use gristmill_learn::train::linear_search;
+use gristmill_learn::train::{LinearSettings, linear_search};
 
 use super::*;
 
@@ -134,13 +134,15 @@ fn classifiers(fold: &mut Fold) {
         solver: Solver::Adagrad,
         ..few.clone()
     };
-    let adagrad = logistic_search(&adagrad, &SEARCH, size, thresholds, PLENTY).unwrap();
+    let adagrad = logistic_search(&adagrad, &SEARCH, size, thresholds.clone(), PLENTY).unwrap();
     fold.train(adagrad, &batches);
-    let bayes = ModelSettings::NaiveBayes(NaiveBayesSettings {
+    let bayes = ModelSettings::new(NaiveBayesSettings {
         smoothing: vec![0.01, 1.0],
         thresholds: None,
     });
-    let bayes = trainer(&bayes, &SEARCH, size, Thresholds::default(), PLENTY).unwrap();
+    let bayes = bayes
+        .trainer(&SEARCH, size, Thresholds::default(), PLENTY)
+        .unwrap();
     fold.train(bayes, &batches);
 
     // So many coefficients are of single precision.
@@ -152,11 +154,11 @@ fn classifiers(fold: &mut Fold) {
     fold.train(large, &self::table(300).0.batches(100));
 
     let scores: Vec<Box<dyn Pass>> = vec![
-        Box::new(ScorePass::new(Arc::clone(&model))),
+        Box::new(ScorePass::new(Arc::clone(&model), thresholds.clone())),
         Box::new(HeldOutPass::new(1 << 22)),
     ];
     fold.over(&Many::new(scores), &batches);
-    fold.over(&ScorePass::new(model), &batches);
+    fold.over(&ScorePass::new(model, thresholds), &batches);
     let held_out = HeldOutPass::new(1 << 22);
     let repeated = held_out.next(&fold.over(&held_out, &batches)).unwrap();
     let found = repeated.repeated(&fold.over(&repeated, &batches)).unwrap();

@@ -99,7 +99,7 @@ fn the_solutions_are_those_of_spark_and_scikit_learn() {
             let off = (got - objective) / objective;
             assert!(off.abs() < 1e-8, "{name}: objective {} not {objective}", got);
         }
-        let Coefficients::F64(coefficients) = trained.model.coefficients() else {
+        let Coefficients::F64(coefficients) = trained.model.linear().unwrap().coefficients() else {
             panic!("not small?")
         };
         let spark = case
@@ -108,7 +108,10 @@ fn the_solutions_are_those_of_spark_and_scikit_learn() {
             .iter()
             .flatten()
             .chain(&case.spark.intercepts);
-        assert_eq!(coefficients.len(), (data.features + 1) * trained.model.sets());
+        assert_eq!(
+            coefficients.len(),
+            (data.features + 1) * trained.model.linear().unwrap().sets()
+        );
         for (got, expected) in coefficients.iter().zip(spark) {
             assert!((got - expected).abs() < 1e-4, "{name}: {got} not {expected}");
             let zero = case.elastic_net_param > 0.0 && *expected == 0.0;
@@ -130,7 +133,7 @@ fn naive_bayes_has_the_probabilities_of_spark() {
             .flatten()
             .for_each(|entry| entry.1 = entry.1.abs());
         let trained = bayes(&table.batches(50), data.size(), &[case.smoothing], PLENTY).unwrap();
-        let Coefficients::F64(coefficients) = trained.model.coefficients() else {
+        let Coefficients::F64(coefficients) = trained.model.linear().unwrap().coefficients() else {
             panic!("not small?")
         };
         let spark = case.theta.iter().flatten().chain(&case.pi);

@@ -5,7 +5,7 @@ use gristmill_learn::search::WarmStart;
 use super::*;
 
 fn start(trained: &Trained) -> WarmStart {
-    let coefficients = match trained.model.coefficients() {
+    let coefficients = match trained.model.linear().unwrap().coefficients() {
         Coefficients::F32(c) => c,
         Coefficients::F64(c) => c.into_iter().map(|c| c as f32).collect(),
     };
@@ -73,12 +73,14 @@ fn epochs_go_on_from_an_earlier_model() {
 #[test]
 fn naive_bayes_has_nothing_to_start_from() {
     let (table, size) = table(100);
-    let model = ModelSettings::NaiveBayes(NaiveBayesSettings {
+    let model = ModelSettings::new(NaiveBayesSettings {
         smoothing: vec![1.0],
         thresholds: None,
     });
     let trained = bayes(&table.batches(100), size, &[1.0], PLENTY).unwrap();
-    let mut trainer = trainer(&model, &SEARCH, size, Thresholds::default(), PLENTY).unwrap();
+    let mut trainer = model
+        .trainer(&SEARCH, size, Thresholds::default(), PLENTY)
+        .unwrap();
     assert!(matches!(
         trainer.start_from(start(&trained)),
         Err(Error::NoWarmStart)

@@ -19,8 +19,8 @@ use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::contract::step::{LeftOut, SparseBlock, Transformed, Transformer};
 use gristmill_learn::features::Assembler;
 use gristmill_learn::label::Label;
-use gristmill_learn::model::LinearModel;
 use gristmill_learn::model::bundle::{Bundle, CLEAN};
+use gristmill_learn::model::{Model, Thresholds};
 use gristmill_learn::settings::LabelKind;
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -48,7 +48,8 @@ const ROW_GROUP_PART: u64 = 8;
 /// numbered: `prediction_2`, … Of a regression it adds the number `prediction` alone. A row with a category that `unseen = "skip"` leaves out gets nulls.
 pub struct Predictor {
     assembler: Assembler,
-    model: LinearModel,
+    model: Arc<dyn Model>,
+    thresholds: Thresholds,
     text: TextRules,
     numeric: Vec<String>,
     top: usize,
@@ -102,6 +103,7 @@ impl Predictor {
             top: top.clamp(1, assembler.classes().len().max(1)),
             assembler,
             model: bundle.model,
+            thresholds: bundle.thresholds,
             threads,
             budget: budget.clone(),
             _held: [process, held],
@@ -338,14 +340,14 @@ impl Transformer for Predictor {
 impl Predictor {
     /// The predicted number of every row.
     fn numbers(&self, block: &SparseBlock) -> gristmill_learn::Result<ArrayRef> {
-        let predictions = self.model.predictions(block)?.into_iter().enumerate();
+        let predictions = self.model.scores(block)?.into_iter().enumerate();
         let kept = predictions.map(|(row, number)| (!is_skipped(block, row)).then_some(number));
         Ok(Arc::new(kept.collect::<Float64Array>()))
     }
 
     /// The likely classes of every row and their probabilities, column by column.
     fn classes(&self, block: &SparseBlock, classes: &[String]) -> gristmill_learn::Result<Vec<ArrayRef>> {
-        let probabilities = self.model.probabilities(block)?;
+        let probabilities = self.model.scores(block)?;
         let mut labels: Vec<StringBuilder> = (0..self.top).map(|_| StringBuilder::new()).collect();
         let mut values: Vec<Float64Builder> = (0..self.top).map(|_| Float64Builder::new()).collect();
         let mut order: Vec<usize> = Vec::with_capacity(classes.len());
@@ -353,7 +355,7 @@ impl Predictor {
             let skipped = is_skipped(block, row);
             order.clear();
             order.extend(0..classes.len());
-            let scaled = |class: &usize| self.model.thresholds().scaled(*class, p[*class]);
+            let scaled = |class: &usize| self.thresholds.scaled(*class, p[*class]);
             // Stable, so of equally likely classes the more frequent one comes first.
             order.sort_by(|a, b| scaled(b).total_cmp(&scaled(a)));
             for (place, class) in order.iter().take(self.top).enumerate() {

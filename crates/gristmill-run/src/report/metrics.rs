@@ -140,15 +140,15 @@ pub struct Best {
     pub iterations: u32,
     /// Whether it converged before the limit.
     pub converged: bool,
-    /// Mean loss plus penalty over the training rows; naive Bayes has none.
+    /// Mean loss plus penalty over the training rows; none of a model that minimises nothing, as naive Bayes.
     pub objective: Option<f64>,
 }
 
 impl Best {
     /// How the final fit ended, in words.
     pub fn fit(&self) -> String {
-        match (self.params, self.converged) {
-            (Params::NaiveBayes { .. }, _) => "one pass".to_owned(),
+        match (self.objective, self.converged) {
+            (None, _) => "one pass".to_owned(),
             (_, true) if self.iterations == 0 => "solved without iterations".to_owned(),
             (_, true) => format!("{} iterations, converged", self.iterations),
             (_, false) => format!("{} iterations, not converged", self.iterations),

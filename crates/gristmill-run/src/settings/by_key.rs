@@ -1,10 +1,11 @@
 //! Reads the settings of a kind by the keys that it states.
 
 use gristmill_learn::contract::encoder::{EncoderKind, Feature};
+use gristmill_learn::contract::learner::{ModelKind, ModelSettings};
 use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::settings::{Key, Values};
 use serde_json::{Map, Value as Json, json};
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::keys;
 use super::reader::{Reader, Section, Value};
@@ -48,6 +49,47 @@ pub(super) fn feature<'t>(r: &mut Reader<'t>, s: &Section<'t>, kinds: &Registry)
         Ok(feature) => Some(feature),
         Err(error) => {
             r.contradiction(s, error);
+            None
+        }
+    }
+}
+
+/// `[model]`. Of an unknown kind it is the first one, so that reading goes on behind it; `None` where there is no kind at all.
+pub(super) fn model<'t>(
+    r: &mut Reader<'t>,
+    root: &'t DeTable<'t>,
+    kinds: &Registry,
+) -> Option<ModelSettings> {
+    let s = r.section(root, "model");
+    let words: Vec<_> = kinds.models().iter().map(|kind| (kind.name(), *kind)).collect();
+    let (example, _) = words.first()?;
+    let kind = r.require(&s, "kind", &format!("kind = \"{example}\""), |r, name, v| {
+        r.choice(name, v, &words).map(Some)
+    });
+    fn keys_of(kind: &dyn ModelKind) -> impl Iterator<Item = &'static str> {
+        kind.keys().iter().map(|key| key.name)
+    }
+    let of_kind: Vec<&str> = match kind {
+        Some(kind) => keys_of(kind).collect(),
+        // Without a kind the keys of all are fine.
+        None => kinds.models().iter().flat_map(|kind| keys_of(*kind)).collect(),
+    };
+    let known: Vec<&str> = keys::of_table("model").iter().copied().chain(of_kind).collect();
+    r.keys(&s, &known, |key| {
+        let mut others = kinds.models().iter();
+        let other = others.find(|other| keys_of(**other).any(|name| name == key))?;
+        Some(format!(
+            "it goes with kind = \"{}\", not \"{}\"",
+            other.name(),
+            kind?.name()
+        ))
+    });
+    let kind = kind.or_else(|| kinds.models().first().copied())?;
+    let settings = r.settings(&s, kind.keys());
+    match kind.settings(Json::Object(settings)) {
+        Ok(settings) => Some(settings),
+        Err(error) => {
+            r.contradiction(&s, error);
             None
         }
     }

@@ -1,4 +1,4 @@
-//! The parts of `docs/pipeline.md` that follow from the kinds of encoders.
+//! The parts of `docs/pipeline.md` that follow from the kinds of encoders and models.
 
 use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::settings::Key;
@@ -11,7 +11,8 @@ const TABLE: &str = "| Key | Type | Default | Meaning |\n|---|---|---|---|\n";
 /// # Errors
 /// The comment that is not there.
 pub fn generated(text: &str, kinds: &Registry) -> Result<String, String> {
-    replaced(text, "encoders", &encoders(kinds))
+    let text = replaced(text, "encoders", &encoders(kinds))?;
+    replaced(&text, "models", &models(kinds))
 }
 
 /// The keys of `[[feature]]`, and a chapter for each kind of encoder.
@@ -26,6 +27,24 @@ fn encoders(kinds: &Registry) -> String {
     );
     for kind in kinds.encoders() {
         text.push_str(&chapter("encode", kind.name(), kind.doc(), kind.keys()));
+    }
+    text
+}
+
+/// The keys of `[model]`, and a chapter for each kind of model.
+fn models(kinds: &Registry) -> String {
+    let names: Vec<&str> = kinds.models().iter().map(|kind| kind.name()).collect();
+    let mut text = format!(
+        "{TABLE}\
+         | `kind` | {} | required | The model: a classifier, or a regression. Each has keys of its own, below; those of \
+         another are refused. |\n",
+        words(&names)
+    );
+    for kind in kinds.models() {
+        text.push_str(&chapter("kind", kind.name(), kind.doc(), kind.keys()));
+        if !kind.notes().is_empty() {
+            text.push_str(&format!("\n{}\n", kind.notes()));
+        }
     }
     text
 }

@@ -60,12 +60,14 @@ impl PipelineFile {
         }
         let mut reader = reader::Reader::new(Arc::clone(&source), environment);
         let pipeline = sections::pipeline(&mut reader, root.get_ref(), path, kinds);
-        validate::contradictions(&mut reader, &pipeline);
+        if let Some(pipeline) = &pipeline {
+            validate::contradictions(&mut reader, pipeline);
+        }
         let (mut problems, spans) = (reader.problems, reader.spans);
-        if !problems.is_empty() {
+        let Some(pipeline) = pipeline.filter(|_| problems.is_empty()) else {
             problems.sort_by_key(Diagnostic::start);
             return Err(problems);
-        }
+        };
         Ok(Self {
             pipeline,
             path: path.to_owned(),

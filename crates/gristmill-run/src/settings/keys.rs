@@ -1,7 +1,6 @@
 //! Every key a pipeline file may have.
 
-/// The tables, in reading order, and their keys. `[[feature]]` has the keys of its encoder besides, and
-/// `[model]` those of its kind, see [`MODELS`].
+/// The tables, in reading order, and their keys. `[[feature]]` and `[model]` have those of their kind besides.
 pub const TABLES: &[(&str, &[&str])] = &[
     ("source", &["url", "query", "key", "consistency"]),
     ("batches", &["rows", "connections", "target_file_size"]),
@@ -20,49 +19,8 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The values of `model.kind`, and the keys that each adds to `kind`.
-pub const MODELS: &[(&str, &[&str])] = &[
-    (
-        "logistic_regression",
-        &[
-            "reg_param",
-            "elastic_net_param",
-            "max_iter",
-            "tol",
-            "fit_intercept",
-            "standardization",
-            "family",
-            "solver",
-            "history",
-            "thresholds",
-        ],
-    ),
-    ("naive_bayes", &["smoothing", "thresholds"]),
-    (
-        "linear_regression",
-        &[
-            "reg_param",
-            "elastic_net_param",
-            "max_iter",
-            "tol",
-            "fit_intercept",
-            "standardization",
-        ],
-    ),
-];
-
 /// The keys of a table.
 pub(super) fn of_table(table: &str) -> &'static [&'static str] {
-    find(TABLES, table)
-}
-
-/// The keys that a kind of model adds.
-pub(super) fn of_model(kind: &str) -> &'static [&'static str] {
-    find(MODELS, kind)
-}
-
-fn find(list: &'static [(&str, &[&str])], name: &str) -> &'static [&'static str] {
-    list.iter()
-        .find(|(known, _)| *known == name)
-        .map_or(&[], |(_, keys)| keys)
+    let found = TABLES.iter().find(|(known, _)| *known == table);
+    found.map_or(&[], |(_, keys)| keys)
 }

@@ -14,7 +14,7 @@ mod validate;
 mod value;
 
 pub use file::PipelineFile;
-pub use keys::{MODELS, TABLES};
+pub use keys::TABLES;
 pub use pipeline::{Pipeline, RunSettings, Verify};
 
 pub(crate) use pipeline::fingerprint;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_learn::contract::encoder::Feature;
+use gristmill_learn::contract::learner::ModelSettings;
 use gristmill_learn::features::split;
-use gristmill_learn::settings::{LabelSettings, ModelSettings, SearchSettings, SplitSettings};
+use gristmill_learn::settings::{LabelSettings, SearchSettings, SplitSettings};
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 

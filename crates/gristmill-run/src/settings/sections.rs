@@ -1,6 +1,5 @@
 //! The tables of a pipeline file, one function each, with every default.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,8 +11,7 @@ use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSet
 use gristmill_data::source::open::default_query;
 use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::settings::{
-    ClassWeight, Family, LabelKind, LabelSettings, LinearSettings, LogisticSettings, Metric, ModelSettings,
-    NaiveBayesSettings, Rare, SearchSettings, Solver, SplitSettings,
+    ClassWeight, LabelKind, LabelSettings, Metric, Rare, SearchSettings, SplitSettings,
 };
 use toml::de::{DeTable, DeValue};
 
@@ -34,22 +32,54 @@ const MAX_CONNECTIONS: u64 = 64;
 /// The smallest `batches.target_file_size`.
 const MIN_FILE_SIZE: u64 = 1_000_000;
 
-/// Reads the whole file; the result is of use only if no problem was reported.
+/// Reads the whole file; the result is of use only if no problem was reported, and there is none without a kind of model.
 pub(super) fn pipeline<'t>(
     r: &mut Reader<'t>,
     root: &'t DeTable<'t>,
     path: &Path,
     kinds: &Registry,
-) -> Pipeline {
+) -> Option<Pipeline> {
     r.tables(root);
+    missing_tables(r, root, kinds);
+    let (mut source, consistency) = source(r, root);
+    let (batch_rows, connections, target_file_size) = batches(r, root);
+    let features = r.features(root);
+    let model = by_key::model(r, root, kinds);
+    let learns = model.as_ref().map_or(LabelKind::Class, |model| model.label());
+    let features = features
+        .iter()
+        .filter_map(|section| by_key::feature(r, section, kinds))
+        .collect();
+    let (clean, label) = (clean(r, root), label(r, root, learns));
+    let (split, search) = (split(r, root, &source.key), search(r, root, learns));
+    let run = run(r, root, path);
+    source.memory = of_rows(run.memory, connections);
+    Some(Pipeline {
+        consistency,
+        batch_rows,
+        connections,
+        target_file_size,
+        clean,
+        features,
+        label,
+        split,
+        model: model?,
+        search,
+        run,
+        source,
+    })
+}
+
+/// Reports each table that a pipeline needs and that is not there, with an example of it.
+fn missing_tables<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, kinds: &Registry) {
+    let encoder = kinds.encoders().first().map_or("…", |kind| kind.name());
+    let model = kinds.models().first().map_or("…", |kind| kind.name());
+    let source = "url = \"sqlite:data.db\"\nquery = \"SELECT id, name, country FROM artist\"\nkey = \"id\"";
     for (table, example) in [
-        (
-            "source",
-            "url = \"sqlite:data.db\"\nquery = \"SELECT id, name, country FROM artist\"\nkey = \"id\"",
-        ),
-        ("feature", "column = \"name\"\nencode = \"ngrams\""),
-        ("label", "column = \"country\""),
-        ("model", "kind = \"logistic_regression\""),
+        ("source", source.to_owned()),
+        ("feature", format!("column = \"name\"\nencode = \"{encoder}\"")),
+        ("label", "column = \"country\"".to_owned()),
+        ("model", format!("kind = \"{model}\"")),
     ] {
         if !root.contains_key(table) {
             let header = super::reader::header(table);
@@ -58,29 +88,6 @@ pub(super) fn pipeline<'t>(
                 .push(problem.help(format!("add, for example:\n{header}\n{example}")));
         }
     }
-    let (source, consistency) = source(r, root);
-    let (batch_rows, connections, target_file_size) = batches(r, root);
-    let features = r.features(root);
-    let model = model(r, root);
-    let mut pipeline = Pipeline {
-        consistency,
-        batch_rows,
-        connections,
-        target_file_size,
-        clean: clean(r, root),
-        features: features
-            .iter()
-            .filter_map(|section| by_key::feature(r, section, kinds))
-            .collect(),
-        label: label(r, root, model.label()),
-        split: split(r, root, &source.key),
-        search: search(r, root, model.label()),
-        model,
-        run: run(r, root, path),
-        source,
-    };
-    pipeline.source.memory = of_rows(pipeline.run.memory, connections);
-    pipeline
 }
 
 /// The table `name`, its keys checked.
@@ -221,119 +228,6 @@ fn entity(r: &mut Reader<'_>, key: &KeyColumns) -> Option<String> {
             .push(problem.help("set split.by to the column that tells entities apart"));
     }
     None
-}
-
-fn model<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> ModelSettings {
-    let s = r.section(root, "model");
-    let words: Vec<(&str, &str)> = keys::MODELS.iter().map(|(kind, _)| (*kind, *kind)).collect();
-    let example = "kind = \"logistic_regression\"";
-    let kind = r.require(&s, "kind", example, |r, name, v| r.choice(name, v, &words));
-    // Without a kind the keys of all are fine.
-    let of_kind = match kind {
-        "" => keys::MODELS.iter().flat_map(|(_, keys)| *keys).copied().collect(),
-        kind => keys::of_model(kind).to_vec(),
-    };
-    r.keys(&s, &[keys::of_table("model"), &of_kind].concat(), |key| {
-        let (other, _) = keys::MODELS.iter().find(|(_, keys)| keys.contains(&key))?;
-        Some(format!("it goes with kind = \"{other}\", not \"{kind}\""))
-    });
-    match kind {
-        "naive_bayes" => ModelSettings::NaiveBayes(naive_bayes(r, &s)),
-        "linear_regression" => ModelSettings::LinearRegression(linear_regression(r, &s)),
-        _ => ModelSettings::LogisticRegression(logistic_regression(r, &s)),
-    }
-}
-
-fn naive_bayes<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> NaiveBayesSettings {
-    let smoothing = |r: &mut Reader<'t>, name: &str, v| r.number(name, v, "a number above 0", |x| x > 0.0);
-    NaiveBayesSettings {
-        smoothing: r
-            .get(s, "smoothing", |r, n, v| r.axis(n, v, smoothing))
-            .unwrap_or(vec![1.0]),
-        thresholds: r.get(s, "thresholds", thresholds),
-    }
-}
-
-fn linear_regression<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> LinearSettings {
-    LinearSettings {
-        reg_param: reg_param(r, s),
-        elastic_net_param: elastic_net_param(r, s),
-        max_iter: max_iter(r, s),
-        tol: tol(r, s),
-        fit_intercept: r.get(s, "fit_intercept", Reader::boolean).unwrap_or(true),
-        standardization: r.get(s, "standardization", Reader::boolean).unwrap_or(true),
-    }
-}
-
-fn logistic_regression<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> LogisticSettings {
-    LogisticSettings {
-        reg_param: reg_param(r, s),
-        elastic_net_param: elastic_net_param(r, s),
-        max_iter: max_iter(r, s),
-        tol: tol(r, s),
-        fit_intercept: r.get(s, "fit_intercept", Reader::boolean).unwrap_or(true),
-        standardization: r.get(s, "standardization", Reader::boolean).unwrap_or(true),
-        family: r
-            .get(s, "family", |r, name, v| {
-                let words = [
-                    ("auto", Family::Auto),
-                    ("binomial", Family::Binomial),
-                    ("multinomial", Family::Multinomial),
-                ];
-                r.choice(name, v, &words)
-            })
-            .unwrap_or(Family::Auto),
-        solver: r
-            .get(s, "solver", |r, name, v| {
-                let words = [
-                    ("auto", Solver::Auto),
-                    ("lbfgs", Solver::Lbfgs),
-                    ("adagrad", Solver::Adagrad),
-                ];
-                r.choice(name, v, &words)
-            })
-            .unwrap_or(Solver::Auto),
-        history: r
-            .get(s, "history", |r, name, v| r.integer(name, v, 1..=100))
-            .unwrap_or(10) as u32,
-        thresholds: r.get(s, "thresholds", thresholds),
-    }
-}
-
-fn reg_param<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> Vec<f64> {
-    let strength = |r: &mut Reader<'t>, name: &str, v| r.number(name, v, "a number, 0 or more", |x| x >= 0.0);
-    r.get(s, "reg_param", |r, n, v| r.axis(n, v, strength))
-        .unwrap_or(vec![0.0])
-}
-
-fn elastic_net_param<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> Vec<f64> {
-    let share = |r: &mut Reader<'t>, name: &str, v| {
-        r.number(name, v, "a share from 0 to 1", |x| (0.0..=1.0).contains(&x))
-    };
-    r.get(s, "elastic_net_param", |r, n, v| r.axis(n, v, share))
-        .unwrap_or(vec![0.0])
-}
-
-fn max_iter<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> Vec<u32> {
-    let iterations = |r: &mut Reader<'t>, name: &str, v| {
-        r.integer(name, v, 1..=u64::from(u32::MAX))
-            .map(|limit| limit as u32)
-    };
-    r.get(s, "max_iter", |r, n, v| r.axis(n, v, iterations))
-        .unwrap_or(vec![100])
-}
-
-fn tol<'t>(r: &mut Reader<'t>, s: &Section<'t>) -> f64 {
-    let above_0 = |r: &mut Reader<'t>, name: &str, v| r.number(name, v, "a number above 0", |x| x > 0.0);
-    r.get(s, "tol", above_0).unwrap_or(1e-6)
-}
-
-fn thresholds<'t>(r: &mut Reader<'t>, name: &str, v: Value<'t>) -> Option<BTreeMap<String, f64>> {
-    let table = r.by_class(name, v, "a number, 0 or more", |x| x >= 0.0)?;
-    if table.values().filter(|threshold| **threshold == 0.0).count() > 1 {
-        return r.not_allowed(name, v, "one threshold of 0 at most");
-    }
-    Some(table)
 }
 
 fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, kind: LabelKind) -> SearchSettings {

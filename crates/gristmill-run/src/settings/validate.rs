@@ -2,7 +2,7 @@
 
 use super::pipeline::Pipeline;
 use gristmill_learn::contract::encoder::Feature;
-use gristmill_learn::settings::{LabelKind, ModelSettings, Solver};
+use gristmill_learn::settings::LabelKind;
 
 use super::reader::Reader;
 
@@ -11,41 +11,36 @@ pub(super) fn contradictions(r: &mut Reader<'_>, pipeline: &Pipeline) {
     shares(r, pipeline);
     label_elsewhere(r, pipeline);
     features_twice(r, pipeline);
-    solver_without_l1(r, pipeline);
+    of_the_model(r, pipeline);
     negative_features(r, pipeline);
     settings_of_classes(r, pipeline);
     metric(r, pipeline);
     halving(r, pipeline);
 }
 
-fn solver_without_l1(r: &mut Reader<'_>, pipeline: &Pipeline) {
-    let ModelSettings::LogisticRegression(model) = &pipeline.model else {
+fn of_the_model(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    let Some(contradiction) = pipeline.model.contradiction() else {
         return;
     };
-    if model.solver == Solver::Adagrad && model.elastic_net_param.iter().any(|share| *share > 0.0) {
-        let problem = r
-            .at(
-                r.spans.get("model.solver").cloned(),
-                "`model.solver` = \"adagrad\" does not support an L1 penalty",
-            )
-            .related(r.spans.get("model.elastic_net_param").cloned(), "an L1 share");
-        r.problems
-            .push(problem.help("leave model.elastic_net_param away, or set solver = \"lbfgs\""));
-    }
+    let span = |key| r.spans.get(&format!("model.{key}")).cloned();
+    let problem = r
+        .at(span(contradiction.key), contradiction.message)
+        .related(span(contradiction.other), contradiction.label);
+    r.problems.push(problem.help(contradiction.help));
 }
 
-/// Standard scores are negative for half the rows, which naive Bayes cannot count.
+/// Standard scores are negative for half the rows, which a model that counts its features cannot take.
 fn negative_features(r: &mut Reader<'_>, pipeline: &Pipeline) {
-    if !matches!(pipeline.model, ModelSettings::NaiveBayes(_)) {
+    let Some(model) = pipeline.model.counts() else {
         return;
-    }
+    };
     for (setting, feature) in features(r, pipeline) {
         if let Some(negative) = feature.negative() {
             let problem = r
                 .at(
                     r.spans.get(&setting).cloned(),
                     format!(
-                        "naive Bayes needs features of 0 or more, and {} makes negative ones",
+                        "{model} needs features of 0 or more, and {} makes negative ones",
                         negative.setting
                     ),
                 )
@@ -105,8 +100,7 @@ fn metric(r: &mut Reader<'_>, pipeline: &Pipeline) {
 }
 
 fn halving(r: &mut Reader<'_>, pipeline: &Pipeline) {
-    let steps = matches!(pipeline.model, ModelSettings::LogisticRegression(_));
-    if pipeline.search.halving.is_none() || steps || !r.usable("model.kind") {
+    if pipeline.search.halving.is_none() || pipeline.model.can_halve() || !r.usable("model.kind") {
         return;
     }
     let problem = r

@@ -9,7 +9,7 @@ use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::evaluate::{HeldOutPass, RegressionPass, Repeated, RepeatedPass, ScorePass};
 use gristmill_learn::features::split::{SPLIT_NAMES, Split};
 use gristmill_learn::label::{Label, Target};
-use gristmill_learn::model::LinearModel;
+use gristmill_learn::model::{LinearModel, Thresholds};
 use gristmill_learn::search::Trained;
 use gristmill_learn::statistics::{Many, RegressionScores};
 
@@ -40,6 +40,7 @@ pub(crate) fn run(
     engine: &dyn Engine,
     features: &TableVersion,
     trained: &Trained,
+    thresholds: &Thresholds,
     label: &Label,
     observe: &dyn Observe,
 ) -> Result<(Evaluated, f64)> {
@@ -50,7 +51,7 @@ pub(crate) fn run(
         teller: &teller,
     };
     let (scored, held_out) = match label {
-        Label::Class(label) => classifier(&scan, trained, label.classes())?,
+        Label::Class(label) => classifier(&scan, trained, thresholds, label.classes())?,
         Label::Number(label) => regression(&scan, trained, label)?,
     };
     let (splits, baseline, result) = scored;
@@ -111,8 +112,13 @@ fn warning(test: &Repeated) -> Option<Warning> {
     copies.then_some(Warning::RepeatedRows { share: test.share })
 }
 
-fn classifier(scan: &Scan<'_>, trained: &Trained, classes: &[String]) -> Result<(Scored, RepeatedPass)> {
-    let (state, held_out) = scan.score(ScorePass::new(Arc::clone(&trained.model)))?;
+fn classifier(
+    scan: &Scan<'_>,
+    trained: &Trained,
+    thresholds: &Thresholds,
+    classes: &[String],
+) -> Result<(Scored, RepeatedPass)> {
+    let (state, held_out) = scan.score(ScorePass::new(Arc::clone(&trained.model), thresholds.clone()))?;
     let confusions = ScorePass::confusions(&state)?;
     // Of equally large classes the first, as the vocabulary orders them.
     let largest = trained.class_rows.iter().max().copied().unwrap_or(0);

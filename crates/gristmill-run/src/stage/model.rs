@@ -100,7 +100,7 @@ impl Stage for Model<'_> {
             rows,
             size,
             thresholds: self.thresholds.clone(),
-            warm: self.earlier.map(|earlier| earlier.align(assembler)),
+            warm: self.earlier.and_then(|earlier| earlier.align(assembler)),
             checkpoint: dir.checkpoint(),
             fingerprint: fingerprint_of(self),
         };
@@ -112,6 +112,7 @@ impl Stage for Model<'_> {
             work.engine,
             self.features,
             &trained,
+            &self.thresholds,
             assembler.label(),
             work.observe,
         )?;
@@ -223,7 +224,8 @@ impl Model<'_> {
         let bundle = Contents {
             clean: &clean,
             assembler: &self.fitted.assembler,
-            model: &trained.model,
+            model: trained.model.as_ref(),
+            thresholds: &self.thresholds,
             input: &InputColumn::of(&self.fitted.assembler, schema)?,
             provenance: &provenance,
         };
@@ -282,7 +284,7 @@ fn named(error: Error, assembler: &Assembler) -> Error {
 fn best(trained: &Trained) -> Best {
     let point = &trained.search[trained.best];
     Best {
-        params: point.params,
+        params: point.params.clone(),
         score: point.score,
         iterations: trained.iterations,
         converged: trained.converged,

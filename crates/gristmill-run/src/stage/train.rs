@@ -7,10 +7,11 @@ use std::time::Instant;
 use gristmill_data::failpoint;
 use gristmill_data::parquet_file::Footer;
 use gristmill_data::table::TableVersion;
+use gristmill_learn::contract::learner::ModelSettings;
 use gristmill_learn::model::Thresholds;
 use gristmill_learn::search::{Next, Status, Trained, WarmStart};
-use gristmill_learn::settings::{ModelSettings, SearchSettings};
-use gristmill_learn::train::{TrainingSize, gathered_items, model_bytes, sums_bytes, trainer, what_fits};
+use gristmill_learn::settings::SearchSettings;
+use gristmill_learn::train::TrainingSize;
 
 use super::{Teller, Work};
 use crate::budget::Budget;
@@ -71,11 +72,8 @@ impl Rows {
 
     /// Bytes of the training rows while their symmetries are looked for: in batches, and in one piece.
     fn gathered(self, model: &ModelSettings) -> u64 {
-        let items = gathered_items(
-            model,
-            self.training,
-            self.entries * self.training / self.rows.max(1),
-        );
+        let entries = self.entries * self.training / self.rows.max(1);
+        let items = model.gathered_items(self.training, entries);
         let each = self.bytes() / (self.rows + self.entries).max(1) + 1;
         items * each
     }
@@ -105,12 +103,12 @@ impl Plan {
     ) -> Result<Self> {
         let scan = scan_bytes(budget, FEATURE_COLUMNS);
         let left = budget.left().saturating_sub(scan);
-        let sums = sums_bytes(model, search, size);
+        let sums = model.sums_bytes(search, size);
         let (gathered, all) = rows.map_or((0, 0), |rows| (rows.gathered(model), rows.bytes()));
         if sums + gathered > left {
             return Err(budget.shortage(TRAINING, scan + sums + gathered, Vec::new()));
         }
-        let least = (sums + gathered).max(sums + model_bytes(model, size));
+        let least = (sums + gathered).max(sums + model.model_bytes(size));
         let cache = if left >= least.saturating_add(all) { all } else { 0 };
         Ok(Self {
             models: left - cache,
@@ -119,18 +117,14 @@ impl Plan {
     }
 }
 
-/// The settings of the model, whose solver is one that trains so many rows, and why.
+/// The settings of the model with what they leave open decided for so many rows, and why.
 pub(crate) fn resolved(
     model: &ModelSettings,
     size: TrainingSize,
     rows: u64,
 ) -> (ModelSettings, Option<String>) {
-    let mut model = model.clone();
-    let mut why = None;
-    if let ModelSettings::LogisticRegression(settings) = &mut model {
-        (settings.solver, why) = size.solver(settings, rows);
-    }
-    (model, why)
+    let resolved = model.resolved(size, rows);
+    resolved.unwrap_or_else(|| (model.clone(), None))
 }
 
 /// The refusal of a training that takes so many bytes besides the rows of a scan, with what would fit.
@@ -142,7 +136,7 @@ pub(crate) fn refusal(
     needed: u64,
 ) -> Error {
     let scan = scan_bytes(budget, FEATURE_COLUMNS);
-    let ways = what_fits(model, search, size, budget.left().saturating_sub(scan));
+    let ways = model.ways_out(search, size, budget.left().saturating_sub(scan));
     let together = |bytes| match budget.shortage(TRAINING, scan + bytes, Vec::new()) {
         Error::Memory(shortage) => shortage.needed(),
         _ => 0,
@@ -202,7 +196,9 @@ pub(crate) fn run(work: &Work<'_>, pipeline: &Pipeline, input: Input<'_>) -> Res
         }
         other => other.into(),
     };
-    let mut trainer = trainer(&model, search, size, input.thresholds, plan.models).map_err(too_large)?;
+    let mut trainer = model
+        .trainer(search, size, input.thresholds, plan.models)
+        .map_err(too_large)?;
     // What is left is for the rows of a scan.
     let mut held = Some(budget.reserve(TRAINING, plan.models + plan.cache)?);
     if let Some(warm) = input.warm {

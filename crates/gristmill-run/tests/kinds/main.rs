@@ -1,7 +1,8 @@
-//! A kind of encoder that gristmill does not have: one file, and one line that makes it known.
+//! A kind of encoder and a kind of model that gristmill does not have: one file each, and one line that makes both known.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod centroids;
 mod rate;
 
 use std::fmt::Write;
@@ -25,7 +26,9 @@ use gristmill_run::report::metrics::Splits;
 use gristmill_run::settings::{PipelineFile, docs};
 
 fn kinds() -> Registry {
-    built_in().with_encoder(&rate::Rate)
+    built_in()
+        .with_encoder(&rate::Rate)
+        .with_model(&centroids::NearestCentroid)
 }
 
 const PIPELINE: &str = r#"[source]
@@ -45,13 +48,13 @@ encode = "numeric"
 column = "country"
 
 [model]
-kind = "logistic_regression"
-reg_param = 0.001
+kind = "nearest_centroid"
+sharpness = 4
 
 [run]
 dir = "run"
 threads = 2
-memory = "512MB"
+memory = "300MB"
 "#;
 
 /// 400 artists: the pair of letters tells the country, one of which alone does not.
@@ -114,7 +117,7 @@ fn run(dir: &Path) -> PathBuf {
 }
 
 #[test]
-fn it_is_fitted_trained_written_read_again_and_predicts() {
+fn they_are_fitted_trained_written_read_again_and_predict() {
     let dir = tempfile::tempdir().unwrap();
     let model = run(dir.path());
     let first = std::fs::read(&model).unwrap();
@@ -122,12 +125,15 @@ fn it_is_fitted_trained_written_read_again_and_predicts() {
     assert_eq!(std::fs::read(run(dir.path())).unwrap(), first, "other bytes");
 
     let bundle = Bundle::read(&model, &kinds()).unwrap();
+    assert_eq!(
+        (bundle.model.kind(), bundle.model.features()),
+        ("nearest_centroid", 2)
+    );
     let name = bundle.assembler.feature_name(0);
     assert!(
         name.starts_with("rate of ") && name.ends_with(" by first, second"),
         "{name}"
     );
-    assert_eq!(bundle.assembler.width(), 2);
     let again = dir.path().join("again.safetensors");
     bundle
         .contents()
@@ -146,13 +152,32 @@ fn it_is_fitted_trained_written_read_again_and_predicts() {
         assert!(line.contains(country), "{line}");
     }
 
-    // Without its line in the registry it is refused by name.
+    // Without their line in the registry they are refused by name.
     let error = Bundle::read(&model, &built_in()).unwrap_err().to_string();
-    assert!(error.contains("the step `rate` cannot be rebuilt"), "{error}");
+    assert!(
+        error.contains("kind `nearest_centroid`, which this build does not know"),
+        "{error}"
+    );
+    let only_the_model = built_in().with_model(&centroids::NearestCentroid);
+    let error = Bundle::read(&model, &only_the_model).unwrap_err().to_string();
     assert!(
         error.contains("the encoders are one_hot, ngrams and numeric"),
         "{error}"
     );
+}
+
+#[test]
+fn what_a_file_says_of_sizes_is_checked_before_anything_is_allocated() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = Bundle::read(&run(dir.path()), &kinds()).unwrap();
+    let spec = bundle.model.spec();
+    let kinds = kinds();
+    assert_eq!(kinds.model_from_spec(&spec).unwrap().spec(), spec);
+    for (features, classes) in [(usize::MAX, 2), (1 << 40, 2), (2, usize::MAX), (2, 3)] {
+        let mut forged = spec.clone();
+        (forged.features, forged.classes) = (features, classes);
+        assert!(kinds.model_from_spec(&forged).is_err(), "{features} {classes}");
+    }
 }
 
 /// The pair of a row that has no like tells nothing of its own label, in the rows to learn from.
@@ -226,7 +251,7 @@ fn an_encoder_sees_several_columns_and_label_and_fold() {
 }
 
 #[test]
-fn its_keys_are_those_of_a_pipeline_file() {
+fn their_keys_are_those_of_a_pipeline_file() {
     let kinds = kinds();
     let problem = |from: &str, to: &str| parse(&PIPELINE.replace(from, to), &kinds).unwrap_err();
     let near = problem("weight = 0.5", "weigth = 0.5");
@@ -249,9 +274,20 @@ fn its_keys_are_those_of_a_pipeline_file() {
     let label = problem("\"second\"]", "\"country\"]");
     assert!(label.contains("the label column is also a feature"), "{label}");
 
+    let near = problem("sharpness", "sharpnes");
+    assert!(near.contains("did you mean `sharpness`?"), "{near}");
+    let other = problem("sharpness = 4", "tol = 1e-6");
+    assert!(
+        other.contains("it goes with kind = \"logistic_regression\", not"),
+        "{other}"
+    );
     let unknown = parse(PIPELINE, &built_in()).unwrap_err();
     assert!(
         unknown.contains("unknown value \"rate\" for `feature.encode`"),
+        "{unknown}"
+    );
+    assert!(
+        unknown.contains("unknown value \"nearest_centroid\" for `model.kind`"),
         "{unknown}"
     );
 
@@ -261,18 +297,19 @@ fn its_keys_are_those_of_a_pipeline_file() {
         .iter()
         .find(|problem| problem.message().contains("`second`"));
     assert!(second.is_some(), "{missing:?}");
-    // One point of the grid, and folds all the same: a row must not tell its own label.
-    assert_eq!((file.pipeline.model.points(), file.pipeline.folds()), (1, 3));
+    assert_eq!(file.pipeline.model.points(), 1);
 }
 
 #[test]
-fn its_documentation_is_generated() {
+fn their_documentation_is_generated() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipeline.md");
     let text = docs::generated(&std::fs::read_to_string(path).unwrap(), &kinds()).unwrap();
     for line in [
         "### `encode = \"rate\"`",
         "| `weight` | number above 0 | `1.0` | Rows that the share of all rows counts for. |",
         "| `encode` | `\"one_hot\"`, `\"ngrams\"`, `\"numeric\"`, `\"rate\"` | required |",
+        "### `kind = \"nearest_centroid\"`",
+        "| `sharpness` | number above 0 | `1.0` | Factor of the squared distance. |",
     ] {
         assert!(text.contains(line), "{line}");
     }

@@ -76,11 +76,7 @@ fn write_model(out: &mut String, file: &Path, bundle: &Bundle, scored: &Scored) 
     let (from, assembler) = (&bundle.provenance, &bundle.assembler);
     writeln!(out, "Model     {}", file.display())?;
     let features = thousands(bundle.model.features() as u64);
-    write!(
-        out,
-        "Kind      {}, {features} features",
-        bundle.model.kind().name()
-    )?;
+    write!(out, "Kind      {}, {features} features", bundle.model.kind())?;
     match assembler.label() {
         Label::Class(label) => writeln!(out, ", {} classes", label.classes().len())?,
         Label::Number(_) => writeln!(out)?,

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
+use crate::contract::trainer::Next;
+use crate::contract::trainer::TrainingSize;
 use crate::error::{Error, Result, broken};
 use crate::model::{LinearModel, Thresholds, Weights};
 use crate::rows::summary::Subset;
@@ -16,12 +18,10 @@ use crate::rows::window::Window;
 use crate::rows::{RowSet, Shape, Split};
 use crate::search::Penalty;
 use crate::search::family::{Family, Member, Running};
-use crate::search::trainer::Next;
-use crate::settings::LogisticSettings;
 use crate::statistics::Confusion;
 use crate::train::adagrad::epoch::{EpochJob, EpochPass, ScoreJob, Trained, answers};
 use crate::train::adagrad::state::{Problem, State};
-use crate::train::size::TrainingSize;
+use crate::train::logistic::settings::LogisticSettings;
 
 /// Bytes that the training of one model takes at most, with a set of rows of its own.
 pub(crate) fn bytes_per_model(shape: Shape, entries: usize) -> u64 {
@@ -325,6 +325,5 @@ impl Family for AdaGrad {
     fn model(&self, member: Descent) -> LinearModel {
         let state = Arc::unwrap_or_clone(member.state);
         LinearModel::new(self.shape, self.classes, Weights::F32(Arc::new(state.weights)))
-            .with_thresholds(self.thresholds.clone())
     }
 }

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
+use crate::contract::learner::Learner;
+use crate::contract::model::Model;
+use crate::contract::trainer::{Next, SearchPoint, Status, Trained, Trainer, TrainingSize};
 use crate::error::{Error, Result};
 use crate::evaluate::RegressionPass;
 use crate::model::LinearModel;
 use crate::rows::kernel::Block;
 use crate::rows::{FoldSums, RowSet, Shape};
-use crate::search::grid::{ElasticNetParams, SearchPoint, choose, finished, folds, linear_grid};
-use crate::search::trainer::{Next, Status, Trained, Trainer};
-use crate::settings::{LinearSettings, MAX_LINEAR_FEATURES, Metric, SearchSettings};
+use crate::search::grid::{ElasticNetParams, choose, finished, folds};
+use crate::settings::{Metric, SearchSettings};
 use crate::train::least_squares::products::{Products, ProductsPass, Triangle};
 use crate::train::least_squares::quadratic::Quadratic;
-use crate::train::size::TrainingSize;
+use crate::train::least_squares::settings::LinearSettings;
 
 /// A search over the grid of `settings`, then the best point's model of all training rows.
 ///
@@ -27,12 +29,7 @@ pub fn linear_search(
     size: TrainingSize,
     memory: u64,
 ) -> Result<Box<dyn Trainer>> {
-    if size.features > MAX_LINEAR_FEATURES {
-        return Err(Error::TooManyFeatures {
-            given: size.features,
-            allowed: MAX_LINEAR_FEATURES,
-        });
-    }
+    settings.check(size.features, size.classes)?;
     let needed = sums_bytes(settings, search, size) + model_bytes(size);
     if needed > memory {
         return Err(Error::Budget {
@@ -41,7 +38,7 @@ pub fn linear_search(
             available: memory,
         });
     }
-    let points = linear_grid(settings);
+    let points = settings.grid();
     Ok(Box::new(LinearSearch {
         settings: settings.clone(),
         metric: search.metric,
@@ -58,7 +55,7 @@ pub fn linear_search(
 
 /// Bytes of the sums by fold, and of the models that are scored.
 pub(crate) fn sums_bytes(settings: &LinearSettings, search: &SearchSettings, size: TrainingSize) -> u64 {
-    let points = linear_grid(settings);
+    let points = settings.grid();
     let folds = folds(&points, search);
     // As they are summed, as a state, and those of one model.
     let sums = (2 * folds + 1) * Triangle::of(size.features).len();
@@ -82,7 +79,7 @@ struct LinearSearch {
     points: Vec<SearchPoint<ElasticNetParams>>,
     phase: Phase,
     /// The models of the folds solved so far, point by point.
-    jobs: Vec<(Arc<LinearModel>, RowSet)>,
+    jobs: Vec<(Arc<dyn Model>, RowSet)>,
     scans: u64,
 }
 
@@ -113,7 +110,8 @@ impl LinearSearch {
             let penalty = points[0].params.penalty();
             for solution in form.solve(penalty, &self.settings, &limits)? {
                 let model = LinearModel::linear(self.pass.features, solution.weights);
-                self.jobs.push((Arc::new(model), RowSet::Fold { fold, folds }));
+                self.jobs
+                    .push((Arc::new(model) as _, RowSet::Fold { fold, folds }));
             }
         }
         Ok(())

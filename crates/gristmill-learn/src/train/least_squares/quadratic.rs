@@ -16,8 +16,8 @@ use crate::optimise::cholesky::{self, dot};
 use crate::optimise::convergence::{Step, Stop};
 use crate::optimise::owlqn::L1;
 use crate::search::Penalty;
-use crate::settings::LinearSettings;
 use crate::train::least_squares::products::Sums;
+use crate::train::least_squares::settings::LinearSettings;
 
 /// Corrections that L-BFGS and OWL-QN keep, as in Spark.
 const HISTORY: usize = 10;

@@ -9,6 +9,8 @@ use arrow::array::RecordBatch;
 use rayon::prelude::*;
 
 use crate::contract::pass::Pass;
+use crate::contract::trainer::Next;
+use crate::contract::trainer::TrainingSize;
 use crate::error::{Error, Result, broken};
 use crate::model::{LinearModel, Thresholds, Weights};
 use crate::optimise::Optimiser;
@@ -19,15 +21,13 @@ use crate::rows::summary::Subset;
 use crate::rows::{RowSet, Shape};
 use crate::search::Penalty;
 use crate::search::family::{Family, Member, Running};
-use crate::search::trainer::Next;
-use crate::settings::LogisticSettings;
 use crate::statistics::Confusion;
 use crate::train::logistic::gather::GatherPass;
 use crate::train::logistic::lifted::Lifted;
 use crate::train::logistic::memory::{affordable, sums_bytes};
 use crate::train::logistic::objective::Fit;
 use crate::train::logistic::scan::{Job, ScanPass, Task, answers};
-use crate::train::size::TrainingSize;
+use crate::train::logistic::settings::LogisticSettings;
 
 /// The family; its models compute in `F`.
 pub(crate) struct Logistic<F> {
@@ -326,6 +326,5 @@ impl<F: Real> Family for Logistic<F> {
     fn model(&self, member: Fitting<F>) -> LinearModel {
         let weights = member.training.whole(member.fit.into_weights());
         LinearModel::new(self.shape, self.size.classes, (self.wrap)(weights))
-            .with_thresholds(self.thresholds.clone())
     }
 }

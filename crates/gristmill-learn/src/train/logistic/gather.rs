@@ -12,24 +12,19 @@ use crate::contract::spec::StepSpec;
 use crate::error::Result;
 use crate::rows::Split;
 use crate::rows::features::{self, Rows};
-use crate::settings::{ModelSettings, Solver};
 
 /// Tables with more entries and rows in training are not gathered: 32 MiB, before there is a model. A rule of size and
 /// not of memory, so that the same pipeline gives the same model under any budget.
 const MAX_ENTRIES: usize = 1 << 22;
 
 /// Whether a training of so many rows looks for symmetries, which may make its model smaller.
-pub fn may_be_lifted(settings: &ModelSettings, rows: u64) -> bool {
-    let iterates = matches!(settings, ModelSettings::LogisticRegression(s) if s.solver != Solver::Adagrad);
-    iterates && rows <= MAX_ENTRIES as u64
+pub(crate) fn may_be_lifted(rows: u64) -> bool {
+    rows <= MAX_ENTRIES as u64
 }
 
 /// Rows and entries that are held at most while so many of both are gathered to look for symmetries: all of them in batches
 /// and in one piece, or those before they turned out to be too many.
-pub fn gathered_items(settings: &ModelSettings, rows: u64, entries: u64) -> u64 {
-    if !may_be_lifted(settings, rows) {
-        return 0;
-    }
+pub(crate) fn gathered_items(rows: u64, entries: u64) -> u64 {
     let (items, most) = (rows + entries, MAX_ENTRIES as u64);
     // What is known of the training rows is an average, a tenth off at most.
     if items > most + most / 10 {

@@ -186,8 +186,8 @@ mod tests {
 
     use super::*;
     use crate::search::Penalty;
-    use crate::settings::{Family, LogisticSettings};
     use crate::train::logistic::objective::Fit;
+    use crate::train::logistic::settings::{Family, LogisticSettings};
 
     /// Rows as categories: a constant, one of few, and names of which most occur once.
     struct Table {
@@ -300,7 +300,7 @@ mod tests {
                 fit_intercept: true,
                 standardization,
                 family: Family::Multinomial,
-                solver: crate::settings::Solver::Lbfgs,
+                solver: crate::train::logistic::settings::Solver::Lbfgs,
                 history: 3,
                 thresholds: None,
             };

@@ -1,11 +1,12 @@
 //! The memory that the training of a logistic regression takes.
 
+use crate::contract::trainer::TrainingSize;
 use crate::error::{Error, Result};
-use crate::settings::{LogisticSettings, Solver};
 use crate::train::adagrad::family as adagrad;
 use crate::train::logistic::objective::Fit;
 use crate::train::logistic::refine;
-use crate::train::size::{F64_ELEMENTS, TrainingSize};
+use crate::train::logistic::settings::{LogisticSettings, Solver};
+use crate::train::size::F64_ELEMENTS;
 
 /// How many models of `each` bytes fit into `available` ones, `beside` which are taken already; refuses if not one does.
 pub(crate) fn affordable(

@@ -2,22 +2,26 @@
 
 mod family;
 pub(crate) mod gather;
+pub(crate) mod kind;
 pub(crate) mod lifted;
-mod memory;
+pub(crate) mod memory;
 pub(crate) mod objective;
 pub(crate) mod refine;
 pub(crate) mod scan;
+pub(crate) mod settings;
 
+use crate::contract::trainer::Trainer;
+use crate::contract::trainer::TrainingSize;
 use crate::error::Result;
 use crate::model::{Thresholds, Weights};
 use crate::search::Search;
-use crate::search::grid::{folds, grid};
-use crate::search::trainer::Trainer;
-use crate::settings::{LogisticSettings, SearchSettings, Solver};
+use crate::search::grid::folds;
+use crate::settings::SearchSettings;
 use crate::train::adagrad::family::AdaGrad;
 use crate::train::logistic::family::Logistic;
 use crate::train::logistic::memory::affordable;
-use crate::train::size::{F64_ELEMENTS, TrainingSize};
+use crate::train::logistic::settings::{LogisticSettings, Solver};
+use crate::train::size::F64_ELEMENTS;
 
 pub(crate) use memory::{model_bytes, sums_bytes};
 
@@ -35,7 +39,7 @@ pub fn logistic_search(
     thresholds: Thresholds,
     memory: u64,
 ) -> Result<Box<dyn Trainer>> {
-    let points = grid(settings);
+    let points = settings.grid();
     let sums = sums_bytes(size, folds(&points, search));
     let shape = size.shape(settings.family);
     if settings.solver == Solver::Adagrad {

@@ -23,9 +23,9 @@ use crate::rows::simd::vectorised;
 use crate::rows::summary::Subset;
 use crate::search::Penalty;
 use crate::search::warm::lay_out;
-use crate::settings::LogisticSettings;
 use crate::statistics::Confusion;
 use crate::statistics::logarithm::{ln, ln_1p};
+use crate::train::logistic::settings::LogisticSettings;
 
 /// An intercept that makes a class certain: e^-40 is lost beside 1.
 const CERTAIN: f64 = 40.0;

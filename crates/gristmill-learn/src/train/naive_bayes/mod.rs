@@ -6,22 +6,25 @@
 //! priors.) The log posterior is linear in the features, so the model is one of coefficients and intercepts.
 
 pub(crate) mod counts;
+pub(crate) mod kind;
+pub(crate) mod settings;
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
+use crate::contract::trainer::{Next, Params, SearchPoint, Status, Trained, Trainer, TrainingSize};
 use crate::error::{Error, Result};
-use crate::model::{LinearModel, ModelKind, Thresholds, Weights};
+use crate::model::{LinearKind, LinearModel, Thresholds, Weights};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 use crate::rows::{FoldSums, RowSet, Shape};
-use crate::search::grid::{Params, SearchPoint, choose};
-use crate::search::trainer::{Next, Status, Trained, Trainer};
-use crate::settings::{Metric, NaiveBayesSettings, SearchSettings};
+use crate::search::grid::choose;
+use crate::settings::{Metric, SearchSettings};
 use crate::train::logistic::scan::{Job, ScanPass, Task, answers};
 use crate::train::naive_bayes::counts::{Counts, CountsPass};
-use crate::train::size::{F64_ELEMENTS, TrainingSize};
+use crate::train::naive_bayes::settings::NaiveBayesSettings;
+use crate::train::size::F64_ELEMENTS;
 
 /// A search over the smoothings, then the best one's model of all training rows.
 ///
@@ -51,9 +54,7 @@ pub fn naive_bayes_search(
     }
     let shape = shape(size);
     let points = settings.smoothing.iter().map(|smoothing| SearchPoint {
-        params: Params::NaiveBayes {
-            smoothing: *smoothing,
-        },
+        params: Params::default().with("smoothing", *smoothing),
         score: None,
         scores: Vec::new(),
     });
@@ -194,9 +195,7 @@ impl<F: Real> NaiveBayesSearch<F> {
         let shape = search.pass.shape;
         let sums = counts.without(None);
         let weights = (self.wrap)(Arc::new(sums.weights::<F>(search.smoothing[best], shape)));
-        let model = LinearModel::new(shape, shape.sets, weights)
-            .of_kind(ModelKind::NaiveBayes)
-            .with_thresholds(search.thresholds.clone());
+        let model = LinearModel::new(shape, shape.sets, weights).of_kind(LinearKind::NaiveBayes);
         Next::Done(Box::new(Trained {
             model: Arc::new(model),
             search: search.points.clone(),

@@ -1,0 +1,156 @@
+//! `kind = "linear_regression"`: its settings, its keys, and what a run asks of it.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::contract::learner::{Learner, ModelKind, ModelSettings, WayOut};
+use crate::contract::model::{Model, ModelSpec};
+use crate::contract::spec::read_settings;
+use crate::contract::trainer::{Trainer, TrainingSize};
+use crate::error::{Error, Result};
+use crate::model::{LinearKind, LinearModel, Thresholds};
+use crate::settings::{Key, LabelKind, Numbers, Preset, SearchSettings, Values};
+use crate::train::budget::fewer_features;
+use crate::train::least_squares::linear::{linear_search, model_bytes, sums_bytes};
+use crate::train::least_squares::settings::{LinearSettings, MAX_LINEAR_FEATURES};
+use crate::train::size::refuse_too_large;
+
+const KIND: &str = "linear_regression";
+
+/// `kind = "linear_regression"`.
+pub(crate) struct LinearRegression;
+
+impl ModelKind for LinearRegression {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn doc(&self) -> &'static str {
+        "Least squares with L2, L1 or both, with the objective, the conventions and the defaults of Spark ML's `LinearRegression` (its\n\
+         solver for up to 4,096 features): half the weighted mean of the squared errors, plus the penalty."
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &[
+            Key {
+                name: "reg_param",
+                values: Values::Axis(&Values::Number(Numbers::NotNegative)),
+                default: Preset::Number(0.0),
+                doc: "Strength of the penalty.",
+            },
+            Key {
+                name: "elastic_net_param",
+                values: Values::Axis(&Values::Number(Numbers::Share)),
+                default: Preset::Number(0.0),
+                doc: "Share of L1 in the penalty: `reg_param` × `elastic_net_param` times the sum of the coefficients' \
+                      sizes, and `reg_param` × (1 − `elastic_net_param`) / (2 `s`) times that of their squares, where `s` is \
+                      the label's standard deviation: as in glmnet, the L2 part is relative to it. Above 0 coefficients \
+                      become exactly 0.",
+            },
+            Key {
+                name: "max_iter",
+                values: Values::Axis(&Values::Integer {
+                    least: 1,
+                    most: u32::MAX as u64,
+                }),
+                default: Preset::Integer(100),
+                doc: "Most iterations of OWL-QN. Without an L1 part the equations are solved, and nothing is iterated \
+                      unless they are singular.",
+            },
+            Key {
+                name: "tol",
+                values: Values::Number(Numbers::Positive),
+                default: Preset::Number(1e-6),
+                doc: "Convergence tolerance of the iterations.",
+            },
+            Key {
+                name: "fit_intercept",
+                values: Values::Boolean,
+                default: Preset::Boolean(true),
+                doc: "Whether to fit an intercept, which is not penalised.",
+            },
+            Key {
+                name: "standardization",
+                values: Values::Boolean,
+                default: Preset::Boolean(true),
+                doc: "Whether the penalty is on the coefficients of standardised features.",
+            },
+        ]
+    }
+
+    fn notes(&self) -> &'static str {
+        "One scan sums the products of all pairs of columns, and every fold and penalty is solved from these; a second one scores the\n\
+         search. The sums are of every pair, so more than 4,096 features are refused (then: fewer `bits`, a larger `min_count`). A constant\n\
+         feature has coefficient 0. A constant label is predicted by the intercept; without one a penalty on it is refused. `predict`\n\
+         writes the column `prediction`."
+    }
+
+    fn settings(&self, settings: Value) -> Result<ModelSettings> {
+        read_settings::<LinearSettings>(KIND, settings).map(ModelSettings::new)
+    }
+
+    fn rebuild(&self, spec: &ModelSpec) -> Result<Arc<dyn Model>> {
+        Ok(Arc::new(LinearModel::from_spec(
+            LinearKind::LinearRegression,
+            spec,
+        )?))
+    }
+}
+
+impl Learner for LinearSettings {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn label(&self) -> LabelKind {
+        LabelKind::Number
+    }
+
+    fn settings(&self) -> Value {
+        json!(self)
+    }
+
+    fn models(&self) -> usize {
+        self.reg_param.len() * self.elastic_net_param.len()
+    }
+
+    fn max_iter(&self) -> &[u32] {
+        &self.max_iter
+    }
+
+    fn check(&self, features: usize, _classes: usize) -> Result<()> {
+        if features <= MAX_LINEAR_FEATURES {
+            return Ok(());
+        }
+        Err(Error::TooManyFeatures {
+            given: features,
+            allowed: MAX_LINEAR_FEATURES,
+        })
+    }
+
+    fn trainer(
+        &self,
+        search: &SearchSettings,
+        size: TrainingSize,
+        _thresholds: Thresholds,
+        memory: u64,
+    ) -> Result<Box<dyn Trainer>> {
+        refuse_too_large(size)?;
+        linear_search(self, search, size, memory)
+    }
+
+    fn model_bytes(&self, size: TrainingSize) -> u64 {
+        model_bytes(size)
+    }
+
+    fn sums_bytes(&self, search: &SearchSettings, size: TrainingSize) -> u64 {
+        sums_bytes(self, search, size)
+    }
+
+    fn ways_out(&self, search: &SearchSettings, size: TrainingSize, available: u64) -> Vec<WayOut> {
+        fewer_features(self, search, size, available)
+            .into_iter()
+            .collect()
+    }
+}
