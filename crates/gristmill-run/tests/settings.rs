@@ -710,7 +710,7 @@ fn a_regression_has_the_documented_defaults() {
 
 #[test]
 fn every_key_is_documented() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipeline.md");
+    let path = gristmill_testkit::repository().join("docs/pipeline.md");
     let text = std::fs::read_to_string(path).unwrap();
     let chapter = |heading: &str| {
         let (_, after) = text
@@ -735,7 +735,7 @@ fn every_key_is_documented() {
 
 #[test]
 fn the_documentation_is_that_of_the_kinds() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipeline.md");
+    let path = gristmill_testkit::repository().join("docs/pipeline.md");
     let text = std::fs::read_to_string(&path).unwrap();
     let generated = docs::generated(&text, &built_in()).unwrap();
     if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -818,7 +818,7 @@ fn keys_of(object: &serde_json::Value) -> Vec<String> {
 
 #[test]
 fn the_documented_example_is_a_pipeline() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipeline.md");
+    let path = gristmill_testkit::repository().join("docs/pipeline.md");
     let text = std::fs::read_to_string(path).unwrap();
     let (_, example) = text.split_once("```toml\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();

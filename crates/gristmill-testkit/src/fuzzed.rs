@@ -1,7 +1,6 @@
 //! A small part of a fuzzer's work, the same each time: the seeds of a target with a few things changed.
 
 use std::fs;
-use std::path::Path;
 
 /// Numbers at which lengths and counts go wrong.
 const NUMBERS: [u64; 12] = [
@@ -21,9 +20,7 @@ const NUMBERS: [u64; 12] = [
 
 /// The seeds of a fuzz target, by name: valid inputs, and those that once broke it.
 pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fuzz/corpus")
-        .join(target);
+    let dir = crate::repository().join("fuzz/corpus").join(target);
     let entries = fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let mut seeds: Vec<_> = paths

@@ -13,3 +13,10 @@ pub use battery::cases;
 pub use fuzzed::{mutations, seeds};
 pub use mariadb::TempMariaDb;
 pub use postgres::TempPostgres;
+
+/// The checkout whose tests run. Cargo and nextest tell it at run time; a path that the compiler wrote into a test may be that of
+/// another checkout that shares the target directory.
+pub fn repository() -> std::path::PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo or nextest runs the tests");
+    std::path::Path::new(&package).join("../..")
+}

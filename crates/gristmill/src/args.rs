@@ -37,7 +37,7 @@ pub struct GlobalArgs {
     /// Say more (-vv: libraries too)
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
-    /// Say nothing but errors, and do not print the summary of a run
+    /// Say nothing on stderr but errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
     /// What goes to stderr: text, or one JSON object per line

@@ -230,11 +230,6 @@ impl Printer {
         }));
     }
 
-    /// Prints the summary of a run on stdout, unless only errors are wanted: `summary.txt` holds it too.
-    pub fn summary(&self, text: &str) -> Result<(), Failure> {
-        if self.quiet { Ok(()) } else { self.data(text) }
-    }
-
     /// Prints text on stdout. Whoever stopped reading it has seen enough: a closed pipe is no error.
     pub fn data(&self, text: &str) -> Result<(), Failure> {
         let write = || {

@@ -786,11 +786,13 @@ mod kills {
             .await
             .unwrap();
         assert!(compacted.into >= 4, "{compacted:?}");
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let child = format!("{module}::child");
         for point in PULL {
             for count in [1, 4] {
                 let name = format!("{point}-{count}");
                 let status = Command::new(std::env::current_exe().unwrap())
-                    .args(["--ignored", "--exact", "kills::child"])
+                    .args(["--ignored", "--exact", &child])
                     .env("CASE_URL", case.source.url.to_string())
                     .env("CASE_DATASET", case.dataset(&name))
                     .env("GRISTMILL_KILL_AT", format!("{point}:{count}"))

@@ -44,7 +44,8 @@ pub(crate) const PROBABILITIES: [f64; 6] = [
 pub(crate) type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    // At run time, as the checkout that was compiled may be another one that shares the target directory.
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
         .join("tests/fixtures")
         .join(name)
 }

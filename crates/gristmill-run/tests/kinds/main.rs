@@ -302,7 +302,7 @@ fn their_keys_are_those_of_a_pipeline_file() {
 
 #[test]
 fn their_documentation_is_generated() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipeline.md");
+    let path = gristmill_testkit::repository().join("docs/pipeline.md");
     let text = docs::generated(&std::fs::read_to_string(path).unwrap(), &kinds()).unwrap();
     for line in [
         "### `encode = \"rate\"`",

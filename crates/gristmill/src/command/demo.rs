@@ -31,7 +31,7 @@ pub(super) fn run(args: &DemoArgs, printer: &Printer) -> Result<(), Failure> {
         .with_context(|| format!("cannot write {}", pipeline.display()))
         .map_err(Failure::Run)?;
     let outcome = run_file(&PipelineFile::read(&pipeline, &built_in())?, None, printer)?;
-    printer.summary(&outcome.summary)?;
+    printer.data(&outcome.summary)?;
     printer.note(&format!(
         "\nAll of it is in {}. The pipeline is {}: change it and run\n  gristmill run {}",
         dir.display(),

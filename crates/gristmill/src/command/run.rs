@@ -15,7 +15,7 @@ use gristmill_run::settings::PipelineFile;
 pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), Failure> {
     let file = PipelineFile::read(&args.file, &built_in())?;
     let outcome = run_file(&file, args.warm_start.as_deref(), printer)?;
-    printer.summary(&outcome.summary)
+    printer.data(&outcome.summary)
 }
 
 /// Runs the pipeline of a file that was read.

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::support::{Place, failure, pipeline, stderr, stdout, table};
+use crate::support::{Place, failure, pipeline, stderr, table};
 
 /// Rows of the table.
 const ROWS: u64 = 60;
@@ -162,15 +162,4 @@ fn an_error_points_at_the_setting_that_reads_the_column() {
     ];
     let said = failure(&place("", &edits).gristmill("run pipeline.toml"), 2);
     assert!(said.contains("weight = \"kind\""), "{said}");
-}
-
-#[test]
-fn a_quiet_run_prints_nothing() {
-    let place = place("", &[]);
-    let output = place.gristmill("run pipeline.toml --quiet");
-    assert_eq!(
-        (output.status.code(), stdout(&output), stderr(&output)),
-        (Some(0), String::new(), String::new())
-    );
-    assert!(!place.read("run/summary.txt").is_empty());
 }

@@ -286,7 +286,7 @@ async fn check(url: &str, table: &str, case: &Case) {
     }
 
     // What is to be selected instead does what it should, and is in the documentation.
-    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pipeline.md");
+    let docs = gristmill_testkit::repository().join("docs/pipeline.md");
     let docs = std::fs::read_to_string(docs).unwrap();
     let (_, of_v) = read(url, &format!("SELECT id, v FROM {table}")).await;
     let instead = of_v.expect(name).instead;

@@ -1,7 +1,7 @@
 //! Tests of the MusicBrainz recipes, on a PostgreSQL server of their own.
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use gristmill_learn::registry::built_in;
@@ -41,8 +41,8 @@ const ARTISTS: &str = "
 ";
 
 fn recipe(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../examples/musicbrainz")
+    gristmill_testkit::repository()
+        .join("examples/musicbrainz")
         .join(name)
 }
 

@@ -669,7 +669,7 @@ async fn every_ordered_type_on_mariadb() {
 /// Checks that the table of keys of docs/pipeline.md has in a column what the cases, declared types, begin with, and nothing
 /// more.
 fn check_documented_keys(database: &str, cases: &[&str]) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pipeline.md");
+    let path = gristmill_testkit::repository().join("docs/pipeline.md");
     let text = std::fs::read_to_string(path).unwrap();
     let (_, chapter) = text.split_once("\n### Keys\n").unwrap();
     let (_, table) = chapter.split_once("\n| Key | ").unwrap();

@@ -59,7 +59,7 @@ pub(crate) fn check_documented<'c>(
     heading: &str,
     cases: impl Iterator<Item = (&'c str, &'c DataType, &'c Fate)>,
 ) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pipeline.md");
+    let path = gristmill_testkit::repository().join("docs/pipeline.md");
     let text = std::fs::read_to_string(path).unwrap();
     let (_, chapter) = text.split_once(&format!("\n### {heading}\n")).unwrap();
     let (_, table) = chapter.split_once("\n| Type | Becomes |\n|---|---|\n").unwrap();

@@ -20,8 +20,8 @@ const SOURCE: &str = "sqlite:data.db";
 const HASH: &str = "e8fbb6bc3086c6492ad138400e822b25";
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
+    gristmill_testkit::repository()
+        .join("crates/gristmill-data/tests/fixtures")
         .join(name)
 }
 
