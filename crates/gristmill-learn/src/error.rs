@@ -78,7 +78,7 @@ pub enum Error {
     },
     /// Rare classes together would have the name of a class that there is.
     #[error(
-        "label `{column}` has a class \"other\" of its own, in {rows} training rows, and rare = \"other\" would add the rows of \
+        "label `{column}` already has a class \"other\", in {rows} training rows, and rare = \"other\" would add the rows of \
          rare classes to it; give that class another name in source.query, or set rare = \"drop\""
     )]
     OtherExists {

@@ -57,7 +57,7 @@ pub enum Error {
     #[error("the session is not connected to the database; open another with `Session::connect`")]
     NotConnected,
     /// A file that a run left does not read as what it should be.
-    #[error("{path} is not what a run leaves behind: {why}; delete it and run again")]
+    #[error("{path} is damaged, or was not written by a run: {why}; delete it and run again")]
     State {
         /// The file.
         path: String,

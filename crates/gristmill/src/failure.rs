@@ -27,7 +27,7 @@ impl Failure {
     /// A fault of the program itself. What it was about is in the panic's message.
     pub fn of_panic(panic: &str) -> Self {
         Self::Run(anyhow!(
-            "this is a fault of gristmill: {panic}; please report it, with what -vv says besides"
+            "this is a bug in gristmill: {panic}; please report it with the output of -vv"
         ))
     }
 

@@ -85,7 +85,7 @@ pub(crate) fn result(result: &StageResult) -> String {
 /// Why a stage had nothing to do.
 pub(crate) fn skipped(stage: &str) -> &'static str {
     match stage {
-        "pull" => "the dataset is complete; another run.dir would read the database anew",
+        "pull" => "the dataset is complete; set another run.dir to read the database again",
         _ => "finished before",
     }
 }
@@ -114,7 +114,7 @@ pub(crate) fn warning(warning: &Warning) -> String {
             "class \"{class}\" has {rows} training rows, fewer than search.folds = {folds}, so some folds do without it; \
              set label.min_rows to {folds} or more to leave such classes out"
         ),
-        Warning::TrainingBeginsAnew { why } => format!("training begins anew: {why}"),
+        Warning::TrainingBeginsAnew { why } => format!("training starts again: {why}"),
         Warning::NoCheckpoint { why } => format!("no checkpoint: {why}"),
         Warning::NotConverged { max_iter } => format!(
             "the model had not converged after max_iter = {max_iter} iterations; \

@@ -46,10 +46,8 @@ fn negative_features(r: &mut Reader<'_>, pipeline: &Pipeline) {
                 )
                 .label(negative.effect)
                 .related(r.spans.get("model.kind").cloned(), "the model");
-            r.problems.push(problem.help(format!(
-                "set {} for this feature, or leave it away",
-                negative.instead
-            )));
+            r.problems
+                .push(problem.help(format!("set {} for this feature, or remove it", negative.instead)));
         }
     }
 }
@@ -66,12 +64,12 @@ fn settings_of_classes(r: &mut Reader<'_>, pipeline: &Pipeline) {
         let problem = r
             .at(
                 Some(at),
-                format!("`label.{key}` is about classes, and a regression has none"),
+                format!("`label.{key}` applies to classes, and a regression has none"),
             )
             .related(r.spans.get("model.kind").cloned(), "the label is a number");
         let instead = match key {
-            "class_weight" => "leave it away; label.weight names a column with the weight of each row",
-            _ => "leave it away; [clean] filter leaves rows out",
+            "class_weight" => "remove it; label.weight names a column with the weight of each row",
+            _ => "remove it; [clean] filter drops rows",
         };
         r.problems.push(problem.help(instead));
     }
@@ -106,10 +104,10 @@ fn halving(r: &mut Reader<'_>, pipeline: &Pipeline) {
     let problem = r
         .at(
             r.spans.get("search.halving").cloned(),
-            "`search.halving` spares iterations, and this model's grid is searched without any",
+            "`search.halving` saves iterations, and this model is fitted without any",
         )
         .related(r.spans.get("model.kind").cloned(), "the model");
-    r.problems.push(problem.help("leave search.halving away"));
+    r.problems.push(problem.help("remove search.halving"));
 }
 
 fn shares(r: &mut Reader<'_>, pipeline: &Pipeline) {
@@ -169,10 +167,10 @@ fn label_elsewhere(r: &mut Reader<'_>, pipeline: &Pipeline) {
                 r.spans.get("label.weight").cloned(),
                 "the label column is also the weight of the rows",
             )
-            .label("the rows would weigh what they are to be told apart by")
+            .label("the weights would be what the model is to learn")
             .related(label_at.clone(), "the label");
         r.problems
-            .push(problem.help("leave label.weight away; label.class_weight gives weights to classes"));
+            .push(problem.help("remove label.weight; label.class_weight gives weights to classes"));
     }
     if pipeline.split.by == label {
         let by_at = r
@@ -182,7 +180,7 @@ fn label_elsewhere(r: &mut Reader<'_>, pipeline: &Pipeline) {
             .cloned();
         let problem = r
             .at(by_at, "the rows are split by the label column")
-            .label("each class would fall on one side as a whole")
+            .label("all rows of a class would be in the same split")
             .related(label_at, "the label");
         r.problems
             .push(problem.help("set split.by to the column that tells entities apart"));
@@ -204,7 +202,7 @@ fn features_twice(r: &mut Reader<'_>, pipeline: &Pipeline) {
                 .label("the same again")
                 .related(r.spans.get(first).cloned(), "first here");
             r.problems
-                .push(problem.help("leave one away, or encode the column in another way"));
+                .push(problem.help("remove one, or encode the column in another way"));
         }
     }
 }

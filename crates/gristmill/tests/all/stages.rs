@@ -274,7 +274,7 @@ fn a_checkpoint_that_cannot_be_used_is_said() {
     const FILE: &str = "run/train.checkpoint";
     let begun = |place: &Place, case: &str, says: &str| {
         let said = words(&place.run());
-        let warned = said.contains("warning: training begins anew: run/train.checkpoint: ");
+        let warned = said.contains("warning: training starts again: run/train.checkpoint: ");
         assert_eq!(warned, says.starts_with("it is"), "{case}: {said}");
         assert!(said.contains(says), "{case}: {said}");
         assert!(
