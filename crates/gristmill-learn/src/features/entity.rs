@@ -100,7 +100,7 @@ impl Form {
     fn text(&mut self, text: &str) -> &[u8] {
         let text = text.trim_end_matches(' ');
         match text.as_bytes().first() {
-            Some(b'-' | b'0'..=b'9') => match (number(text), instant(text)) {
+            Some(b'-' | b'+' | b'0'..=b'9') => match (number(text), instant(text)) {
                 (Some(Number::Integer(value)), _) => self.integer(value),
                 (Some(Number::Digits(digits)), _) => self.bytes(digits.as_bytes()),
                 (Some(Number::Float(value)), _) => self.float(value),
@@ -160,23 +160,28 @@ fn number(text: &str) -> Option<Number<'_>> {
     value.map(Number::Float)
 }
 
-/// Reads `YYYY-MM-DD`, with a time after a blank or a `T`, and then a zone. Midnight of a day is the day, and no zone is UTC.
+/// Reads `YYYY-MM-DD`, with a time after a blank or a `T`, and then a zone. Midnight of a day is the day, and no zone is UTC. The year
+/// may have a sign and more digits, as timestamps before the year 0 and after 9999 are written.
 fn instant(text: &str) -> Option<String> {
-    let date = text.get(..10)?;
     let field = |text: &str, from: usize, to: usize| -> Option<i64> {
         let digits = text.get(from..to)?;
         let all = digits.bytes().all(|byte| byte.is_ascii_digit());
         digits.parse().ok().filter(|_| all)
     };
-    let dashes = date.as_bytes()[4] == b'-' && date.as_bytes()[7] == b'-';
-    let (year, month, day) = (field(date, 0, 4)?, field(date, 5, 7)?, field(date, 8, 10)?);
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let width = unsigned.find('-').filter(|width| (4..=6).contains(width))?;
+    let year = field(unsigned, 0, width)?;
+    let year = if text.starts_with('-') { -year } else { year };
+    let date = unsigned.get(width..width + 6)?;
+    let dashes = date.as_bytes()[3] == b'-';
+    let (month, day) = (field(date, 1, 3)?, field(date, 4, 6)?);
     let days = days_of(year, month, day);
     if !dashes || !(1..=12).contains(&month) || date_of(days) != (year, month, day) {
         return None;
     }
-    let rest = &text[10..];
+    let rest = &unsigned[width + 6..];
     if rest.is_empty() {
-        return Some(date.to_owned());
+        return Some(date_text(year, month, day));
     }
     let rest = rest.strip_prefix([' ', 'T'])?;
     let time = rest.get(..8)?;
@@ -215,7 +220,7 @@ fn instant(text: &str) -> Option<String> {
     };
     let minutes = hour * 60 + minute - offset;
     let (year, month, day) = date_of(days + minutes.div_euclid(1440));
-    let mut written = format!("{year:04}-{month:02}-{day:02}");
+    let mut written = date_text(year, month, day);
     let minutes = minutes.rem_euclid(1440);
     if (minutes, second, fraction) != (0, 0, "") {
         written.push_str(&format!("T{:02}:{:02}:{second:02}", minutes / 60, minutes % 60));
@@ -226,6 +231,14 @@ fn instant(text: &str) -> Option<String> {
         written.push_str(&format!(".{fraction:0<width$}"));
     }
     Some(written)
+}
+
+/// As dates are written: a year of other than four digits has a sign.
+fn date_text(year: i64, month: i64, day: i64) -> String {
+    match year {
+        0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
+        _ => format!("{year:+05}-{month:02}-{day:02}"),
+    }
 }
 
 /// Days since 0000-03-01 in the Gregorian calendar, by Hinnant's algorithm.
@@ -420,6 +433,24 @@ mod tests {
                     "2024-03-01 06:00:00.12+0530",
                 ],
             ),
+            // Years of other than four digits, and such as a zone brings about.
+            (
+                "\"-0001-12-31T23:00:00\"",
+                &["-0001-12-31 23:00:00", "0000-01-01T01:00:00+02:00"],
+            ),
+            (
+                "\"-0001-12-31\"",
+                &["-0001-12-31", "-0001-12-31T00:00:00", "0000-01-01T00:00:00+24:00"],
+            ),
+            (
+                "\"+10000-01-01\"",
+                &[
+                    "+10000-01-01",
+                    "10000-01-01 00:00:00",
+                    "9999-12-31T22:00:00-02:00",
+                ],
+            ),
+            ("\"2024-02-29\"", &["+2024-02-29", "2024-02-29"]),
             // Codes, and what only begins like a number or a date.
             ("\"007\"", &["007", "007 "]),
             ("\"+7\"", &["+7"]),
@@ -453,6 +484,34 @@ mod tests {
     }
 
     proptest! {
+        /// A timestamp is one entity in its type and in every zone that text gives it in, in any year.
+        #[test]
+        fn an_instant_is_one_entity_in_every_zone(
+            micros in prop_oneof![
+                -62_200_000_000_000_000_i64..-62_100_000_000_000_000,
+                253_402_000_000_000_000_i64..253_403_000_000_000_000,
+                -8_000_000_000_000_000_000_i64..8_000_000_000_000_000_000,
+            ],
+            whole in prop_oneof![Just(1_i64), Just(1_000_000), Just(86_400_000_000)],
+            offset in -14_i64 * 60..14 * 60,
+        ) {
+            let micros = micros / whole * whole;
+            let array = TimestampMicrosecondArray::from(vec![micros]);
+            let form = forms(&array).remove(0);
+            prop_assert_eq!(&forms(&array.with_timezone("UTC"))[0], &form);
+            let local = micros + offset * 60_000_000;
+            let (days, of_day) = (local.div_euclid(86_400_000_000), local.rem_euclid(86_400_000_000));
+            let (year, month, day) = date_of(days + days_of(1970, 1, 1));
+            let (seconds, micros) = (of_day / 1_000_000, of_day % 1_000_000);
+            let sign = if offset < 0 { '-' } else { '+' };
+            let text = format!(
+                "{}T{:02}:{:02}:{:02}.{micros:06}{sign}{:02}:{:02}",
+                date_text(year, month, day), seconds / 3600, seconds / 60 % 60, seconds % 60,
+                offset.abs() / 60, offset.abs() % 60
+            );
+            prop_assert_eq!(of_text(&text), form, "{}", text);
+        }
+
         /// An integer is one entity in every type that holds it, and in its text.
         #[test]
         fn an_integer_is_one_entity_in_every_type(value in prop_oneof![-1_000_000_i64..1_000_000, any::<i64>()], scale in 0_i8..4) {
