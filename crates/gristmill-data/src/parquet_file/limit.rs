@@ -19,12 +19,14 @@ impl BatchLimit {
     /// the columns of `mask` are counted.
     ///
     /// How long texts are is known by the page where the file has an offset index with sizes, as ours have, else by the
-    /// column. Without any sizes of decoded texts, those of the encoded ones stand for them.
+    /// column. Without any sizes of decoded texts, those of the encoded ones stand for them, and each that a dictionary may hold has
+    /// the `longest` of the dictionary of its column.
     pub(super) fn rows_of(
         self,
         row_group: &RowGroupMetaData,
         pages: Option<&Vec<OffsetIndexMetaData>>,
         mask: &ProjectionMask,
+        longest: &dyn Fn(usize) -> Option<u64>,
     ) -> usize {
         let rows = row_group.num_rows().max(0) as u64;
         let wanted = row_group
@@ -33,7 +35,10 @@ impl BatchLimit {
             .enumerate()
             .filter(|(leaf, _)| mask.leaf_included(*leaf));
         let growth: Vec<Growth> = wanted
-            .map(|(leaf, chunk)| Growth::of(chunk, pages.and_then(|pages| pages.get(leaf)), rows))
+            .map(|(leaf, chunk)| {
+                let pages = pages.and_then(|pages| pages.get(leaf));
+                Growth::of(chunk, pages, rows, &|| longest(leaf))
+            })
             .collect();
         let fits = |batch: u64| {
             (0..rows.div_ceil(batch)).all(|number| {
@@ -57,15 +62,25 @@ impl BatchLimit {
 struct Growth(Vec<(u64, f64)>);
 
 impl Growth {
-    fn of(chunk: &ColumnChunkMetaData, pages: Option<&OffsetIndexMetaData>, rows: u64) -> Self {
+    fn of(
+        chunk: &ColumnChunkMetaData,
+        pages: Option<&OffsetIndexMetaData>,
+        rows: u64,
+        longest: &dyn Fn() -> Option<u64>,
+    ) -> Self {
         let values = chunk.num_values().max(0) as f64;
         if let Some(width) = width(chunk) {
             return Self::even(rows, values * width);
         }
         let by_page = pages.and_then(|pages| Self::by_page(pages, rows));
         by_page.unwrap_or_else(|| {
-            let texts = chunk.unencoded_byte_array_data_bytes();
-            let bytes = texts.unwrap_or(chunk.uncompressed_size()).max(0) as f64;
+            let bytes = chunk
+                .unencoded_byte_array_data_bytes()
+                .map(|bytes| bytes.max(0) as f64);
+            let bytes = bytes.unwrap_or_else(|| {
+                // Pages in plain encoding, and any number of times the longest text of the dictionary.
+                chunk.uncompressed_size().max(0) as f64 + values * longest().unwrap_or(0) as f64
+            });
             Self::even(rows, bytes + 4.0 * values)
         })
     }
@@ -130,9 +145,11 @@ mod tests {
     use std::io::Write;
     use std::sync::Arc;
 
-    use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, StringArray};
+    use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int32Array, RecordBatch, StringArray};
+    use arrow::datatypes::Int32Type;
     use parquet::arrow::ArrowWriter;
-    use parquet::file::properties::WriterProperties;
+    use parquet::arrow::arrow_writer::ArrowWriterOptions;
+    use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
     use super::*;
     use crate::parquet_file::Footer;
@@ -144,6 +161,11 @@ mod tests {
 
     /// The largest batch of texts with these lengths, in rows and in bytes of text.
     fn largest(lengths: &[usize], repeated: bool, page: usize) -> (usize, usize) {
+        let properties = WriterProperties::builder().set_data_page_size_limit(page).build();
+        largest_of(lengths, repeated, properties)
+    }
+
+    fn largest_of(lengths: &[usize], repeated: bool, properties: WriterProperties) -> (usize, usize) {
         let texts = lengths.iter().enumerate().map(|(row, length)| {
             let unit = if repeated {
                 "a".to_owned()
@@ -160,7 +182,6 @@ mod tests {
             ("text", Arc::new(StringArray::from_iter_values(texts))),
         ];
         let rows = RecordBatch::try_from_iter(columns).unwrap();
-        let properties = WriterProperties::builder().set_data_page_size_limit(page).build();
         let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties)).unwrap();
         writer.write(&rows).unwrap();
         let mut file = tempfile::tempfile().unwrap();
@@ -174,6 +195,57 @@ mod tests {
             (texts.len(), bytes as usize)
         });
         sizes.fold((0, 0), |most, size| (most.0.max(size.0), most.1.max(size.1)))
+    }
+
+    /// Of a dictionary of a few texts, without the sizes of what they become.
+    #[test]
+    fn a_batch_of_texts_in_a_dictionary_is_bounded_without_sizes_too() {
+        for lengths in [
+            vec![100_000; 2_000],
+            (0..2_000)
+                .map(|row| if row < 1_000 { 1 } else { 90_000 })
+                .collect(),
+        ] {
+            let properties = WriterProperties::builder()
+                .set_statistics_enabled(EnabledStatistics::None)
+                .set_offset_index_disabled(true)
+                .build();
+            let (_, bytes) = largest_of(&lengths, true, properties);
+            assert!(bytes <= LIMIT.bytes as usize, "{bytes}");
+        }
+    }
+
+    /// A megabyte on the disk, two gigabytes in memory: more than the offsets of one array of texts can tell.
+    #[test]
+    fn texts_of_a_dictionary_are_never_more_than_an_array_holds() {
+        let (count, length) = (8_200, 262_145);
+        let text = "x".repeat(length);
+        let texts = DictionaryArray::<Int32Type>::try_new(
+            Int32Array::from(vec![0; count]),
+            Arc::new(StringArray::from(vec![text.as_str()])),
+        );
+        let columns: [(&str, ArrayRef); 1] = [("text", Arc::new(texts.unwrap()))];
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        let properties = WriterProperties::builder()
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_offset_index_disabled(true)
+            .build();
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_skip_arrow_metadata(true);
+        let mut writer = ArrowWriter::try_new_with_options(Vec::new(), rows.schema(), options).unwrap();
+        writer.write(&rows).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&writer.into_inner().unwrap()).unwrap();
+        let footer = Footer::read(&file).unwrap();
+        let mut read = 0;
+        for rows in footer.rows(Arc::new(file), None, None, LIMIT) {
+            let texts = rows.unwrap().column(0).clone();
+            let texts = texts.as_string::<i32>();
+            assert!(texts.len() * length <= LIMIT.bytes as usize, "{}", texts.len());
+            read += texts.len();
+        }
+        assert_eq!(read, count);
     }
 
     #[test]

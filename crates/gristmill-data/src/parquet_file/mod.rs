@@ -23,7 +23,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetOffsetIndex};
 
 use crate::guard::caught;
 pub use limit::BatchLimit;
-use pages::Groups;
+use pages::{Groups, longest_in_dictionary};
 
 /// Why a file cannot be read. Who reads it knows its name.
 pub type Why = String;
@@ -154,7 +154,13 @@ impl Rows {
         let Footer { metadata, pages } = &self.footer;
         let pages = pages.as_ref().and_then(|pages| pages.get(part.group));
         let group = metadata.metadata().row_group(part.group);
-        let batch_rows = self.limit.rows_of(group, pages, &self.mask);
+        // What cannot be read of it is told when its column is read.
+        let longest = |leaf: usize| {
+            longest_in_dictionary(&self.file, metadata.metadata(), part.group, leaf)
+                .ok()
+                .flatten()
+        };
+        let batch_rows = self.limit.rows_of(group, pages, &self.mask, &longest);
         let file = metadata.metadata().file_metadata();
         let hint = Some(metadata.schema().fields());
         let levels = parquet_to_arrow_field_levels(file.schema_descr(), self.mask.clone(), hint)?;

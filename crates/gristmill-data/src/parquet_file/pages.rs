@@ -19,6 +19,9 @@ use super::thrift::{DEEPEST, I32, STRUCT, Walk};
 /// Bytes that a page may have, decompressed. PostgreSQL has no larger value.
 const MAX_PAGE_BYTES: u64 = 1 << 30;
 
+/// Bytes that the pages of one row may have in a column, decoded: a row of lists may go on over any number of pages.
+const MAX_ROW_BYTES: u64 = 1 << 30;
+
 /// Values that a page may have. Writers begin a new one after 20,000 rows, or a megabyte.
 const MAX_PAGE_VALUES: u64 = 1 << 26;
 
@@ -72,8 +75,36 @@ impl Chunks {
         Ok(Pages {
             reader: SerializedPageReader::new(file, chunk, group.num_rows() as usize, None)?,
             column: chunk.column_descr_ptr(),
+            longest: 0,
+            row_bytes: 0,
         })
     }
+}
+
+/// The bytes of the longest text in the dictionary of a column in a row group; `None` where it has none.
+pub(super) fn longest_in_dictionary(
+    file: &Arc<File>,
+    metadata: &Arc<ParquetMetaData>,
+    group: usize,
+    column: usize,
+) -> Result<Option<u64>> {
+    if metadata
+        .row_group(group)
+        .column(column)
+        .dictionary_page_offset()
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let chunks = Chunks {
+        file: Arc::clone(file),
+        metadata: Arc::clone(metadata),
+        groups: Vec::new().into_iter(),
+        column,
+    };
+    let mut pages = chunks.pages(group)?;
+    pages.get_next_page()?;
+    Ok(Some(pages.longest))
 }
 
 impl Iterator for Chunks {
@@ -91,6 +122,118 @@ impl PageIterator for Chunks {}
 struct Pages {
     reader: SerializedPageReader<Positioned>,
     column: ColumnDescPtr,
+    /// Bytes of the longest value of the dictionary.
+    longest: u64,
+    /// Bytes of the row that the last page ended with, in all pages so far.
+    row_bytes: u64,
+}
+
+impl Pages {
+    /// Takes in a page, and refuses a row that is too large. A row of lists ends only where a page says that another begins.
+    fn take_in(&mut self, page: &Page) -> Result<()> {
+        if let Page::DictionaryPage { buf, .. } = page {
+            self.longest = longest(buf, &self.column);
+            return Ok(());
+        }
+        if self.column.max_rep_level() == 0 {
+            return Ok(());
+        }
+        let values = u64::from(page.num_values()).max(1);
+        #[allow(deprecated, reason = "old files have it")]
+        let each = match page.encoding() {
+            Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => self.longest,
+            _ => page.buffer().len() as u64 / values,
+        } + 4;
+        let mut row = self.row_bytes;
+        let mut largest = row;
+        runs(page, &self.column, |begins_rows, count| {
+            row = match begins_rows {
+                true => each,
+                false => row.saturating_add(count.saturating_mul(each)),
+            };
+            largest = largest.max(row);
+        });
+        self.row_bytes = row;
+        if largest > MAX_ROW_BYTES {
+            return Err(damaged(&format!(
+                "a row has more than {MAX_ROW_BYTES} bytes in one column of lists"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of the longest value of a dictionary.
+fn longest(buf: &[u8], column: &ColumnDescPtr) -> u64 {
+    match column.physical_type() {
+        Type::BYTE_ARRAY => {
+            let (mut walk, mut longest) = (Walk(buf), 0);
+            while let Some(length) = walk.take(4).and_then(|length| length.try_into().ok()) {
+                let length = u64::from(u32::from_le_bytes(length));
+                if walk.take(length).is_none() {
+                    break;
+                }
+                longest = longest.max(length);
+            }
+            longest
+        }
+        Type::FIXED_LEN_BYTE_ARRAY => column.type_length().unsigned_abs().into(),
+        _ => 12,
+    }
+}
+
+/// Calls `f` with how many values in a row begin a row of lists, or go on with one, from the first of a page to the last whose level
+/// can be read here.
+fn runs(page: &Page, column: &ColumnDescPtr, f: impl FnMut(bool, u64)) {
+    let bits = u64::from(16 - column.max_rep_level().leading_zeros());
+    let levels = match page {
+        Page::DataPageV2 {
+            buf,
+            rep_levels_byte_len,
+            ..
+        } => Walk(buf).take(u64::from(*rep_levels_byte_len)),
+        Page::DataPage {
+            buf,
+            rep_level_encoding: Encoding::RLE,
+            ..
+        } => {
+            let mut walk = Walk(buf);
+            let length = walk.take(4).and_then(|length| length.try_into().ok());
+            length.and_then(|length| walk.take(u64::from(u32::from_le_bytes(length))))
+        }
+        _ => None,
+    };
+    let _ = levels.and_then(|levels| runs_of(Walk(levels), bits, u64::from(page.num_values()), f));
+}
+
+/// The same of so many levels, in runs and in packed groups of eight; `None` where they end before.
+fn runs_of(mut walk: Walk<'_>, bits: u64, mut left: u64, mut f: impl FnMut(bool, u64)) -> Option<()> {
+    while left > 0 {
+        let head = walk.number()?;
+        let count = match head & 1 {
+            0 => {
+                let run = (head >> 1).min(left);
+                let level = walk.take(bits.div_ceil(8))?;
+                f(level.iter().all(|byte| *byte == 0), run);
+                run
+            }
+            _ => {
+                let packed = walk.take((head >> 1).checked_mul(bits)?)?;
+                let count = ((head >> 1) * 8).min(left);
+                for at in 0..count {
+                    let mut bits = at * bits..(at + 1) * bits;
+                    f(
+                        !bits.any(|bit| packed[(bit / 8) as usize] >> (bit % 8) & 1 == 1),
+                        1,
+                    );
+                }
+                count
+            }
+        };
+        // A run of nothing would never end.
+        left -= Some(count).filter(|count| *count > 0)?;
+    }
+    Some(())
 }
 
 impl Iterator for Pages {
@@ -109,6 +252,9 @@ impl PageReader for Pages {
             .is_some_and(|page| holds(page, &self.column).is_none())
         {
             return Err(damaged("a page holds fewer values than it promises"));
+        }
+        if let Some(page) = &page {
+            self.take_in(page)?;
         }
         Ok(page)
     }
@@ -399,6 +545,97 @@ mod tests {
         ] {
             let said = refused(&forged(name, from, to));
             assert!(said.contains(why), "{why}: {said}");
+        }
+    }
+
+    /// A file of rows of lists, in pages of some values each; the pages of the row in the middle are small and many.
+    #[test]
+    fn a_row_of_lists_is_bounded_over_all_of_its_pages() {
+        use arrow::array::{
+            Array, ArrayRef, DictionaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
+        };
+        use arrow::buffer::OffsetBuffer;
+        use arrow::datatypes::Field;
+        use parquet::arrow::ArrowWriter;
+        use parquet::file::properties::{WriterProperties, WriterVersion};
+        // 20,000 times one text of 64 KiB are 1.3 GB in one row, and 1 kB in the file.
+        for (length, times, refused) in [(1 << 16, 20_000, true), (1 << 16, 2_000, false)] {
+            for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+                let text = "x".repeat(length);
+                let keys = Int32Array::from_iter_values(
+                    (0..times as i32 + 2).map(|at| i32::from(at > 0 && at <= times as i32)),
+                );
+                let values =
+                    DictionaryArray::try_new(keys, Arc::new(StringArray::from(vec!["y", text.as_str()])))
+                        .unwrap();
+                let item = Arc::new(Field::new("item", values.data_type().clone(), true));
+                let lengths = OffsetBuffer::from_lengths([1, times, 1]);
+                let lists = ListArray::new(item, lengths, Arc::new(values), None);
+                let columns: [(&str, ArrayRef); 2] = [
+                    ("id", Arc::new(Int64Array::from(vec![1, 2, 3]))),
+                    ("v", Arc::new(lists)),
+                ];
+                let rows = RecordBatch::try_from_iter(columns).unwrap();
+                let properties = WriterProperties::builder()
+                    .set_writer_version(version)
+                    .set_write_batch_size(256)
+                    .set_data_page_row_count_limit(1)
+                    .set_data_page_size_limit(64)
+                    .set_dictionary_page_size_limit(1 << 22)
+                    .build();
+                let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties)).unwrap();
+                writer.write(&rows).unwrap();
+                let bytes = writer.into_inner().unwrap();
+                let mut file = tempfile::tempfile().unwrap();
+                file.write_all(&bytes).unwrap();
+                let footer = Footer::read(&file).unwrap();
+                let metadata = Arc::new(footer.metadata().clone());
+                let file = Arc::new(file);
+                assert_eq!(
+                    longest_in_dictionary(&file, &metadata, 0, 1).unwrap(),
+                    Some(length as u64)
+                );
+                let chunks = Chunks {
+                    file,
+                    metadata,
+                    groups: vec![0].into_iter(),
+                    column: 1,
+                };
+                let mut pages = chunks.pages(0).unwrap();
+                let mut begun = 0;
+                let read = loop {
+                    match pages.get_next_page() {
+                        Ok(Some(page)) => runs(&page, &pages.column, |begins, count| {
+                            begun += if begins { count } else { 0 };
+                        }),
+                        Ok(None) => break Ok(()),
+                        Err(error) => break Err(error.to_string()),
+                    }
+                };
+                assert_eq!(read.is_err(), refused, "{read:?}");
+                assert!(refused || begun == 3, "{begun}");
+            }
+        }
+    }
+
+    #[test]
+    fn levels_are_read_in_runs_and_groups() {
+        for (bytes, bits, values, expected) in [
+            // A run of 5 zeros, and one of 3 ones.
+            (&[10, 0, 6, 1][..], 1, 8, Some("00000111")),
+            (&[3, 0b1000_0110], 1, 8, Some("01100001")),
+            (&[3, 0b1000_0110], 1, 6, Some("011000")),
+            // Of two bits: 0, 1, 2, 3, 0, 0, 0, 0.
+            (&[3, 0b1110_0100, 0], 2, 8, Some("01110000")),
+            (&[0, 0], 1, 8, None),
+            (&[10], 1, 8, None),
+            (&[], 1, 8, None),
+        ] {
+            let mut found = String::new();
+            let read = runs_of(Walk(bytes), bits, values, |begins, count| {
+                found.push_str(&if begins { "0" } else { "1" }.repeat(count as usize));
+            });
+            assert_eq!(read.map(|()| found.as_str()), expected, "{bytes:?}");
         }
     }
 
