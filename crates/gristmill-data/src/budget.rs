@@ -85,7 +85,7 @@ impl RowBudget {
     }
 
     /// Bytes of the largest value that is taken in.
-    fn largest_value(self) -> u64 {
+    pub(crate) fn largest_value(self) -> u64 {
         self.share() / VALUE_COPIES
     }
 

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::mpsc::Sender;
 
 /// The bytes that a record may have. Longer values are for formats that say how long they are.
 pub const MAX_RECORD_BYTES: u64 = 16 << 20;
@@ -17,6 +18,12 @@ const MARK: &[u8] = "\u{feff}".as_bytes();
 pub struct Records<R> {
     bytes: R,
     delimiter: u8,
+    /// Whether a quotation mark is more than any other character.
+    quotes: bool,
+    /// Who is told of each row that is not blank in which line it begins.
+    rows: Option<Sender<u64>>,
+    /// Whether the row has no byte yet.
+    blank: bool,
     place: Place,
     /// The number of the line that is read, of that where the record began, and of that where the last quotes opened.
     line: u64,
@@ -40,17 +47,22 @@ enum Place {
 
 /// What is wrong with a record, by the line where it began.
 #[derive(Debug)]
-enum Wrong {
+pub enum Wrong {
+    /// It has more bytes than it may have.
     TooLong {
+        /// Where it begins.
         first_line: u64,
     },
     /// The file ends within quotes.
     Unclosed {
+        /// Where they open.
         quotes_line: u64,
     },
     /// Text after a value in quotes.
     AfterQuotes {
+        /// Where the text is.
         line: u64,
+        /// Where the row begins.
         first_line: u64,
     },
 }
@@ -87,6 +99,9 @@ impl<R> Records<R> {
         Self {
             bytes,
             delimiter,
+            quotes: true,
+            rows: None,
+            blank: true,
             place: Place::FieldStart,
             line: 1,
             first_line: 1,
@@ -96,9 +111,31 @@ impl<R> Records<R> {
         }
     }
 
+    /// The same, in which a quotation mark is a character as any other.
+    pub fn without_quotes(self) -> Self {
+        Self {
+            quotes: false,
+            ..self
+        }
+    }
+
+    /// The same, which tells of each row that is not blank in which line it begins, as soon as it is read.
+    pub fn telling(self, rows: Sender<u64>) -> Self {
+        Self {
+            rows: Some(rows),
+            ..self
+        }
+    }
+
     fn look(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
         let marked = self.read == 0 && bytes.starts_with(MARK);
         for (at, byte) in bytes.iter().enumerate().skip(if marked { MARK.len() } else { 0 }) {
+            let ends_row = self.place != Place::Quotes && matches!(byte, b'\n' | b'\r');
+            if self.blank && !ends_row {
+                // Who does not listen any more need not know.
+                let _ = self.rows.as_ref().map(|rows| rows.send(self.line));
+            }
+            self.blank = ends_row;
             self.place = match (self.place, *byte) {
                 (Place::Quotes, b'"') => Place::QuoteInQuotes,
                 (Place::Quotes, b'\n') => {
@@ -114,7 +151,7 @@ impl<R> Records<R> {
                     Place::FieldStart
                 }
                 (_, byte) if byte == self.delimiter => Place::FieldStart,
-                (Place::FieldStart, b'"') => {
+                (Place::FieldStart, b'"') if self.quotes => {
                     self.quotes_line = self.line;
                     Place::Quotes
                 }
@@ -254,6 +291,39 @@ mod tests {
             assert!(why.starts_with(&begins), "{text:?}: {why}");
         }
         assert_eq!(outcome("a\n\"x\"\n\"y\""), Ok(3));
+    }
+
+    /// A text, and the lines where its rows begin.
+    #[test]
+    fn rows_are_told_with_the_lines_where_they_begin() {
+        for (text, lines) in [
+            ("a,b\n1,2\n\n\n3,4\n", &[1, 2, 5][..]),
+            ("a,b\r\n1,2\r\n\r\n3,4", &[1, 2, 4]),
+            ("\u{feff}a\n\"1\n2\"\n3\n", &[1, 2, 4]),
+            ("\n\na\n1\n", &[3, 4]),
+            ("a\n\"\"\n,\n \n", &[1, 2, 3, 4]),
+            ("", &[]),
+        ] {
+            let (tell, told) = std::sync::mpsc::channel();
+            let records = Records::new(text.as_bytes(), b',').telling(tell);
+            let mut reader = csv::ReaderBuilder::new()
+                .has_headers(false)
+                .flexible(true)
+                .from_reader(records);
+            let rows = reader.byte_records().map(Result::unwrap).count();
+            let told: Vec<u64> = told.try_iter().collect();
+            assert_eq!((rows, told.as_slice()), (lines.len(), lines), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn without_quotes_a_quotation_mark_is_a_character() {
+        for text in ["a\n\"Weird Al\" Yankovic\n", "a\n\"x\ny", "a\n5\"\n"] {
+            let mut records = Records::new(text.as_bytes(), b',').without_quotes();
+            let mut read = String::new();
+            records.read_to_string(&mut read).unwrap();
+            assert_eq!(read, text);
+        }
     }
 
     proptest! {

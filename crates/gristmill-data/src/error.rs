@@ -70,6 +70,20 @@ pub enum Error {
         /// What the database said.
         why: String,
     },
+    /// The query over files is wrong.
+    #[error("source.query: {}", scrub_quoted(.why))]
+    FileQuery {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There are no files where the URL says.
+    #[error("source.url {url}: {}", scrub_quoted(.why))]
+    NoFile {
+        /// The URL, redacted.
+        url: String,
+        /// What is there instead.
+        why: String,
+    },
     /// The key is not a column of the query.
     #[error("source.key `{key}` is not a column of source.query; its columns are: {}", .available.join(", "))]
     KeyMissing {
@@ -178,7 +192,7 @@ pub enum Error {
         why: String,
     },
     /// There is no space left for a file.
-    #[error("{path}: the disk is full; make room and run again, which goes on after what is finished")]
+    #[error("{path}: the disk is full; make room and run again")]
     DiskFull {
         /// The file.
         path: String,

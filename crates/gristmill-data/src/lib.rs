@@ -2,6 +2,8 @@
 
 pub mod budget;
 pub mod content;
+pub mod count;
+pub mod csv_quotes;
 pub mod csv_records;
 pub mod durable;
 pub mod error;
@@ -18,6 +20,7 @@ pub mod secret;
 pub mod settings;
 pub mod source;
 pub mod source_url;
+mod sql_words;
 pub mod table;
 pub mod verify;
 

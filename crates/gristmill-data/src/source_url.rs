@@ -98,6 +98,15 @@ impl SourceUrl {
         scheme_of(&self.revealed).unwrap_or_default()
     }
 
+    /// What it names: `database`, `source files` or `Delta table`.
+    pub fn noun(&self) -> &'static str {
+        match self.scheme() {
+            "parquet" | "csv" => "source files",
+            "delta" => "Delta table",
+            _ => "database",
+        }
+    }
+
     /// The whole, with its secrets, everything in it percent-encoded that could be taken for something else.
     pub(crate) fn revealed(&self) -> &str {
         &self.revealed

@@ -34,6 +34,8 @@ pub struct Verified {
     pub rows: u64,
     /// Batches before these, whose records were cleaned up with the log; in the files, their rows were compared as a whole.
     pub unrecorded: u64,
+    /// Entries of the log that another tool cleaned up.
+    pub cleaned_up: u64,
     /// Whether all rows of the files together have the hash of the dataset. True where the source was read.
     pub whole: bool,
     /// Whether the source has rows that belong to no batch.
@@ -73,8 +75,9 @@ impl Verified {
         self.whole && !self.more && self.replaced.is_empty() && self.differences.is_empty()
     }
 
-    fn of(batches: &[BatchRecord]) -> Self {
+    fn of(batches: &[BatchRecord], cleaned_up: u64) -> Self {
         Self {
+            cleaned_up,
             batches: batches.len() as u64,
             rows: batches.iter().map(|batch| batch.rows_kept).sum(),
             unrecorded: batches.first().map_or(0, |first| first.number),
@@ -99,9 +102,14 @@ impl Verified {
 
 /// Compares the rows in the files of the dataset in a folder with what its log records of each batch.
 pub async fn verify_files(dir: &Path) -> Result<Verified> {
-    let Ledger { record, batches, .. } = read(dir).await?;
+    let Ledger {
+        record,
+        batches,
+        cleaned_up,
+        ..
+    } = read(dir).await?;
     let table = TableVersion::listed(dir).await?;
-    let mut verified = Verified::of(&batches);
+    let mut verified = Verified::of(&batches, cleaned_up);
     let mut hash = ContentHash::default();
     for file in &table.files {
         if let Err(why) = file.check() {
@@ -155,7 +163,7 @@ pub async fn verify_source(
     let schema = delta_schema(&source.schema())?;
     let cleaner = Cleaner::new(identity.clean(), schema, identity.key())?;
     let held = memory.held_in(dir);
-    let mut verified = Verified::of(batches);
+    let mut verified = Verified::of(batches, ledger.cleaned_up);
     for batch in batches {
         let range = KeyRange {
             number: batch.number,

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use gristmill_data::key::KeyRange;
+use gristmill_data::prepare::Cleaner;
 use gristmill_data::pull::{Planner, Sample, sample};
 use gristmill_data::source::{ColumnType, Estimate, KeyAccess, Source};
 use gristmill_data::table::Ledger;
@@ -98,7 +99,7 @@ impl Session<'_> {
         let (threads, _) = worker_threads(pipeline.run.threads);
         Budget::new(pipeline.run.memory).reserve_process(threads)?;
         let source = self.source()?;
-        let retrieval = self.block_on(retrieval(source, pipeline))??;
+        let retrieval = self.block_on(retrieval(source, pipeline, &self.cleaner()?))??;
         let size = self.known_size()?;
         let memory = size.as_ref().map(|known| memory(pipeline, known)).transpose()?;
         Ok(Check {
@@ -215,7 +216,11 @@ struct Retrieval {
     warnings: Vec<Warning>,
 }
 
-async fn retrieval(source: &dyn Source, pipeline: &Pipeline) -> gristmill_data::Result<Retrieval> {
+async fn retrieval(
+    source: &dyn Source,
+    pipeline: &Pipeline,
+    cleaner: &Cleaner,
+) -> gristmill_data::Result<Retrieval> {
     let mut estimate = source.estimate().await?;
     let access = source.key_access(pipeline.batch_rows).await?;
     let boundaries = !source.can_read_on() && access != KeyAccess::Files;
@@ -239,7 +244,7 @@ async fn retrieval(source: &dyn Source, pipeline: &Pipeline) -> gristmill_data::
     };
     let warnings = pull::key_warning(&load.access, estimate.rows, pipeline.batch_rows);
     // Last, for what is cut off may keep the connection busy.
-    let mut sample = sample(source, &ranges).await?;
+    let mut sample = sample(source, &ranges, cleaner).await?;
     if boundaries && sample.rows > 0 {
         sample.seconds += planning;
     }

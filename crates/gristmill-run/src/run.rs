@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use gristmill_data::durable::folder_of;
+use gristmill_data::prepare::Cleaner;
 use gristmill_data::pull::Pulled;
 use gristmill_data::run_key::RunKey;
 use gristmill_data::secret;
@@ -95,6 +96,10 @@ impl<'a> Session<'a> {
                 return Err(error);
             }
         };
+        // Before columns are refused for what these tell.
+        for notice in source.notices() {
+            observe.event(Event::Warning(notice.into()));
+        }
         let columns = source.column_types().into_iter();
         let entity = columns.filter(|column| column.name == pipeline.split.by);
         Ok(Self {
@@ -138,6 +143,7 @@ impl<'a> Session<'a> {
             .pass()
             .columns(&*delta_schema(&self.schema)?)?;
         self.check_names()?;
+        self.cleaner()?;
         match &self.alike {
             None => Ok(()),
             Some(alike) => Err(Error::Entity {
@@ -145,6 +151,16 @@ impl<'a> Session<'a> {
                 alike: alike.clone(),
             }),
         }
+    }
+
+    /// What cleans the rows: the same for a check and for a run.
+    pub(crate) fn cleaner(&self) -> Result<Cleaner> {
+        let schema = delta_schema(&self.schema)?;
+        Ok(Cleaner::new(
+            &self.pipeline.clean,
+            schema,
+            &self.pipeline.source.key,
+        )?)
     }
 
     /// Refuses columns that a database named after the value of a variable, as it does where a query says `SELECT f('${X}')`:

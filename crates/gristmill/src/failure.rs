@@ -102,8 +102,12 @@ pub fn at(file: &PipelineFile, error: Error) -> Failure {
     let dir = &file.pipeline.run.dir;
     let problem = file.explain(&error);
     let in_run_dir = file_of(&error).is_some_and(|path| Path::new(path).starts_with(dir));
+    let full = matches!(error, Error::Data(gristmill_data::Error::DiskFull { .. }));
     match (problem, classify(error)) {
         (Some(problem), Failure::Input(_)) => problem.into(),
+        (_, Failure::Run(error)) if full => Failure::Run(error.context(
+            "there is no room to go on; what is finished is kept, and the next run goes on after it",
+        )),
         (_, Failure::Run(error)) if in_run_dir => Failure::Run(error.context(format!(
             "cannot work in run.dir = {}; see to its permissions and its space, or set another",
             dir.display()

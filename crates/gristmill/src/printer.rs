@@ -26,7 +26,7 @@ use crate::interrupt::Interrupt;
 use crate::words;
 use gristmill_run::settings::diagnose::{WIDTH, wrap};
 
-pub use gristmill_run::report::thousands;
+pub use gristmill_run::report::{counted, thousands};
 
 /// Without a terminal, a stage says how far it is once in this time.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);

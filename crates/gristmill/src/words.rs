@@ -1,7 +1,8 @@
 //! The words for what a run tells: one line for each event.
 
 use gristmill_run::event::{Detail, LabelSummary, Pace, StageResult, Warning};
-use gristmill_run::report::thousands;
+use gristmill_run::report::{counted, named, thousands};
+use gristmill_run::visible;
 
 /// How a stage is going; empty where the count says it all.
 pub(crate) fn pace(pace: &Pace) -> String {
@@ -46,26 +47,27 @@ pub(crate) fn result(result: &StageResult) -> String {
             batches,
             rows_kept,
         } => format!(
-            "{} rows read in {} {}, {} kept",
-            thousands(*rows_read),
-            thousands(*batches),
-            if *batches == 1 { "batch" } else { "batches" },
+            "{} read in {}, {} kept",
+            counted(*rows_read, "row"),
+            counted(*batches, "batch"),
             thousands(*rows_kept)
         ),
         StageResult::Fitted { features, label } => {
             let label = match label {
-                LabelSummary::Classes(classes) => format!("{classes} classes"),
+                LabelSummary::Classes(classes) => counted(*classes, "class"),
                 LabelSummary::Number { mean, std } => format!("label {mean:.4} ± {std:.4}"),
             };
-            format!("{} features, {label}", thousands(*features))
+            format!("{}, {label}", counted(*features, "feature"))
         }
-        StageResult::Transformed { rows } => format!("{} rows of features", thousands(*rows)),
+        StageResult::Transformed { rows } => counted(*rows, "row of features"),
         StageResult::Trained {
             scans,
             iterations,
             resumed,
         } => format!(
-            "{scans} scans, {iterations} iterations of the final fit{}",
+            "{}, {}{}",
+            counted(*scans, "scan"),
+            counted((*iterations).into(), "iteration of the final fit"),
             if *resumed { ", begun in an earlier run" } else { "" }
         ),
         StageResult::Classified { accuracy: score, .. } | StageResult::Regressed { rmse: score, .. }
@@ -94,31 +96,83 @@ pub(crate) fn skipped(stage: &str) -> &'static str {
 pub(crate) fn warning(warning: &Warning) -> String {
     match warning {
         Warning::Unindexed { why } | Warning::Connection { why } => why.clone(),
+        Warning::SwallowedRows {
+            file,
+            rows,
+            first_line,
+            last_line,
+        } => format!(
+            "{file}: {} as if stray quotation marks (\") had made one of several: lines {first_line} to {last_line} are one row, \
+             though each has the fields of a row. If that is not meant, remove the marks, or write each twice within quotes; where \
+             they are plain characters, add quote=none to source.url (csv:…?quote=none)",
+            match rows {
+                1 => "1 row looks".to_owned(),
+                rows => format!("{} look", counted(*rows, "row")),
+            }
+        ),
+        Warning::OddValues {
+            column,
+            otherwise,
+            value,
+            file,
+            line,
+            odd,
+            values,
+        } => format!(
+            "column `{0}` is text because of {1} of its {2}; the others are {otherwise}. The first is {3:?}, in line {line} of {file}: \
+             mend it there, or write TRY_CAST(\"{0}\" AS …) in source.query, which makes such values null",
+            visible::name(column),
+            thousands(*odd),
+            counted(*values, "value"),
+            value,
+        ),
         Warning::Threads { wanted, cores, used } => {
-            format!("run.threads = {wanted} is more than {cores} cores can use; {used} threads work")
+            format!(
+                "run.threads = {wanted} is more than {} can use; {} at work",
+                counted(*cores as u64, "core"),
+                counted(*used as u64, "thread")
+            )
         }
         Warning::LaterSnapshot => {
-            "the rest of the dataset comes from a later snapshot of the database than its beginning"
-                .to_owned()
+            "the rest of the dataset comes from a later snapshot of the source than its beginning".to_owned()
         }
         Warning::StartedAnew { rows } => format!(
-            "the {} rows pulled before came from an earlier snapshot of the database, and source.consistency = \"strict\": \
+            "what was pulled before ({}) came from an earlier snapshot of the source, and source.consistency = \"strict\": \
              the dataset is started anew",
-            thousands(*rows)
+            counted(*rows, "row")
         ),
-        Warning::KnownBySizes { dir, unknown, files } => format!(
-            "another tool cleaned up the log of {dir}, so that {unknown} of its {files} files are known by their sizes alone; \
-             `gristmill verify {dir}` compares their rows with the hash of the dataset"
-        ),
+        Warning::LogCleanedUp {
+            dir,
+            entries,
+            unknown,
+            files,
+        } => {
+            let unknown = match unknown {
+                0 => String::new(),
+                unknown => format!(
+                    "; so {} of its {} can be known by nothing but size, and `gristmill verify {dir}` compares their rows with the \
+                     hash of the dataset",
+                    thousands(*unknown as u64),
+                    counted(*files as u64, "file")
+                ),
+            };
+            format!(
+                "another tool cleaned up the log of {dir}: {} {} missing, for which a checkpoint stands{unknown}",
+                counted(*entries, "entry"),
+                if *entries == 1 { "is" } else { "are" }
+            )
+        }
         Warning::RareInFolds { class, rows, folds } => format!(
-            "class \"{class}\" has {rows} training rows, fewer than search.folds = {folds}, so some folds do without it; \
-             set label.min_rows to {folds} or more to leave such classes out"
+            "class \"{class}\" has {}, fewer than search.folds = {folds}, so some folds do without it; \
+             set label.min_rows to {folds} or more to leave such classes out",
+            counted(*rows, "training row")
         ),
         Warning::TrainingBeginsAnew { why } => format!("training starts again: {why}"),
         Warning::NoCheckpoint { why } => format!("no checkpoint: {why}"),
         Warning::NotConverged { max_iter } => format!(
-            "the model had not converged after max_iter = {max_iter} iterations; \
-             raise model.max_iter or model.reg_param if the score still improves with it"
+            "the model had not converged after max_iter = {max_iter} {}; \
+             raise model.max_iter or model.reg_param if the score still improves with it",
+            named((*max_iter).into(), "iteration")
         ),
         Warning::EmptySplit { split, share } => format!(
             "no row is left in the {split} split, which split.{split} = {share} gives that share of the entities, so it has no scores; \
@@ -140,7 +194,11 @@ pub(crate) fn warning(warning: &Warning) -> String {
 pub(crate) fn detail(detail: &Detail) -> String {
     match detail {
         Detail::PullResumed { batches, rows } => {
-            format!("pull: going on after {batches} batches ({rows} rows)")
+            format!(
+                "pull: going on after {} ({})",
+                counted(*batches, "batch"),
+                counted(*rows, "row")
+            )
         }
         Detail::Batch {
             number,
@@ -152,27 +210,36 @@ pub(crate) fn detail(detail: &Detail) -> String {
         } => {
             let retries = match retries {
                 0 => String::new(),
-                1 => ", 1 retry".to_owned(),
-                retries => format!(", {retries} retries"),
+                retries => format!(", {}", counted((*retries).into(), "retry")),
             };
             format!(
-                "batch {number} ({range}): {rows_read} rows read, {rows_kept} kept, {seconds:.2} s{retries}"
+                "batch {number} ({range}): {} read, {} kept, {seconds:.2} s{retries}",
+                counted(*rows_read, "row"),
+                thousands(*rows_kept)
             )
         }
         Detail::Committed {
             version,
             batches,
             seconds,
-        } => format!("commit {version}: {batches} batches, {seconds:.3} s"),
+        } => format!(
+            "commit {version}: {}, {seconds:.3} s",
+            counted(*batches as u64, "batch")
+        ),
         Detail::Merged { from, into, seconds } => {
-            format!("pull: {from} files of batches merged into {into}, {seconds:.3} s")
+            format!(
+                "pull: {} merged into {}, {seconds:.3} s",
+                counted(*from, "file of batches"),
+                thousands(*into)
+            )
         }
         Detail::Intact {
             files,
             bytes,
             seconds,
         } => format!(
-            "dataset: {files} files with {:.1} MB are as they were committed, {seconds:.3} s",
+            "dataset: {} with {:.1} MB as committed, {seconds:.3} s",
+            counted(*files as u64, "file"),
             *bytes as f64 / 1e6
         ),
         Detail::Compared { batch } => format!("batch {batch} compared"),
@@ -182,7 +249,10 @@ pub(crate) fn detail(detail: &Detail) -> String {
             min_rows,
             rows,
         } => format!(
-            "label `{label}`: {classes} classes with fewer than {min_rows} training rows ({rows} rows)"
+            "label `{label}`: {} with fewer than {} ({})",
+            counted(*classes, "class"),
+            counted(*min_rows, "training row"),
+            counted(*rows, "row")
         ),
         Detail::Solver { why } => format!("train: {why}"),
         Detail::Streamed => "train: the features do not fit in memory and are streamed".to_owned(),
@@ -190,7 +260,11 @@ pub(crate) fn detail(detail: &Detail) -> String {
             features: [known, features],
             classes: [known_classes, classes],
         } => format!(
-            "train: the earlier model knew {known} of the {features} features and {known_classes} of the {classes} classes"
+            "train: the earlier model knew {} of {} and {} of {}",
+            thousands(*known),
+            counted(*features, "feature"),
+            thousands(*known_classes),
+            counted(*classes, "class")
         ),
     }
 }

@@ -32,6 +32,7 @@ const ORDER: [(&str, &[&str]); 4] = [
         "crates/gristmill-data/src",
         &[
             "secret",
+            "count",
             "error",
             "budget",
             "failpoint",
@@ -45,8 +46,9 @@ const ORDER: [(&str, &[&str]); 4] = [
             "scratch",
             "parquet_file",
             "csv_records",
-            "scratch",
+            "csv_quotes",
             "run_key",
+            "sql_words",
             "prepare",
             "table",
             "source",

@@ -22,6 +22,7 @@ use crate::budget::Held;
 use crate::error::{Error, Result};
 use crate::prepare::CanonicalOrder;
 use crate::settings::{CleanSettings, KeyColumns};
+use crate::sql_words::plain;
 
 /// `[clean]`, checked against the columns of the dataset.
 pub struct Cleaner {
@@ -235,6 +236,6 @@ fn unsteady(expr: &Expr) -> Result<Option<String>> {
 fn refused(error: DataFusionError) -> Error {
     Error::Clean {
         setting: "filter",
-        why: error.strip_backtrace(),
+        why: plain(&error),
     }
 }

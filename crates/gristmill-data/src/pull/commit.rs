@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::count::counted;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::key::Bounds;
@@ -141,13 +142,13 @@ fn refuse_empty(totals: &Totals) -> Result<()> {
     }
     if totals.rows_read == 0 {
         return Err(Error::Empty(
-            "source.query returned no rows; run it in the database's own client to see why".to_owned(),
+            "source.query returned no rows; run it by itself to see why".to_owned(),
         ));
     }
     let Dropped { null, filter, .. } = totals.dropped;
     Err(Error::Empty(format!(
-        "cleaning dropped every one of the {} rows that source.query returned: {null} by clean.require, {filter} by \
+        "of the {} that source.query returned, cleaning dropped every one: {null} by clean.require, {filter} by \
          clean.filter; ask for less there",
-        totals.rows_read
+        counted(totals.rows_read, "row")
     )))
 }

@@ -7,7 +7,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::error::Result;
 use crate::key::KeyRange;
+use crate::prepare::{Cleaner, Dropped};
 use crate::source::{Source, value_bytes};
+use crate::table::to_delta;
 
 /// So long is read at most.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -23,8 +25,12 @@ pub struct Sample {
     pub seconds: f64,
 }
 
-/// Reads ranges one after the other, until all are read or a short time is over.
-pub async fn sample(source: &dyn Source, ranges: &[KeyRange]) -> Result<Sample> {
+/// Reads ranges one after the other, until all are read or a short time is over. Their rows are cleaned too, for what only a row
+/// shows of the settings.
+///
+/// # Errors
+/// When reading or cleaning fails.
+pub async fn sample(source: &dyn Source, ranges: &[KeyRange], cleaner: &Cleaner) -> Result<Sample> {
     let started = Instant::now();
     let mut sample = Sample::default();
     let reading = async {
@@ -34,6 +40,7 @@ pub async fn sample(source: &dyn Source, ranges: &[KeyRange]) -> Result<Sample> 
                 sample.rows += rows.num_rows() as u64;
                 sample.bytes += value_bytes(&rows);
                 sample.seconds = started.elapsed().as_secs_f64();
+                cleaner.rows(&to_delta(&rows, cleaner.schema())?, &mut Dropped::default())?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ pub mod fuzz;
 mod limits;
 mod mysql;
 mod names;
+mod notice;
 pub mod open;
 mod postgres;
 mod produced;
@@ -26,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::key::{Key, KeyRange};
 use crate::table::Alike;
 pub use access::{Estimate, KeyAccess, NoIndex, WayOut};
+pub use notice::Notice;
 
 /// A record batch is closed at this many rows or bytes, whichever comes first.
 const MAX_BATCH_ROWS: usize = 8_192;
@@ -49,6 +51,11 @@ pub trait Source: Send + Sync {
 
     /// What becomes of each column's type.
     fn column_types(&self) -> Vec<ColumnType>;
+
+    /// What the user should know of the rows before they are read.
+    fn notices(&self) -> Vec<Notice> {
+        Vec::new()
+    }
 
     /// Names the snapshot that rows are read from. Equal names mean equal data; the converse need not hold.
     fn snapshot(&self) -> String;

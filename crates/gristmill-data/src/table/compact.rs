@@ -3,25 +3,28 @@
 
 use std::fs;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
 use crate::budget::RowBudget;
 use crate::content::FileContent;
-use crate::durable::{io, rename, sync_folder};
+use crate::durable::{io, remove_file, rename, sync_folder};
 use crate::error::Result;
 use crate::failpoint;
 use crate::table::append::{ENGINE, add};
 use crate::table::ledger::{Ledger, RECORD, Record};
 use crate::table::log::{Lock, Log, millis};
 use crate::table::merge::Merge;
-use crate::table::paths::{batches_file, batches_of};
+use crate::table::paths::{batches_file, batches_of, commit_path};
 use crate::table::version::{DataFile, TableVersion};
 
 /// So many small files in a row are left as they are.
 const A_FEW: usize = 4;
+
+/// The file that is written.
+const UNFINISHED: &str = ".compacted.parquet.unfinished";
 
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,12 +49,36 @@ struct Merged {
     content: FileContent,
 }
 
+/// A file that goes with this unless it got its name: one that is left behind by a full disk would keep the disk full.
+struct Unfinished(Option<PathBuf>);
+
+impl Unfinished {
+    /// Gives it its name.
+    fn put(mut self, path: &Path) -> Result<()> {
+        if let Some(unfinished) = &self.0 {
+            rename(unfinished, path)?;
+        }
+        self.0 = None;
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(unfinished) = &self.0 {
+            let _ = fs::remove_file(unfinished);
+        }
+    }
+}
+
 /// Merges the files of a complete dataset that hold one batch and fewer than `target` bytes, into files of about `target` bytes,
 /// where there are more than a few in a row. Each file that it writes is committed at once, so one that was killed goes on
 /// where it was; a second one finds nothing to do.
 pub async fn compact(dir: &Path, target: u64, memory: RowBudget) -> Result<Compacted> {
     let mut compacted = Compacted::default();
     let lock = Lock::take(dir)?;
+    // What a kill left.
+    remove_file(&dir.join(UNFINISHED))?;
     let Some(ledger) = Ledger::read(dir).await?.filter(|ledger| ledger.record.complete) else {
         return Ok(compacted);
     };
@@ -68,7 +95,12 @@ pub async fn compact(dir: &Path, target: u64, memory: RowBudget) -> Result<Compa
             let (file, merged) = merge(&table, ledger.identity.key(), rest, target, memory)?;
             let (merged, more) = rest.split_at(merged);
             failpoint::hit("compaction-written");
-            log.commit(actions(&record, &file, merged), false).await?;
+            let committed = log.commit(actions(&record, &file, merged), false).await;
+            if committed.is_err() && !commit_path(dir, log.next_version()).exists() {
+                // It is in no version of the table, and where the disk is full it would keep it full.
+                remove_file(&dir.join(&file.name))?;
+            }
+            committed?;
             failpoint::hit("compaction-committed");
             compacted.from += merged.len() as u64;
             compacted.into += 1;
@@ -108,7 +140,8 @@ fn merge(
     memory: RowBudget,
 ) -> Result<(Merged, usize)> {
     // Its name is known once it is known which files go into it.
-    let unfinished = table.dir.join(".compacted.parquet.unfinished");
+    let unfinished = table.dir.join(UNFINISHED);
+    let guard = Unfinished(Some(unfinished.clone()));
     let mean_rows = files.iter().map(|small| small.file.rows).sum::<u64>() / files.len().max(1) as u64;
     let mut merge = Merge::create(&unfinished, table.schema.clone(), key, mean_rows, memory)?;
     let (mut rows, mut merged) = (0, 0);
@@ -128,7 +161,7 @@ fn merge(
     };
     let name = batches_file(&batches);
     let path = table.dir.join(&name);
-    rename(&unfinished, &path)?;
+    guard.put(&path)?;
     sync_folder(&table.dir)?;
     Ok((Merged { name, rows, content }, merged))
 }

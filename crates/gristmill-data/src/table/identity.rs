@@ -215,7 +215,7 @@ impl DatasetIdentity {
                 let (was, is) = (then.in_database()?, now.in_database()?);
                 let name = &then.name;
                 (was != is)
-                    .then(|| format!("the type of column `{name}` in the database: then {was}, now {is}"))
+                    .then(|| format!("the type of column `{name}` in the source: then {was}, now {is}"))
             }));
         }
         (!differences.is_empty()).then(|| differences.join("; "))

@@ -2,20 +2,19 @@
 //! commits.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::content::FileContent;
-use crate::durable::io;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::key::Bounds;
 use crate::prepare::Dropped;
+use crate::table::entries::{Entries, WAY_OUT, broken, unreadable};
 use crate::table::hash::ContentHash;
 use crate::table::identity::DatasetIdentity;
-use crate::table::paths::{commit_path, log_path, table_url};
+use crate::table::paths::{commit_path, table_url};
 use crate::table::seal::{self, Seal};
 
 /// The entry of a commit's `commitInfo` that holds the [`Record`].
@@ -90,6 +89,8 @@ pub struct Ledger {
     pub batches: Vec<BatchRecord>,
     /// What each file held when it was committed, by its name. Those of commits that were cleaned up are missing.
     pub(crate) files: BTreeMap<String, FileContent>,
+    /// Entries of the log that another tool cleaned up: the first so many, for which a checkpoint stands.
+    pub cleaned_up: u64,
     /// The seal of the last commit with a record.
     pub(crate) seal: Seal,
 }
@@ -118,33 +119,33 @@ impl Ledger {
     /// # Errors
     /// When another build with another format made it, or its log was edited.
     pub async fn read(dir: &Path) -> Result<Option<Self>> {
-        let broken = |why: String| broken(dir, why);
-        if !has_commit(&log_path(dir))? {
+        let Some(entries) = Entries::list(dir)? else {
             return Ok(None);
-        }
+        };
         // Only protocol and metadata are read here, not the files, of which there may be many.
         let table = deltalake_core::BlindDeltaTable::try_new(table_url(dir)?).await;
-        let table = table.map_err(|error| broken(error.to_string()))?;
-        let identity = DatasetIdentity::read(table.metadata().configuration()).map_err(broken)?;
+        let table = table.map_err(|error| unreadable(dir, &error))?;
+        let identity = DatasetIdentity::read(table.metadata().configuration());
+        let identity = identity.map_err(|why| broken(dir, why))?;
         let mut ledger = Self {
             version: table.version(),
             identity,
             record: Record::default(),
             batches: Vec::new(),
             files: BTreeMap::new(),
+            cleaned_up: entries.first,
             seal: Seal::default(),
         };
         let mut found = false;
-        for version in 0..=ledger.version {
-            // The log before a checkpoint may have been cleaned up by another tool.
-            if let Some(commit) = read_commit(dir, version)? {
-                found |= ledger.take_in(dir, version, &commit, found)?;
-            }
+        for version in entries.first..=entries.last {
+            let text = Entries::read(dir, version)?;
+            found |= ledger.take_in(dir, version, &text, found)?;
         }
         if found {
             return Ok(Some(ledger));
         }
         Err(broken(
+            dir,
             "no commit in its log tells of batches; its log was cleaned up, or gristmill did not write it"
                 .to_owned(),
         ))
@@ -166,11 +167,7 @@ impl Ledger {
     fn take_in(&mut self, dir: &Path, version: u64, commit: &str, follows: bool) -> Result<bool> {
         let edited = |why: &str| {
             let log = commit_path(dir, version);
-            let why = format!(
-                "{} {why}; restore the log as it was written, or delete the folder to pull the rows again",
-                log.display()
-            );
-            broken(dir, why)
+            broken(dir, format!("{} {why}; {WAY_OUT}", log.display()))
         };
         let Some(mut info) = info_of(commit) else {
             return Ok(false);
@@ -185,32 +182,6 @@ impl Ledger {
         self.files.extend(added(commit));
         self.seal = seal;
         Ok(true)
-    }
-}
-
-fn has_commit(log: &Path) -> Result<bool> {
-    let entries = match fs::read_dir(log) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        entries => entries.map_err(io(log))?,
-    };
-    for entry in entries {
-        let name = entry.map_err(io(log))?.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with(|c: char| c.is_ascii_digit())
-            && (name.ends_with(".json") || name.ends_with(".parquet"))
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// A commit, if it is there.
-fn read_commit(dir: &Path, version: u64) -> Result<Option<String>> {
-    let path = commit_path(dir, version);
-    match fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        commit => commit.map(Some).map_err(io(&path)),
     }
 }
 
@@ -243,9 +214,64 @@ fn added(commit: &str) -> impl Iterator<Item = (String, FileContent)> {
     })
 }
 
-fn broken(dir: &Path, why: String) -> Error {
-    Error::Dataset {
-        dir: dir.display().to_string(),
-        why,
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+    use crate::settings::CleanSettings;
+
+    /// The batches whose records are there, those there are by the totals, whether all are, and whether a pull may go on.
+    #[test]
+    fn a_log_that_does_not_tell_its_last_batch_is_not_gone_on_from() {
+        let schema = Schema::new(vec![Field::new("id", DataType::Int64, true)]);
+        let clean = CleanSettings {
+            trim: true,
+            empty_as_null: true,
+            require: vec![],
+            filter: None,
+            distinct: false,
+        };
+        let identity = DatasetIdentity::new("", &"".into(), &"id".into(), &clean, &schema).unwrap();
+        for (recorded, all, complete, goes_on) in [
+            (0..3, 3, false, true),
+            (2..3, 3, false, true),
+            (0..0, 0, false, true),
+            (0..0, 3, false, false),
+            (0..2, 3, false, false),
+            (0..0, 3, true, true),
+        ] {
+            let record = Record {
+                complete,
+                totals: Totals {
+                    batches_read: all,
+                    ..Totals::default()
+                },
+                ..Record::default()
+            };
+            let batch = |number| BatchRecord {
+                number,
+                bounds: Bounds::Null,
+                rows_read: 1,
+                rows_kept: 1,
+                dropped: Dropped::default(),
+                hash: ContentHash::default(),
+                file: None,
+                snapshot: String::new(),
+            };
+            let case = format!("{recorded:?} of {all}, complete {complete}");
+            let ledger = Ledger {
+                version: 0,
+                identity: identity.clone(),
+                record,
+                batches: recorded.map(batch).collect(),
+                files: BTreeMap::new(),
+                cleaned_up: 0,
+                seal: Seal::default(),
+            };
+            let checked = ledger.check_end(Path::new("run/dataset"));
+            assert_eq!(checked.is_ok(), goes_on, "{case}");
+        }
     }
 }

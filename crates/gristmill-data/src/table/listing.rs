@@ -45,10 +45,15 @@ pub(crate) async fn list_files(dir: &Path, version: Option<u64>) -> Result<Listi
     }
     let table = builder.load().await.map_err(|error| match error {
         DeltaTableError::NotATable(_) => broken("there is no Delta table in it".to_owned()),
-        error => broken(match version {
-            Some(version) => format!("version {version}: {error}"),
-            None => error.to_string(),
-        }),
+        error => {
+            // What follows its first line is where in the library it arose.
+            let error = error.to_string();
+            let why = error.lines().next().unwrap_or_default();
+            broken(match version {
+                Some(version) => format!("version {version} of the table cannot be read: {why}"),
+                None => format!("the table cannot be read: {why}"),
+            })
+        }
     })?;
     let snapshot = table.snapshot()?.snapshot();
     let mapping = snapshot

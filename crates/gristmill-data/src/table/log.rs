@@ -130,9 +130,16 @@ impl Log {
         let log = log_path(&self.dir);
         let path = commit_path(&self.dir, version);
         let unfinished = log.join(format!(".{version:020}.json.unfinished"));
-        let mut file = create_anew(&unfinished)?;
-        file.write_all(actions.as_bytes()).map_err(io(&unfinished))?;
-        synced(&file, &unfinished)?;
+        let written = || {
+            let mut file = create_anew(&unfinished)?;
+            file.write_all(actions.as_bytes()).map_err(io(&unfinished))?;
+            synced(&file, &unfinished)
+        };
+        if let Err(error) = written() {
+            // Where the disk is full, it would keep it full.
+            let _ = fs::remove_file(&unfinished);
+            return Err(error);
+        }
         failpoint::hit("commit-written");
         // A rename would replace the commit of another tool; a link does not.
         let linked = link(&unfinished, &path);

@@ -3,6 +3,7 @@
 mod alike;
 mod append;
 mod compact;
+mod entries;
 mod hash;
 mod identity;
 mod intact;

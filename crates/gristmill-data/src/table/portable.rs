@@ -71,6 +71,8 @@ impl TableVersion {
                     hash,
                 })
                 .collect(),
+            // What is to be said of its log was said where that was read.
+            cleaned_up: 0,
             metadata: files.metadata,
         };
         for file in &table.files {

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use crate::content::{FileContent, check_size};
+use crate::count::counted;
 use crate::durable::io;
 use crate::error::{Error, Result};
 use crate::parquet_file::Footer;
+use crate::table::entries::unreadable;
 use crate::table::ledger::Ledger;
 use crate::table::manifest::Manifest;
 use crate::table::paths::{batches_of, table_url};
@@ -28,6 +30,8 @@ pub struct TableVersion {
     pub files: Vec<DataFile>,
     /// Its rows.
     pub rows: u64,
+    /// Entries of its Delta log that another tool cleaned up.
+    pub cleaned_up: u64,
     /// What the writer of a plain folder wrote beside the rows. Empty for a Delta table.
     pub metadata: BTreeMap<String, String>,
 }
@@ -95,11 +99,12 @@ impl TableVersion {
         let ledger = Ledger::read(dir).await?;
         let mut ledger = ledger.ok_or_else(|| broken("there is no Delta table in it".to_owned()))?;
         let table = deltalake_core::open_table_with_version(table_url(dir)?, ledger.version).await;
-        let table = table.map_err(|error| broken(error.to_string()))?;
-        let snapshot = table.snapshot()?.snapshot();
+        let unreadable = |error| unreadable(dir, &error);
+        let table = table.map_err(unreadable)?;
+        let snapshot = table.snapshot().map_err(unreadable)?.snapshot();
         let mut files = Vec::new();
         let mut deletions = false;
-        for file in snapshot.try_log_data()?.iter() {
+        for file in snapshot.try_log_data().map_err(unreadable)?.iter() {
             let name = file.path().into_owned();
             let (Some(rows), true) = (file.num_records(), batches_of(&name).is_some()) else {
                 return Err(broken(format!(
@@ -124,8 +129,9 @@ impl TableVersion {
         let kept = ledger.record.totals.rows_kept;
         if rows != kept || deletions {
             return Err(broken(format!(
-                "version {} does not have the {kept} rows that gristmill wrote; restore the version before it",
-                ledger.version
+                "version {} does not have the rows that gristmill wrote ({}); restore the version before it",
+                ledger.version,
+                counted(kept, "row")
             )));
         }
         Ok(Self {
@@ -134,6 +140,7 @@ impl TableVersion {
             schema: snapshot.arrow_schema(),
             files,
             rows,
+            cleaned_up: ledger.cleaned_up,
             metadata: BTreeMap::new(),
         })
     }
@@ -146,6 +153,7 @@ impl TableVersion {
             schema: self.schema.clone(),
             files: vec![file.clone()],
             rows: file.rows,
+            cleaned_up: self.cleaned_up,
             metadata: BTreeMap::new(),
         }
     }
@@ -180,6 +188,7 @@ impl TableVersion {
             schema: without_metadata(schema),
             files: files.collect(),
             rows: manifest.rows,
+            cleaned_up: 0,
             metadata: manifest.metadata,
         }
     }

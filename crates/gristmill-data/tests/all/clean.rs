@@ -280,7 +280,7 @@ fn wrong_settings_are_refused_with_the_way_out() {
     for (filter, parts) in [
         // Upper and lower case are different, and the message says how it is written.
         ("country = 'CA'", vec!["clean.filter: ", "country", "Country"]),
-        ("id >", vec!["clean.filter: ", "SQL error"]),
+        ("id >", vec!["clean.filter: it cannot be read as SQL: "]),
         ("", vec!["clean.filter: "]),
         ("id + 1", vec!["is of type Int64; expected a predicate"]),
         ("nosuch(id)", vec!["nosuch"]),

@@ -189,6 +189,7 @@ fn rows_of_table(files: &TempFiles) -> Result<usize> {
             hash: None,
         }],
         rows: ROWS as u64,
+        cleaned_up: 0,
         metadata: Default::default(),
     };
     let mut rows = 0;

@@ -406,7 +406,7 @@ async fn nothing_to_keep_is_an_error_and_leaves_no_dataset() {
     let error = case.pull("dataset", 10, EVERY_BATCH).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "source.query returned no rows; run it in the database's own client to see why"
+        "source.query returned no rows; run it by itself to see why"
     );
     case.source.query = "SELECT id, name FROM artist".into();
     case.clean.require = vec!["name".to_owned()];
@@ -414,7 +414,7 @@ async fn nothing_to_keep_is_an_error_and_leaves_no_dataset() {
     let error = case.pull("dataset", 10, EVERY_BATCH).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cleaning dropped every one of the 220 rows that source.query returned: 32 by clean.require, 188 by \
+        "of the 220 rows that source.query returned, cleaning dropped every one: 32 by clean.require, 188 by \
          clean.filter; ask for less there"
     );
     // The pipeline may now be put right, in the same place.

@@ -13,6 +13,7 @@ use gristmill_data::Error;
 use gristmill_data::key::{Bounds, Key, KeyRange};
 use gristmill_data::pull::{Pace, Progress, pull};
 use gristmill_data::settings::{CleanSettings, Consistency};
+use gristmill_data::source::Notice;
 use gristmill_data::source::open::connect;
 use gristmill_data::table::DatasetIdentity;
 use serde_json::json;
@@ -446,6 +447,74 @@ async fn csv_may_be_packed_and_have_another_delimiter_or_no_header() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn quotation_marks_may_be_plain_characters() {
+    let files = TempFiles::new();
+    files.write("x.tsv", "id\tname\n2\t\"Weird Al\" Yankovic\n1\t\"open\n3\t5\"\n");
+    files.write("open.tsv", "id\tname\n2\ta\n1\t\"open\n3\tb\n");
+    files.write("long.tsv", format!("id\tname\n2\t\"{}", "a\n".repeat(9 << 20)));
+    for name in ["x.tsv", "open.tsv", "long.tsv"] {
+        let message = failure(&files.url("csv", name), ALL, "id").await;
+        assert!(
+            message.ends_with("add quote=none to source.url (csv:…?quote=none)"),
+            "{message}"
+        );
+    }
+    let source = source(&files.url("csv", "x.tsv?quote=none"), ALL, "id").await;
+    assert_eq!(
+        rows_of(source.as_ref(), 1).await,
+        [["1", "\"open"], ["2", "\"Weird Al\" Yankovic"], ["3", "5\""]],
+    );
+}
+
+/// What a file holds, and what is noticed in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_swallowed_others_and_columns_that_few_values_make_text_are_noticed() {
+    let files = TempFiles::new();
+    let path = |name: &str| files.path(name).display().to_string();
+    let swallowed = |name: &str, rows, first_line, last_line| Notice::SwallowedRows {
+        file: path(name),
+        rows,
+        first_line,
+        last_line,
+    };
+    let odd = |name: &str, column: &str, otherwise, value: &str, line, odd, values| Notice::OddValues {
+        column: column.to_owned(),
+        otherwise,
+        value: value.to_owned(),
+        file: path(name),
+        line,
+        odd,
+        values,
+    };
+    for (name, text, expected) in [
+        (
+            "two.csv",
+            "id,name\r\n\r\n1,\"x\r\n2,y\r\n3,z\"\r\n4,u\r\n5,v\r\n6,\"x\r\n7,z\"\r\n",
+            vec![swallowed("two.csv", 2, 3, 5)],
+        ),
+        (
+            "letter.csv",
+            "id,name\n1,\"Dear Ada,\nhow do you do?\"\n2,\"Ada,\nwell, thanks\"\n",
+            vec![],
+        ),
+        ("letters.csv", "id,name\n1,\"Ada\nwell, thanks\"\n", vec![]),
+        (
+            "odd.csv",
+            "id,v,day\n1,0.5,2024-01-01\n2,n/a,\n3,0.5,2024-01-01\n\n4,1,soon\n5,2,2024-01-02\n",
+            vec![
+                odd("odd.csv", "v", "numbers", "n/a", 3, 1, 5),
+                odd("odd.csv", "day", "dates", "soon", 6, 1, 4),
+            ],
+        ),
+        ("good.csv", "id,name\n1,Abba\n2,1975\n3,Blink\n", vec![]),
+    ] {
+        files.write(name, text);
+        let source = source(&files.url("csv", name), ALL, "id").await;
+        assert_eq!(source.notices(), expected, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_query_is_any_select_over_input() {
     let files = TempFiles::new();
     let rows = columns(vec![
@@ -509,11 +578,15 @@ async fn wrong_queries_are_explained() {
     );
     let url = files.url("parquet", "x.parquet");
     for (query, key, why) in [
-        ("SELECT nr FROM input", "nr", "No field named nr"),
+        (
+            "SELECT nr FROM input",
+            "nr",
+            "there is no column `nr`; the columns are: id, v",
+        ),
         (
             "SELECT * FROM artist",
             "id",
-            "table 'datafusion.public.artist' not found",
+            "source.query: table 'artist' not found",
         ),
         ("SELECT * FROM", "id", "Expected"),
         ("DELETE FROM input", "id", "DML not supported"),
@@ -604,17 +677,17 @@ async fn files_that_cannot_be_read_are_explained() {
         (
             "parquet",
             "none.parquet",
-            format!("cannot connect to {{}}: there is no file {at}/none.parquet"),
+            format!("source.url {{}}: there is no file {at}/none.parquet"),
         ),
         (
             "parquet",
             "none*.parquet",
-            format!("cannot connect to {{}}: there is no .parquet file in {at}/none*.parquet"),
+            format!("source.url {{}}: there is no .parquet file in {at}/none*.parquet"),
         ),
         (
             "parquet",
             "empty",
-            format!("cannot connect to {{}}: there is no .parquet file in {at}/empty"),
+            format!("source.url {{}}: there is no .parquet file in {at}/empty"),
         ),
         (
             "parquet",
@@ -642,7 +715,7 @@ async fn files_that_cannot_be_read_are_explained() {
             "parquet",
             "hive",
             format!(
-                "cannot connect to {{}}: the folder {at}/hive/year=2020 holds a partition, whose column is in no file; name the \
+                "source.url {{}}: the folder {at}/hive/year=2020 holds a partition, whose column is in no file; name the \
                  files of one with a pattern such as {at}/hive/year=2020/*, or make a Delta table of them"
             ),
         ),
@@ -672,14 +745,12 @@ async fn files_that_cannot_be_read_are_explained() {
         (
             "csv",
             "plain",
-            format!(
-                "cannot connect to {{}}: there is no .csv or .tsv or .csv.gz or .tsv.gz file in {at}/plain"
-            ),
+            format!("source.url {{}}: there is no .csv or .tsv or .csv.gz or .tsv.gz file in {at}/plain"),
         ),
         (
             "delta",
             "none",
-            format!("cannot connect to {{}}: there is no folder {at}/none"),
+            format!("source.url {{}}: there is no folder {at}/none"),
         ),
         (
             "delta",

@@ -435,7 +435,7 @@ async fn databases_that_cannot_be_reached_are_explained() {
         (
             format!("sqlite:{}", missing.display()),
             format!(
-                "cannot connect to sqlite:{0}: there is no file {0}",
+                "source.url sqlite:{0}: there is no file {0}",
                 missing.display()
             ),
         ),

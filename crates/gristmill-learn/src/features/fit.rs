@@ -153,7 +153,7 @@ impl FitPipeline {
             return Err(Error::EmptySplit {
                 what: format!("the {} split", SPLIT_NAMES[train]),
                 why: format!(
-                    "none of the {} rows fell into it; raise split.{}, or split by a column with more values than `{}`",
+                    "no row fell into it, of {} in all; raise split.{}, or split by a column with more values than `{}`",
                     rows.iter().sum::<u64>(),
                     SPLIT_NAMES[train],
                     self.pass.splitter.column()

@@ -5,11 +5,12 @@ use std::io::{BufWriter, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use gristmill_data::budget::value_bytes;
+use gristmill_data::csv_quotes::{Swallowed, Swallowing};
 use gristmill_data::csv_records::Records;
 use gristmill_data::durable::Output;
 use gristmill_data::parquet_file::{BatchLimit, Footer};
@@ -30,7 +31,65 @@ pub(super) enum Format {
 }
 
 /// Rows of a file.
-pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
+
+/// A file that is read.
+pub(super) struct Input {
+    pub(super) schema: SchemaRef,
+    batches: Batches,
+    /// Of CSV.
+    lines: Option<Lines>,
+}
+
+/// What the rows of a CSV file are looked through for.
+struct Lines {
+    /// Which columns hold numbers.
+    numeric: Vec<bool>,
+    /// The line where the next row begins, if no line is blank.
+    next: u64,
+    swallowing: Swallowing,
+}
+
+impl Input {
+    /// The next rows.
+    pub(super) fn next(&mut self) -> Option<Result<RecordBatch>> {
+        let batch = self.batches.next()?;
+        if let (Some(lines), Ok(batch)) = (&mut self.lines, &batch) {
+            lines.look(batch);
+        }
+        Some(batch)
+    }
+
+    /// Rows so far that look as if they had swallowed others.
+    pub(super) fn swallowed(&self) -> Option<Swallowed> {
+        self.lines.as_ref()?.swallowing.clone().found()
+    }
+}
+
+impl Lines {
+    fn look(&mut self, batch: &RecordBatch) {
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| column.as_string::<i32>())
+            .collect();
+        for row in 0..batch.num_rows() {
+            let values = columns.iter().map(|column| column.value(row));
+            let breaks = values
+                .clone()
+                .map(|value| value.matches('\n').count() as u64)
+                .sum::<u64>();
+            if breaks > 0 {
+                let numeric = &self.numeric;
+                let fits =
+                    |at: usize, text: &str| !numeric[at] || text.is_empty() || text.parse::<f64>().is_ok();
+                self.swallowing
+                    .look(values, b',', (self.next, self.next + breaks), fits);
+            }
+            self.next += 1 + breaks;
+        }
+    }
+}
 
 /// Small batches put together.
 struct Together<I> {
@@ -77,7 +136,8 @@ impl Format {
         }
     }
 
-    pub(super) fn open(self, path: &Path, limit: BatchLimit) -> Result<(SchemaRef, Batches)> {
+    /// Opens a file; of these columns, if it has them, the values are numbers.
+    pub(super) fn open(self, path: &Path, limit: BatchLimit, numeric: &[String]) -> Result<Input> {
         let mut file = File::open(path).map_err(|e| bad(path, &e))?;
         let owned = path.to_owned();
         match self {
@@ -100,23 +160,26 @@ impl Format {
                     .build(Records::new(file, b','))
                     .map_err(|e| bad(path, &e))?;
                 let rows = reader.map(move |batch| batch.map_err(|e| bad(&owned, &e)));
-                let schema_of_rows = Arc::clone(&schema);
-                Ok((
-                    schema,
-                    Box::new(Together {
-                        schema: schema_of_rows,
-                        rows,
-                        limit,
-                    }),
-                ))
+                let names = schema.fields().iter().map(|field| field.name());
+                let lines = Lines {
+                    numeric: names.clone().map(|name| numeric.contains(name)).collect(),
+                    next: 2 + names.map(|name| name.matches('\n').count() as u64).sum::<u64>(),
+                    swallowing: Swallowing::default(),
+                };
+                Ok(Input {
+                    schema: Arc::clone(&schema),
+                    batches: Box::new(Together { schema, rows, limit }),
+                    lines: Some(lines),
+                })
             }
             Self::Parquet => {
                 let footer = Footer::read(&file).map_err(|e| bad(path, &e))?;
                 let rows = footer.rows(Arc::new(file), None, None, limit);
-                Ok((
-                    Arc::clone(footer.schema()),
-                    Box::new(rows.map(move |batch| batch.map_err(|e| bad(&owned, &e)))),
-                ))
+                Ok(Input {
+                    schema: Arc::clone(footer.schema()),
+                    batches: Box::new(rows.map(move |batch| batch.map_err(|e| bad(&owned, &e)))),
+                    lines: None,
+                })
             }
         }
     }

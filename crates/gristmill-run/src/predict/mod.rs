@@ -10,6 +10,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, Recor
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use gristmill_data::budget::value_bytes;
+use gristmill_data::csv_quotes::Swallowed;
 use gristmill_data::durable::NewFile;
 use gristmill_data::guard::{caught, stopped};
 use gristmill_data::parquet_file::BatchLimit;
@@ -28,7 +29,7 @@ use serde::Deserialize;
 use crate::budget::{Budget, Held};
 use crate::engine::MOST_GROWTH;
 use crate::error::{Error, Result};
-use files::{Batches, Format, Writer, bad};
+use files::{Format, Input, Writer, bad};
 
 /// Rows predicted at a time, and bytes of them, at most.
 const BATCH_ROWS: u64 = 8192;
@@ -67,6 +68,8 @@ pub struct Predicted {
     pub rows: u64,
     /// Rows among them without a prediction.
     pub skipped: u64,
+    /// Rows of a CSV file that look as if they had swallowed others.
+    pub swallowed: Option<Swallowed>,
 }
 
 impl Predictor {
@@ -139,7 +142,8 @@ impl Predictor {
         let row_group = self.budget.left() / ROW_GROUP_PART;
         let _row_group = self.budget.reserve("the file that is written", row_group)?;
         let output_format = Format::of(output)?;
-        let (schema, mut batches) = Format::of(input)?.open(input, self.batch(rows))?;
+        let mut read = Format::of(input)?.open(input, self.batch(rows), &self.numeric)?;
+        let schema = read.schema.clone();
         let result = self.output_schema(&schema).map_err(|e| bad(input, &e))?;
         if let Some(twice) = result
             .fields()
@@ -175,7 +179,7 @@ impl Predictor {
         let into = file.output()?;
         let write = || {
             let writer = output_format.create(into, output, result, row_group as usize)?;
-            self.write(&mut batches, writer, output, (&pool, rows), progress)
+            self.write(&mut read, writer, output, (&pool, rows), progress)
         };
         let predicted = caught(write)
             .unwrap_or_else(|panic| Err(stopped(&format!("predicting {}", input.display()), panic).into()));
@@ -200,7 +204,7 @@ impl Predictor {
     /// Writes the predictions of every row to `path`, made by the threads of a pool, with so many bytes of rows at a time.
     fn write(
         &self,
-        batches: &mut Batches,
+        input: &mut Input,
         mut writer: Writer,
         path: &Path,
         (pool, bytes): (&rayon::ThreadPool, u64),
@@ -212,7 +216,7 @@ impl Predictor {
         loop {
             let (mut group, mut taken) = (Vec::new(), 0);
             while group.len() < 2 * pool.current_num_threads() && taken * MOST_GROWTH < bytes {
-                let Some(batch) = batches.next().transpose()? else {
+                let Some(batch) = input.next().transpose()? else {
                     break;
                 };
                 largest.check(&batch, |row| (read + row as u64 + 1).to_string())?;
@@ -233,6 +237,7 @@ impl Predictor {
             progress(predicted.rows);
         }
         writer.finish(path)?;
+        predicted.swallowed = input.swallowed();
         Ok(predicted)
     }
 

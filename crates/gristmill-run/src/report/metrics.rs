@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use gristmill_data::count::counted;
 use gristmill_learn::evaluate::Repeated;
 use gristmill_learn::search::{Params, SearchPoint};
 use gristmill_learn::statistics::{RegressionScores, Scores, undefined};
@@ -150,8 +151,8 @@ impl Best {
         match (self.objective, self.converged) {
             (None, _) => "one pass".to_owned(),
             (_, true) if self.iterations == 0 => "solved without iterations".to_owned(),
-            (_, true) => format!("{} iterations, converged", self.iterations),
-            (_, false) => format!("{} iterations, not converged", self.iterations),
+            (_, true) => format!("{}, converged", counted(self.iterations.into(), "iteration")),
+            (_, false) => format!("{}, not converged", counted(self.iterations.into(), "iteration")),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod metrics;
 mod summary;
 
-pub use summary::{thousands, write_splits};
+pub use gristmill_data::count::{counted, named, thousands};
+pub use summary::write_splits;
 
 pub(crate) use summary::summary;

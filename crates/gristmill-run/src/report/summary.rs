@@ -7,6 +7,7 @@ use gristmill_learn::features::split::SPLIT_NAMES;
 use crate::report::metrics::{Baseline, Metrics, Splits};
 use crate::settings::Pipeline;
 use crate::visible;
+use gristmill_data::count::{counted, thousands};
 
 /// What `summary.txt` holds.
 pub(crate) fn summary(pipeline: &Pipeline, metrics: &Metrics) -> String {
@@ -18,13 +19,13 @@ pub(crate) fn summary(pipeline: &Pipeline, metrics: &Metrics) -> String {
 
 fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt::Result {
     let label = match &m.baseline {
-        Baseline::Class { .. } => format!("{} classes", m.classes),
+        Baseline::Class { .. } => counted(m.classes, "class"),
         Baseline::Number { .. } => "a number".to_owned(),
     };
-    let features = thousands(m.features);
+    let features = counted(m.features, "feature");
     writeln!(
         out,
-        "Label `{}`: {label}, {features} features",
+        "Label `{}`: {label}, {features}",
         visible::name(&pipeline.label.column)
     )?;
     writeln!(out)?;
@@ -49,8 +50,8 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
         writeln!(out)?;
         writeln!(
             out,
-            "Search: {} folds, by {}",
-            pipeline.folds(),
+            "Search: {}, by {}",
+            counted(pipeline.folds().into(), "fold"),
             pipeline.search.metric.name()
         )?;
         write!(out, " ")?;
@@ -180,17 +181,4 @@ fn score_text(score: f64) -> String {
     } else {
         format!("{score:.4e}")
     }
-}
-
-/// `1234567` as `1,234,567`.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -29,8 +29,9 @@ impl PipelineFile {
             | Error::Unavailable { .. }
             | Error::Lost { .. }
             | Error::Answer { .. }
+            | Error::NoFile { .. }
             | Error::SourceFile { .. } => "source.url".to_owned(),
-            Error::Query { .. } => "source.query".to_owned(),
+            Error::Query { .. } | Error::FileQuery { .. } => "source.query".to_owned(),
             Error::KeyMissing { key, available } => {
                 let columns: Vec<&str> = available.iter().map(String::as_str).collect();
                 return Some(self.missing_column(&self.key_setting(key), key, &columns));

@@ -31,6 +31,15 @@ impl Dataset {
             false => ControlFlow::Continue(()),
         };
         let intact = IntactFiles::check(&table, hashes, &going_on)?.ok_or(Error::Interrupted)?;
+        let unknown = table.files.iter().filter(|file| file.hash.is_none()).count();
+        if table.cleaned_up > 0 {
+            observe.event(Event::Warning(Warning::LogCleanedUp {
+                dir: table.dir.display().to_string(),
+                entries: table.cleaned_up,
+                unknown,
+                files: table.files.len(),
+            }));
+        }
         if hashes {
             tell(&table, started.elapsed().as_secs_f64(), observe);
         }
@@ -60,14 +69,6 @@ impl Dataset {
 
 fn tell(table: &TableVersion, seconds: f64, observe: &dyn Observe) {
     let files = table.files.len();
-    let unknown = table.files.iter().filter(|file| file.hash.is_none()).count();
-    if unknown > 0 {
-        observe.event(Event::Warning(Warning::KnownBySizes {
-            dir: table.dir.display().to_string(),
-            unknown,
-            files,
-        }));
-    }
     let bytes: u64 = table.files.iter().map(|file| file.bytes).sum();
     observe.event(Event::Detail(Detail::Intact {
         files,

@@ -11,9 +11,9 @@ use gristmill_run::{Session, visible};
 use super::open::open;
 use crate::args::CheckArgs;
 use crate::failure::{self, Failure};
-use crate::printer::{Printer, bytes, duration, thousands};
-use gristmill_run::settings::PipelineFile;
+use crate::printer::{Printer, bytes, counted, duration, thousands};
 use gristmill_run::settings::diagnose::{WIDTH, wrap};
+use gristmill_run::settings::{Pipeline, PipelineFile};
 
 /// Connects and prints what a run would do.
 pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
@@ -22,7 +22,7 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
     let check = session.check().map_err(|error| failure::at(&file, error))?;
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = report(&mut text, &check, file.pipeline.batch_rows);
+    let _ = report(&mut text, &check, &file.pipeline);
     printer.data(&text)?;
     for warning in check.warnings {
         printer.event(Event::Warning(warning));
@@ -35,7 +35,8 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
     }
 }
 
-fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result {
+fn report(out: &mut String, check: &Check, pipeline: &Pipeline) -> std::fmt::Result {
+    let batch_rows = pipeline.batch_rows;
     writeln!(out, "Source  {}", check.source)?;
     writeln!(out)?;
     let width = check
@@ -45,7 +46,8 @@ fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result 
         .max()
         .unwrap_or(0)
         .max(6);
-    writeln!(out, "{:<width$}  {:<24}  Here", "Column", "In the database")?;
+    let there = format!("In the {}", pipeline.source.url.noun());
+    writeln!(out, "{:<width$}  {there:<24}  Here", "Column")?;
     for column in &check.columns {
         writeln!(
             out,
@@ -61,7 +63,7 @@ fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result 
         let size = size.map_or_else(String::new, |size| format!(", about {size}"));
         writeln!(out, "Rows     about {}{size}", thousands(rows))?;
     }
-    let of = format!("of {} rows each", thousands(batch_rows));
+    let of = format!("of {} each", counted(batch_rows, "row"));
     match check.load.batches {
         Some(batches) => writeln!(out, "Batches  about {}, {of}", thousands(batches))?,
         None => writeln!(out, "Batches  {of}")?,
@@ -90,7 +92,11 @@ fn report(out: &mut String, check: &Check, batch_rows: u64) -> std::fmt::Result 
         bytes(memory.beside),
         bytes(memory.budget),
         if memory.refused.is_none() {
-            format!("{} of {} models advance together", memory.together, memory.models)
+            format!(
+                "{} of {} advance together",
+                thousands(memory.together),
+                counted(memory.models, "model")
+            )
         } else if memory.may_shrink {
             "fits only if duplicate rows or columns can be merged".to_owned()
         } else {
@@ -146,9 +152,9 @@ fn time(check: &Check) -> String {
         format!("about {seconds} to read over one connection, ")
     });
     format!(
-        "{seconds}at {} rows/s and {}/s: an estimate from the first {} rows",
+        "{seconds}at {} rows/s and {}/s: an estimate from the first {}",
         thousands(pace(sample.rows)),
         bytes(pace(sample.bytes)),
-        thousands(sample.rows)
+        counted(sample.rows, "row")
     )
 }

@@ -9,7 +9,7 @@ use super::run::run_file;
 use crate::args::DemoArgs;
 use crate::demo;
 use crate::failure::Failure;
-use crate::printer::{Printer, thousands};
+use crate::printer::{Printer, counted};
 use gristmill_learn::registry::built_in;
 use gristmill_run::settings::PipelineFile;
 
@@ -47,8 +47,8 @@ fn generate(database: &Path, rows: u64, printer: &Printer) -> Result<(), Failure
         return Ok(());
     }
     printer.note(&format!(
-        "Inventing {} artists in {}",
-        thousands(rows),
+        "Inventing {} in {}",
+        counted(rows, "artist"),
         database.display()
     ));
     let summary = demo::generate(database, rows, SEED, &mut |_| {}).map_err(Failure::Run)?;

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::open::on_dataset;
 use crate::args::InspectArgs;
 use crate::failure::{Failure, classify};
-use crate::printer::{Printer, thousands};
+use crate::printer::{Printer, counted, thousands};
 use gristmill_run::settings::diagnose::{WIDTH, wrap};
 
 /// Prints what is at a path.
@@ -75,10 +75,10 @@ impl Scored {
 fn write_model(out: &mut String, file: &Path, bundle: &Bundle, scored: &Scored) -> std::fmt::Result {
     let (from, assembler) = (&bundle.provenance, &bundle.assembler);
     writeln!(out, "Model     {}", file.display())?;
-    let features = thousands(bundle.model.features() as u64);
-    write!(out, "Kind      {}, {features} features", bundle.model.kind())?;
+    let features = counted(bundle.model.features() as u64, "feature");
+    write!(out, "Kind      {}, {features}", bundle.model.kind())?;
     match assembler.label() {
-        Label::Class(label) => writeln!(out, ", {} classes", label.classes().len())?,
+        Label::Class(label) => writeln!(out, ", {}", counted(label.classes().len() as u64, "class"))?,
         Label::Number(_) => writeln!(out)?,
     }
     writeln!(out, "Written   by gristmill {}", from.gristmill)?;
@@ -179,12 +179,12 @@ fn write_dataset(out: &mut String, path: &Path, ledger: &Ledger, table: &TableVe
     writeln!(out, "Content   {}", totals.hash)?;
     writeln!(
         out,
-        "Rows      {} in {} files; {} read in {} batches, {} of them empty",
+        "Rows      {} in {}; {} read in {}, {} of them empty",
         thousands(table.rows),
-        table.files.len(),
+        counted(table.files.len() as u64, "file"),
         thousands(totals.rows_read),
-        thousands(totals.batches_read),
-        totals.batches_empty
+        counted(totals.batches_read, "batch"),
+        thousands(totals.batches_empty)
     )?;
     let dropped = totals.dropped;
     writeln!(

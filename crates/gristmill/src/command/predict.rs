@@ -2,11 +2,12 @@
 
 use gristmill_learn::registry::built_in;
 use gristmill_run::budget::Budget;
+use gristmill_run::event::{Event, Observe, Warning};
 use gristmill_run::predict::Predictor;
 
 use crate::args::PredictArgs;
 use crate::failure::{Failure, classify};
-use crate::printer::{Printer, thousands};
+use crate::printer::{Printer, counted, thousands};
 
 /// Predicts a file into another.
 pub(super) fn run(args: &PredictArgs, printer: &Printer) -> Result<(), Failure> {
@@ -18,6 +19,14 @@ pub(super) fn run(args: &PredictArgs, printer: &Printer) -> Result<(), Failure> 
         .with_prefix(&args.prefix)
         .predict_file(&args.input, &args.output, &mut |_| {})
         .map_err(classify)?;
+    if let Some(swallowed) = predicted.swallowed {
+        printer.event(Event::Warning(Warning::SwallowedRows {
+            file: args.input.display().to_string(),
+            rows: swallowed.rows,
+            first_line: swallowed.first.0,
+            last_line: swallowed.first.1,
+        }));
+    }
     let skipped = match predicted.skipped {
         0 => String::new(),
         n => format!(
@@ -26,8 +35,8 @@ pub(super) fn run(args: &PredictArgs, printer: &Printer) -> Result<(), Failure> 
         ),
     };
     printer.note(&format!(
-        "{} rows written to {}{skipped}",
-        thousands(predicted.rows),
+        "{} written to {}{skipped}",
+        counted(predicted.rows, "row"),
         args.output.display()
     ));
     Ok(())

@@ -8,7 +8,7 @@ use gristmill_data::table::vacuum;
 use super::open::on_dataset;
 use crate::args::VacuumArgs;
 use crate::failure::Failure;
-use crate::printer::{Printer, bytes, thousands};
+use crate::printer::{Printer, bytes, counted};
 
 /// Deletes them, or says what would be deleted.
 pub(super) fn run(args: &VacuumArgs, printer: &Printer) -> Result<(), Failure> {
@@ -21,8 +21,8 @@ pub(super) fn run(args: &VacuumArgs, printer: &Printer) -> Result<(), Failure> {
     }
     printer.data(&text)?;
     printer.note(&format!(
-        "{} files, {}, {}",
-        thousands(files.len() as u64),
+        "{}, {}, {}",
+        counted(files.len() as u64, "file"),
         bytes(files.iter().map(|file| file.bytes).sum()),
         if args.dry_run {
             "would be deleted"

@@ -10,7 +10,8 @@ use gristmill_run::Session;
 use super::open::{on_dataset, open};
 use crate::args::VerifyArgs;
 use crate::failure::{self, Failure};
-use crate::printer::{Printer, thousands};
+use crate::printer::{Printer, counted, thousands};
+use gristmill_run::report::named;
 use gristmill_run::settings::PipelineFile;
 use gristmill_run::settings::diagnose::{WIDTH, wrap};
 
@@ -30,7 +31,10 @@ pub(super) fn run(args: &VerifyArgs, printer: &Printer) -> Result<(), Failure> {
     let mut found = vec![("files", on_dataset(dataset, verify_files(dataset))?)];
     if let Some((file, session)) = session {
         let verified = session.verify(dataset, printer);
-        found.push(("database", verified.map_err(|error| failure::at(file, error))?));
+        found.push((
+            file.pipeline.source.url.noun(),
+            verified.map_err(|error| failure::at(file, error))?,
+        ));
     }
     let mut text = String::new();
     for (against, verified) in &found {
@@ -61,7 +65,7 @@ fn report(out: &mut String, verified: &Verified, against: &str) -> std::fmt::Res
     if verified.more {
         writeln!(
             out,
-            "The database has rows of no batch: after the last key, or without a key."
+            "There are rows of no batch in the {against}: after the last key, or without a key."
         )?;
     }
     if !verified.whole {
@@ -70,10 +74,21 @@ fn report(out: &mut String, verified: &Verified, against: &str) -> std::fmt::Res
             "The rows of all files together do not have the hash of the dataset."
         )?;
     }
+    if verified.cleaned_up > 0 {
+        let cleaned_up = format!(
+            "Another tool cleaned up the log: {} {} missing, for which a checkpoint stands.",
+            counted(verified.cleaned_up, "entry"),
+            if verified.cleaned_up == 1 { "is" } else { "are" },
+        );
+        writeln!(out, "{}", wrap(&cleaned_up, WIDTH))?;
+    }
     if verified.unrecorded > 0 {
         let before = format!(
-            "The log before a checkpoint was cleaned up, and with it the records of batches 0 to {}: {}",
-            verified.unrecorded - 1,
+            "With that went the records of {}: {}",
+            match verified.unrecorded {
+                1 => "batch 0".to_owned(),
+                unrecorded => format!("batches 0 to {}", unrecorded - 1),
+            },
             if against == "files" {
                 "their rows were compared only together with all others."
             } else {
@@ -84,12 +99,13 @@ fn report(out: &mut String, verified: &Verified, against: &str) -> std::fmt::Res
     }
     writeln!(
         out,
-        "{} batches with {} rows compared with the {against}: {}",
-        thousands(verified.batches),
-        thousands(verified.rows),
+        "{} with {} compared with the {against}: {}",
+        counted(verified.batches, "batch"),
+        counted(verified.rows, "row"),
         match verified.differences.len() as u64 {
             0 if verified.same() => "no difference".to_owned(),
             0 if !verified.replaced.is_empty() => "the same rows in other files".to_owned(),
+            1 => "1 differs".to_owned(),
             differ => format!("{} differ", thousands(differ)),
         }
     )
@@ -101,12 +117,20 @@ fn write_difference(out: &mut String, difference: &Difference) -> std::fmt::Resu
     writeln!(out, "{}", wrap(&head, WIDTH))?;
     writeln!(
         out,
-        "  then  {:>13} rows  {}",
+        "  then  {:>13} {:<4}  {}",
         thousands(batch.rows_kept),
+        named(batch.rows_kept, "row"),
         batch.hash
     )?;
     match &difference.found {
-        Found::Rows { rows, hash } => writeln!(out, "  now   {:>13} rows  {hash}", thousands(*rows)),
+        Found::Rows { rows, hash } => {
+            writeln!(
+                out,
+                "  now   {:>13} {:<4}  {hash}",
+                thousands(*rows),
+                named(*rows, "row")
+            )
+        }
         Found::Unreadable(why) => {
             let why = wrap(why, WIDTH - 8).replace('\n', "\n        ");
             writeln!(out, "  now   {why}")

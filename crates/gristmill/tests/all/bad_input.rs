@@ -120,7 +120,7 @@ fn a_password_in_a_file_that_others_can_read() {
 fn no_such_database_file() {
     let place = Place::new();
     place.write("pipeline.toml", pipeline(&[]));
-    assert_snapshot!(failure(&place.gristmill("run pipeline.toml"), 1));
+    assert_snapshot!(failure(&place.gristmill("run pipeline.toml"), 2));
     assert!(!place.path("data.db").exists(), "it was created");
 }
 
@@ -213,9 +213,60 @@ fn everything_dropped_by_cleaning() {
 
 #[test]
 fn a_filter_that_is_not_sql() {
-    for (name, filter) in [("syntax", "size >"), ("column", "sice > 3"), ("type", "size + 1")] {
+    for (name, filter) in [
+        ("syntax", "size >"),
+        ("column", "sice > 3"),
+        ("type", "size + 1"),
+        ("function", "sizes(size) > 3"),
+        ("arguments", "length(size, 3) > 3"),
+        ("comparison", "size > interval '1 day'"),
+        ("cast", "CAST(name AS INT) > 3"),
+        ("zero", "id / 0 > 3"),
+    ] {
         let clean = format!("[clean]\nfilter = \"{filter}\"\n\n[label]");
-        assert_snapshot!(format!("a_filter_{name}"), edited(&[("[label]", &clean)], 2));
+        let place = Place::with(&table(ROWS), &pipeline(&[("[label]", &clean)]));
+        // A check finds what the run does.
+        for command in ["check pipeline.toml", "run pipeline.toml"] {
+            assert_snapshot!(format!("a_filter_{name}"), failure(&place.gristmill(command), 2));
+        }
+    }
+}
+
+/// Each source, and that what is missing is bad input, by its own name.
+#[test]
+fn a_source_that_is_not_there() {
+    for (name, url) in [
+        ("sqlite", "sqlite:nowhere.db"),
+        ("csv", "csv:nowhere.csv"),
+        ("parquet", "parquet:nowhere/*.parquet"),
+        ("delta", "delta:nowhere"),
+    ] {
+        for command in ["check pipeline.toml", "run pipeline.toml"] {
+            let place = Place::with("", &pipeline(&[("sqlite:data.db", url)]));
+            assert_snapshot!(format!("no_source_{name}"), failure(&place.gristmill(command), 2));
+        }
+    }
+}
+
+#[test]
+fn a_query_over_files_that_is_wrong() {
+    for (name, query) in [
+        ("column", "SELECT id, nam FROM input"),
+        ("table", "SELECT id FROM artist"),
+        ("syntax", "SELECT id FROM"),
+        ("changing", "SELECT id, random() AS name FROM input"),
+    ] {
+        let place = Place::with(
+            "",
+            &pipeline(&[
+                ("sqlite:data.db", "csv:rows.csv"),
+                ("SELECT id, name, kind, size, country FROM artist", query),
+            ]),
+        );
+        place.write("rows.csv", "id,name\n1,a\n");
+        let said = failure(&place.gristmill("check pipeline.toml"), 2);
+        assert!(!said.contains("database"), "{said}");
+        assert_snapshot!(format!("file_query_{name}"), said);
     }
 }
 

@@ -155,7 +155,8 @@ fn a_full_disk_is_told_and_once_there_is_room_the_next_pull_goes_on() {
     for step in steps {
         assert!(step.contains("code 1"), "{said}");
         assert!(
-            step.contains("the disk is full; make room and run again, which goes on after what is finished"),
+            step.contains("what is finished is kept, and the next run goes on after it")
+                && step.contains("the disk is full; make room and run again"),
             "{said}"
         );
     }
@@ -209,7 +210,7 @@ fn a_disk_that_is_full_for_any_file_of_a_run_is_told_and_the_next_run_goes_on() 
     assert!(place.model("kept") == undisturbed.model("run"));
     let predicted = words(&place, "predicted");
     for format in ["csv", "parquet"] {
-        let told = format!("run/predictions.{format}: the disk is full");
+        let told = format!("run/predictions.{format}: the disk is full; make room and run again code 1");
         assert!(predicted.contains(&told), "{predicted}");
     }
     assert_eq!(predicted.matches("code 1").count(), 2, "{predicted}");

@@ -345,6 +345,34 @@ async fn what_postgresql_calls_equal_is_one_entity_or_refused() {
     };
     let source = connect(&settings).await.unwrap();
     assert!(source.column_types()[1].alike.is_some());
+    server.execute(
+        "CREATE TABLE made (id integer, e citext, u text COLLATE anycase, v text, c text COLLATE \"C\"); \
+         CREATE VIEW made_view AS SELECT id, e || '' AS v, v AS plain FROM made; \
+         CREATE TABLE plain (id integer, v text)",
+    );
+    for (made, refused) in [
+        ("coalesce(e, '') AS v FROM made", true),
+        ("e || '' AS v FROM made", true),
+        ("e::text AS v FROM made", true),
+        ("concat(e, '') AS v FROM made", true),
+        ("substr(e, 1) AS v FROM made", true),
+        ("CASE WHEN id > 1 THEN e END AS v FROM made", true),
+        ("coalesce(u, '') AS v FROM made", true),
+        ("max(u) AS v FROM made GROUP BY id", true),
+        ("u || v AS v FROM made", true),
+        ("lower(u) AS v FROM made", true),
+        ("v FROM made_view", true),
+        ("v FROM plain UNION ALL SELECT id, e::text FROM made", true),
+        ("v FROM made", false),
+        ("v FROM (SELECT id, v FROM made LIMIT 5) AS s", false),
+        ("c || '' AS v FROM made", false),
+        ("lower(e::text) COLLATE \"C\" AS v FROM made", false),
+        ("lower(u) COLLATE \"C\" AS v FROM made", false),
+        ("v || '' AS v FROM plain", false),
+    ] {
+        let query = format!("SELECT id, {made}");
+        assert_eq!(read(&server.url(), &query).await.1.is_some(), refused, "{query}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -364,6 +392,24 @@ async fn what_mariadb_calls_equal_is_one_entity_or_refused() {
     };
     let source = connect(&settings).await.unwrap();
     assert!(source.column_types()[1].alike.is_some());
+    server.execute(
+        "CREATE TABLE made (id integer, v varchar(9) COLLATE utf8mb4_general_ci, b varchar(9) COLLATE utf8mb4_bin); \
+         CREATE VIEW made_view AS SELECT id, coalesce(v, '') AS v FROM made",
+    );
+    for (made, refused) in [
+        ("coalesce(v, '') AS v FROM made", true),
+        ("concat(v, '') AS v FROM made", true),
+        ("CAST(v AS CHAR) AS v FROM made", true),
+        ("IF(id > 1, v, NULL) AS v FROM made", true),
+        ("max(v) AS v FROM made GROUP BY id", true),
+        ("v FROM made_view", true),
+        ("v FROM (SELECT id, lower(v) AS v FROM made LIMIT 3) AS s", true),
+        ("coalesce(b, '') AS v FROM made", false),
+        ("CAST(LOWER(v) AS BINARY) AS v FROM made", false),
+    ] {
+        let query = format!("SELECT id, {made}");
+        assert_eq!(read(&server.url(), &query).await.1.is_some(), refused, "{query}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -376,9 +422,39 @@ async fn what_sqlite_calls_equal_is_one_entity_or_refused() {
     for (i, case) in SQLITE.iter().enumerate() {
         check(&url, &format!("entity_{i}"), case).await;
     }
+    place.sqlite("CREATE VIEW made AS SELECT id, coalesce(v, '') AS v FROM entity_7");
     for (query, refused) in [
-        ("SELECT id, v || '' AS v FROM entity_7", false),
-        ("SELECT id, v COLLATE BINARY AS v FROM entity_7", false),
+        ("SELECT id, v || '' AS v FROM entity_7", true),
+        ("SELECT id, coalesce(v, '') AS v FROM entity_7", true),
+        (
+            "SELECT id, v FROM (SELECT id, coalesce(v, '') AS v FROM entity_7 LIMIT 9)",
+            true,
+        ),
+        ("SELECT id, CAST(v AS BLOB) AS v FROM entity_7", true),
+        (
+            "SELECT max(id) AS id, max(v || '') AS v FROM entity_7 GROUP BY id",
+            true,
+        ),
+        (
+            "SELECT id + 9 AS id, v FROM entity_5 UNION ALL SELECT id, v FROM entity_7",
+            true,
+        ),
+        (
+            "WITH e AS (SELECT id, coalesce(v, '') AS v FROM entity_7) SELECT id, v FROM e",
+            true,
+        ),
+        ("SELECT id, v FROM made", true),
+        // Only explicit words would tell, and SQLite does not tell them.
+        ("SELECT id, v COLLATE BINARY AS v FROM entity_7", true),
+        // The way out, and what has nothing to do with it.
+        ("SELECT id, lower(v) AS v FROM entity_7", false),
+        ("SELECT id, upper(coalesce(v, '')) AS v FROM entity_7", false),
+        ("SELECT id, CAST(lower(v) AS BLOB) AS v FROM entity_7", false),
+        ("SELECT id, v || '' AS v FROM entity_5", false),
+        (
+            "SELECT x.id, x.v FROM entity_5 AS x JOIN entity_7 AS y ON x.id = y.id",
+            false,
+        ),
         ("SELECT id, v COLLATE NOCASE AS v FROM entity_5", true),
         (
             "SELECT id, v FROM (SELECT id, v FROM entity_7 GROUP BY id LIMIT 3)",

@@ -41,6 +41,34 @@ fn csv_files_are_checked_and_run_without_a_query() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
 
+/// Each is said by `check` and by the run, once.
+#[test]
+fn rows_that_look_swallowed_and_columns_that_few_values_make_text_are_told() {
+    let place = place();
+    place.write(
+        "artists/last.csv",
+        "id,name,kind,size,country\n61,\"ka,1,2.5,Japan\n62,to,0,3.5,Japan\n63,mi\",1,n/a,Japan\n",
+    );
+    // A number is wanted, and one value makes the column text.
+    for command in ["check pipeline.toml", "run pipeline.toml"] {
+        let output = place.gristmill(command);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        insta::assert_snapshot!("odd_values", stderr(&output));
+    }
+    place.write(
+        "artists/last.csv",
+        "id,name,kind,size,country\n61,\"ka,1,2.5,Japan\n62,to,0,3.5,Japan\n63,mi\",1,1.5,Japan\n",
+    );
+    place.run();
+    place.write(
+        "rows.csv",
+        "id,name,kind,size\n1,\"ka,1,2.5\n2,to,0,3.5\n3,mi\",1,1.5\n4,\"a\nb\",1,2\n",
+    );
+    let output = place.gristmill("predict run/model --input rows.csv --output out.csv");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    insta::assert_snapshot!("predicted", stderr(&output));
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_shown_at_the_url() {
     let place = place();

@@ -1,9 +1,14 @@
 //! `verify`, `vacuum` and `pull` as their user sees them.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::support::{Place, pipeline, stderr, stdout, table};
 use arrow::array::{AsArray, RecordBatch, StringArray};
+use gristmill_learn::registry::built_in;
+use gristmill_run::Session;
+use gristmill_run::event::{Event, Observe};
+use gristmill_run::settings::PipelineFile;
 use parquet::arrow::ArrowWriter;
 
 /// What was said, without the breaks of its lines.
@@ -41,6 +46,30 @@ fn a_dataset_that_is_as_recorded() {
     assert_eq!(place.gristmill("verify run/dataset").status.code(), Some(0));
 }
 
+/// The log lost its first entry, for which a checkpoint stands; without one it is damage.
+#[test]
+fn a_log_that_another_tool_cleaned_up_is_told_by_every_command() {
+    let place = place();
+    std::fs::remove_file(place.path("run/dataset/_delta_log/00000000000000000000.json")).unwrap();
+    let output = place.gristmill("verify run/dataset");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    insta::assert_snapshot!("cleaned_up_verify", stdout(&output));
+    let said = place.run();
+    let warning = said.split("warning: ").nth(1).unwrap();
+    insta::assert_snapshot!("cleaned_up_run", warning.split("      fit").next().unwrap());
+    for entry in std::fs::read_dir(place.path("run/dataset/_delta_log")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    for command in ["verify run/dataset", "run pipeline.toml"] {
+        let output = place.gristmill(command);
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        insta::assert_snapshot!("cleaned_up_damaged", stderr(&output));
+    }
+}
+
 #[test]
 fn batches_that_differ_from_the_database_are_named() {
     let place = place();
@@ -58,7 +87,7 @@ fn batches_that_differ_from_the_database_are_named() {
     Batch 5, after 40 up to 48
       then              8 rows  af5431214ee1fa997a2ec0da6d916ad6
       now               0 rows  00000000000000000000000000000000
-    The database has rows of no batch: after the last key, or without a key.
+    There are rows of no batch in the database: after the last key, or without a key.
     12 batches with 90 rows compared with the database: 2 differ
     ");
     assert!(
@@ -234,6 +263,61 @@ fn what_is_not_the_dataset_that_was_pulled_is_not_trained_on() {
             assert_eq!(place.ids("run"), (1..=90).collect::<Vec<_>>(), "{case}");
         }
     }
+}
+
+/// Edits a file of the dataset once a stage has begun to read it.
+struct EditedIn {
+    stage: &'static str,
+    file: PathBuf,
+}
+
+impl Observe for EditedIn {
+    fn event(&self, event: Event) {
+        if matches!(event, Event::StageStarted { stage, .. } if stage == self.stage) {
+            let bytes = std::fs::read(&self.file).unwrap();
+            std::fs::write(&self.file, bytes).unwrap();
+        }
+    }
+}
+
+/// The file was as committed when the run began, and nobody knows what the stage read.
+#[test]
+fn a_file_that_is_written_while_a_stage_reads_it_ends_the_run() {
+    let place = Place::with(&table(90), "");
+    let text = pipeline(&[
+        (
+            "sqlite:data.db",
+            &format!("sqlite:{}", place.path("data.db").display()),
+        ),
+        ("rows = 25", "rows = 8"),
+        (
+            "dir = \"run\"",
+            &format!("dir = \"{}\"", place.path("run").display()),
+        ),
+    ]);
+    let file = PipelineFile::parse(Path::new("pipeline.toml"), &text, &|_| None, &built_in());
+    let file = file.unwrap_or_else(|_| panic!("not a pipeline"));
+    let open = |observe: &dyn Observe| Session::open(&file.pipeline, observe).unwrap();
+    open(&Silent).pull(&Silent).unwrap();
+    for stage in ["fit", "transform"] {
+        let edited = EditedIn {
+            stage,
+            file: place.path("run/dataset/batch-0000000000-0000000011.parquet"),
+        };
+        let error = open(&edited).run(&edited).map(drop).unwrap_err().to_string();
+        assert!(
+            error.contains("was changed while it was read; run again"),
+            "{stage}: {error}"
+        );
+    }
+    // Nothing of that was taken for finished.
+    open(&Silent).run(&Silent).unwrap();
+}
+
+struct Silent;
+
+impl Observe for Silent {
+    fn event(&self, _event: Event) {}
 }
 
 /// Two files of a dataset that was not compacted, each in the place of the other: the rows of all together are the same.

@@ -29,7 +29,7 @@ fn features_and_classes_are_found_again_by_value() {
     let warm = place.gristmill("run warm.toml --warm-start run/model -v");
     assert_eq!(warm.status.code(), Some(0), "{}", stderr(&warm));
     let said = stderr(&warm);
-    assert!(said.contains("and 3 of the 4 classes"), "{said}");
+    assert!(said.contains("and 3 of 4 classes"), "{said}");
     let objective = |run: &str| place.metrics(run)["best"]["objective"].as_f64().unwrap();
     let (warm, cold) = (objective("warm"), objective("cold"));
     assert!(warm < cold, "after as many iterations: {warm} {cold}");

@@ -4,37 +4,46 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use arrow::csv::ReaderBuilder;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use flate2::read::MultiGzDecoder;
 
-use crate::csv_records::Records;
+use crate::count::counted;
+use crate::csv_quotes::{Swallowed, Swallowing};
+use crate::csv_records::{Records, Wrong};
 use crate::durable::io;
 use crate::error::{Error, Result};
+use crate::source::Notice;
 use crate::source::files::batches::Batches;
 use crate::source::files::guess::Guess;
+use crate::source::files::location::CsvFormat;
+
+/// No byte of UTF-8, for Arrow's reader, which always has a quotation mark.
+const NO_QUOTE: u8 = 0xff;
 
 /// CSV files with the same columns.
 pub(super) struct CsvFiles {
     paths: Vec<PathBuf>,
-    delimiter: Option<u8>,
-    header: bool,
+    format: CsvFormat,
     names: Vec<String>,
     guesses: Vec<Guess>,
+    /// Of which file, and what.
+    swallowed: Vec<(usize, Swallowed)>,
     rows: u64,
     bytes: u64,
 }
 
 impl CsvFiles {
     /// Reads every file once: for the types of its columns, its rows, and what makes it unreadable.
-    pub(super) fn open(paths: &[PathBuf], delimiter: Option<u8>, header: bool) -> Result<Self> {
+    pub(super) fn open(paths: &[PathBuf], format: CsvFormat) -> Result<Self> {
         let mut files = Self {
             paths: paths.to_vec(),
-            delimiter,
-            header,
+            format,
             names: Vec::new(),
             guesses: Vec::new(),
+            swallowed: Vec::new(),
             rows: 0,
             bytes: 0,
         };
@@ -65,17 +74,38 @@ impl CsvFiles {
 
     /// What was found in each column.
     pub(super) fn types(&self) -> Vec<String> {
-        let found = self.guesses.iter().map(|guess| match guess.data_type() {
-            _ if guess.is_empty() => "text (no value)",
-            DataType::Boolean => "true or false",
-            DataType::Int64 => "integers",
-            DataType::Float64 => "numbers",
-            DataType::Date32 => "dates",
-            DataType::Timestamp(TimeUnit::Microsecond, None) => "timestamps",
-            DataType::Timestamp(..) => "timestamps with zone",
-            _ => "text",
+        self.guesses
+            .iter()
+            .map(|guess| guess.words().to_owned())
+            .collect()
+    }
+
+    /// What is to be said of the files.
+    pub(super) fn notices(&self) -> Vec<Notice> {
+        let file = |number: usize| self.paths[number].display().to_string();
+        let swallowed = self
+            .swallowed
+            .iter()
+            .map(|(number, swallowed)| Notice::SwallowedRows {
+                file: file(*number),
+                rows: swallowed.rows,
+                first_line: swallowed.first.0,
+                last_line: swallowed.first.1,
+            });
+        let columns = self.names.iter().zip(&self.guesses);
+        let odd = columns.filter_map(|(column, guess)| {
+            let odd = guess.odd()?;
+            Some(Notice::OddValues {
+                column: column.clone(),
+                otherwise: odd.otherwise,
+                value: odd.first.value.clone(),
+                file: file(odd.first.file),
+                line: odd.first.line,
+                odd: odd.odd,
+                values: odd.values,
+            })
         });
-        found.map(str::to_owned).collect()
+        swallowed.chain(odd).collect()
     }
 
     /// The rows of a file, with the columns at these places.
@@ -83,11 +113,12 @@ impl CsvFiles {
         let path = self.paths[number].clone();
         // The reader gives columns in the order of the projection.
         let reader = ReaderBuilder::new(self.schema())
-            .with_header(self.header)
+            .with_header(self.format.header)
             .with_delimiter(self.delimiter_of(&path))
+            .with_quote(if self.format.quotes { b'"' } else { NO_QUOTE })
             .with_projection(columns.to_vec())
             .with_batch_size(batch_rows)
-            .build(self.records(&path)?)
+            .build(BufReader::with_capacity(1 << 16, self.records(&path)?))
             .map_err(|e| broken(&path, e.to_string()))?;
         Ok(Box::new(reader.map(move |batch| {
             batch.map_err(|e| broken(&path, e.to_string()))
@@ -97,22 +128,35 @@ impl CsvFiles {
     fn delimiter_of(&self, path: &Path) -> u8 {
         let name = path.to_string_lossy();
         let tabs = name.ends_with(".tsv") || name.ends_with(".tsv.gz");
-        self.delimiter.unwrap_or(if tabs { b'\t' } else { b',' })
+        self.format.delimiter.unwrap_or(if tabs { b'\t' } else { b',' })
     }
 
     /// The bytes of a file. No row is longer than it may be.
-    fn records(&self, path: &Path) -> Result<BufReader<Records<Box<dyn Read + Send>>>> {
+    fn records(&self, path: &Path) -> Result<Records<Box<dyn Read + Send>>> {
         let records = Records::new(open(path)?, self.delimiter_of(path));
-        Ok(BufReader::with_capacity(1 << 16, records))
+        Ok(if self.format.quotes {
+            records
+        } else {
+            records.without_quotes()
+        })
     }
 
     fn learn(&mut self, number: usize, path: &Path) -> Result<()> {
+        // The reader of CSV counts lines otherwise where some are blank or end with two characters.
+        let (tell, lines) = channel();
+        let line = || lines.try_recv().unwrap_or_default();
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(self.delimiter_of(path))
-            .has_headers(self.header)
-            .from_reader(self.records(path)?);
-        if self.header {
-            let header = reader.headers().map_err(|e| unreadable(path, e))?;
+            .quoting(self.format.quotes)
+            .has_headers(self.format.header)
+            .from_reader(BufReader::with_capacity(
+                1 << 16,
+                self.records(path)?.telling(tell),
+            ));
+        let mut swallowing = Swallowing::default();
+        if self.format.header {
+            let header = reader.headers().map_err(|e| unreadable(path, e, line()))?;
+            line();
             let names = names(header);
             if number == 0 {
                 self.names = names;
@@ -130,7 +174,7 @@ impl CsvFiles {
         let mut record = csv::ByteRecord::new();
         while reader
             .read_byte_record(&mut record)
-            .map_err(|e| unreadable(path, e))?
+            .map_err(|e| unreadable(path, e, line()))?
         {
             if self.names.is_empty() {
                 self.names = (1..=record.len()).map(|n| format!("column_{n}")).collect();
@@ -139,30 +183,18 @@ impl CsvFiles {
                 return Err(broken(
                     path,
                     format!(
-                        "it has {} fields a line, the first file {}",
-                        record.len(),
+                        "it has {} a line, the first file {}",
+                        counted(record.len() as u64, "field"),
                         self.names.len()
                     ),
                 ));
             }
-            self.guesses.resize_with(self.names.len(), Guess::default);
-            let values = record.iter().zip(&mut self.guesses).zip(&self.names);
-            for ((value, guess), name) in values {
-                let text = std::str::from_utf8(value).map_err(|_| {
-                    let line = record.position().map_or(0, csv::Position::line);
-                    broken(
-                        path,
-                        format!(
-                            "line {line}, column `{name}`: {:?} is not UTF-8; convert the file, for example with iconv",
-                            String::from_utf8_lossy(&value[..value.len().min(40)])
-                        ),
-                    )
-                })?;
-                guess.learn(text);
-            }
+            self.take_in((number, line()), &record, &mut swallowing)?;
             self.rows += 1;
             self.bytes += record.as_slice().len() as u64;
         }
+        self.swallowed
+            .extend(swallowing.found().map(|found| (number, found)));
         self.guesses.resize_with(self.names.len(), Guess::default);
         if self.names.is_empty() {
             return Err(broken(path, "it is empty".to_owned()));
@@ -177,6 +209,37 @@ impl CsvFiles {
         }
         Ok(())
     }
+
+    /// Takes in the values of a row, with the number of its file and the line where it begins.
+    fn take_in(
+        &mut self,
+        (number, line): (usize, u64),
+        record: &csv::ByteRecord,
+        swallowing: &mut Swallowing,
+    ) -> Result<()> {
+        self.guesses.resize_with(self.names.len(), Guess::default);
+        let mut lines = 0;
+        for ((value, guess), name) in record.iter().zip(&mut self.guesses).zip(&self.names) {
+            let text = std::str::from_utf8(value).map_err(|_| {
+                broken(
+                    &self.paths[number],
+                    format!(
+                        "line {line}, column `{name}`: {:?} is not UTF-8; convert the file, for example with iconv",
+                        String::from_utf8_lossy(&value[..value.len().min(40)])
+                    ),
+                )
+            })?;
+            guess.learn(text, number, line);
+            lines += breaks(text);
+        }
+        if lines > 0 {
+            let values = record.iter().filter_map(|value| std::str::from_utf8(value).ok());
+            let delimiter = self.delimiter_of(&self.paths[number]);
+            let fits = |column: usize, text: &str| self.guesses[column].expects(text);
+            swallowing.look(values, delimiter, (line, line + lines), fits);
+        }
+        Ok(())
+    }
 }
 
 /// The names of a header; a column without one is called by its number.
@@ -186,6 +249,11 @@ fn names(header: &csv::StringRecord) -> Vec<String> {
         name => name.to_owned(),
     };
     header.iter().enumerate().map(named).collect()
+}
+
+/// The line breaks in a value.
+fn breaks(value: &str) -> u64 {
+    value.bytes().filter(|byte| *byte == b'\n').count() as u64
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
@@ -199,19 +267,20 @@ fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
 }
 
 /// What the reader of CSV says, with the line.
-fn unreadable(path: &Path, error: csv::Error) -> Error {
+fn unreadable(path: &Path, error: csv::Error, line: u64) -> Error {
     let why = match error.kind() {
         csv::ErrorKind::UnequalLengths {
-            pos,
-            expected_len,
-            len,
+            expected_len, len, ..
         } => format!(
-            "line {} has {len} fields, the lines before have {expected_len}",
-            pos.as_ref().map_or(0, csv::Position::line)
+            "line {line} has {}, the lines before have {expected_len}",
+            counted(*len, "field")
         ),
         csv::ErrorKind::Utf8 { .. } => {
             "its header is not UTF-8; convert the file, for example with iconv".to_owned()
         }
+        csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|error| error.is::<Wrong>()) => format!(
+            "{error}; if quotation marks are plain characters in this file, add quote=none to source.url (csv:…?quote=none)"
+        ),
         _ => error.to_string(),
     };
     broken(path, why)

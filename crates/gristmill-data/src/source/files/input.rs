@@ -9,11 +9,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{Error, Result};
 use crate::parquet_file::BatchLimit;
-use crate::source::MAX_BATCH_ROWS;
 use crate::source::files::batches::Batches;
 use crate::source::files::csv::CsvFiles;
 use crate::source::files::location::{Format, Location};
 use crate::source::files::parquet::{ParquetFile, Rows};
+use crate::source::{MAX_BATCH_ROWS, Notice};
 use crate::table::Listing;
 use crate::table::Stamp;
 
@@ -69,8 +69,8 @@ impl Input {
                 let parquet = listing.files.iter().map(open).collect::<Result<Vec<_>>>()?;
                 Self::parquet(&location.url, parquet, Some(listing.schema.clone()))?
             }
-            (Format::Csv { delimiter, header }, None) => {
-                let csv = CsvFiles::open(&paths, delimiter, header)?;
+            (Format::Csv(format), None) => {
+                let csv = CsvFiles::open(&paths, format)?;
                 Self {
                     schema: csv.schema(),
                     rows: csv.rows(),
@@ -122,6 +122,14 @@ impl Input {
             url: url.to_owned(),
             files: Vec::new(),
         })
+    }
+
+    /// What was noticed in the files.
+    pub(super) fn notices(&self) -> Vec<Notice> {
+        match &self.kind {
+            Kind::Parquet(_) => Vec::new(),
+            Kind::Csv(csv) => csv.notices(),
+        }
     }
 
     /// All rows, with the columns at these places of the schema.

@@ -17,16 +17,32 @@ pub(super) struct Location {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Format {
     Parquet,
-    Csv {
-        /// `None` goes by the file's name: a tab for `.tsv`, else a comma.
-        delimiter: Option<u8>,
-        /// Whether the first line names the columns.
-        header: bool,
-    },
+    Csv(CsvFormat),
     Delta {
         /// `None` is the latest.
         version: Option<u64>,
     },
+}
+
+/// How CSV is written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct CsvFormat {
+    /// `None` goes by the file's name: a tab for `.tsv`, else a comma.
+    pub(super) delimiter: Option<u8>,
+    /// Whether the first line names the columns.
+    pub(super) header: bool,
+    /// Whether a value may be in quotation marks; without, they are characters of it.
+    pub(super) quotes: bool,
+}
+
+impl Default for CsvFormat {
+    fn default() -> Self {
+        Self {
+            delimiter: None,
+            header: true,
+            quotes: true,
+        }
+    }
 }
 
 impl Location {
@@ -37,33 +53,31 @@ impl Location {
             why,
         };
         let mut format = match scheme {
-            "csv" => Format::Csv {
-                delimiter: None,
-                header: true,
-            },
+            "csv" => Format::Csv(CsvFormat::default()),
             "delta" => Format::Delta { version: None },
             _ => Format::Parquet,
         };
         let (path, options) = options_of(rest);
         for (name, value) in options {
             match (&mut format, name) {
-                (Format::Csv { delimiter, .. }, "delimiter") => {
-                    *delimiter = Some(single_byte(value).ok_or_else(|| {
+                (Format::Csv(csv), "delimiter") => {
+                    csv.delimiter = Some(single_byte(value).ok_or_else(|| {
                         failed(format!(
                             "delimiter={value} is not one ASCII character (%09 is a tab)"
                         ))
                     })?);
                 }
-                (Format::Csv { header, .. }, "header") if matches!(value, "true" | "false") => {
-                    *header = value == "true";
+                (Format::Csv(csv), "header") if matches!(value, "true" | "false") => {
+                    csv.header = value == "true";
                 }
+                (Format::Csv(csv), "quote") if value == "none" => csv.quotes = false,
                 (Format::Delta { version }, "version") => {
                     let number = value.parse();
                     *version = Some(number.map_err(|_| failed(format!("version={value} is not a number")))?);
                 }
                 _ => {
                     let known = match format {
-                        Format::Csv { .. } => "delimiter=… and header=true or false",
+                        Format::Csv(_) => "delimiter=…, header=true or false, and quote=none",
                         Format::Delta { .. } => "version=…",
                         Format::Parquet => "none",
                     };
@@ -147,14 +161,14 @@ impl Location {
 
     fn endings(&self) -> &'static [&'static str] {
         match self.format {
-            Format::Csv { .. } => &[".csv", ".tsv", ".csv.gz", ".tsv.gz"],
+            Format::Csv(_) => &[".csv", ".tsv", ".csv.gz", ".tsv.gz"],
             Format::Parquet | Format::Delta { .. } => &[".parquet"],
         }
     }
 
     /// The files cannot be read.
     pub(super) fn failed(&self, why: String) -> Error {
-        Error::Connect {
+        Error::NoFile {
             url: self.url.clone(),
             why,
         }
@@ -203,18 +217,27 @@ mod tests {
             (
                 "csv:a?.csv?delimiter=%09&header=false",
                 "a?.csv",
-                Format::Csv {
+                Format::Csv(CsvFormat {
                     delimiter: Some(b'\t'),
                     header: false,
-                },
+                    quotes: true,
+                }),
             ),
             (
                 "csv:a.csv?delimiter=;",
                 "a.csv",
-                Format::Csv {
+                Format::Csv(CsvFormat {
                     delimiter: Some(b';'),
-                    header: true,
-                },
+                    ..CsvFormat::default()
+                }),
+            ),
+            (
+                "csv:a.tsv?quote=none",
+                "a.tsv",
+                Format::Csv(CsvFormat {
+                    quotes: false,
+                    ..CsvFormat::default()
+                }),
             ),
             ("delta:t?version=7", "t", Format::Delta { version: Some(7) }),
         ] {
@@ -233,6 +256,7 @@ mod tests {
             ("parquet:x.parquet?version=1", "the options of parquet: are none"),
             ("csv:x.csv?delimiter=ab", "is not one ASCII character"),
             ("csv:x.csv?header=maybe", "unknown option header=maybe"),
+            ("csv:x.csv?quote='", "unknown option quote='"),
             ("delta:t?version=last", "version=last is not a number"),
             ("csv:", "no path in it"),
         ] {

@@ -36,7 +36,7 @@ use crate::scratch::{self, Scratch};
 use crate::settings::SourceSettings;
 use crate::source::names::find_key;
 use crate::source::produced::on_thread;
-use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
+use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Notice, Source};
 use crate::table::list_files;
 use input::Input;
 use location::{Format, Location};
@@ -98,8 +98,12 @@ impl Files {
             .iter()
             .map(|field| field.name().clone())
             .collect();
-        let [key] = find_key(&names, &settings.key, str::eq)?[..] else {
-            return Err(Error::Query {
+        let key = find_key(&names, &settings.key, str::eq).map_err(|error| match error {
+            Error::Query { why } => Error::FileQuery { why },
+            other => other,
+        })?;
+        let [key] = key[..] else {
+            return Err(Error::FileQuery {
                 why: "files take a source.key of one column; make one of several in the query".to_owned(),
             });
         };
@@ -229,6 +233,10 @@ impl Source for Files {
 
     fn column_types(&self) -> Vec<ColumnType> {
         self.shared.columns.clone()
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        self.shared.input.notices()
     }
 
     fn snapshot(&self) -> String {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
+use crate::count::counted;
 use crate::durable::io;
 use crate::error::{Error, Result};
 use crate::parquet_file::{self, BatchLimit, Footer, Part};
@@ -104,8 +105,8 @@ impl ParquetFile {
             Some(promised) => Err(Error::SourceFile {
                 path: self.path.display().to_string(),
                 why: format!(
-                    "it has {} rows, and the table's log says {promised}; restore the file, or an earlier version of the table",
-                    self.rows
+                    "it has {}, and the table's log says {promised}; restore the file, or an earlier version of the table",
+                    counted(self.rows, "row")
                 ),
             }),
         }

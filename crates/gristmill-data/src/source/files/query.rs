@@ -23,6 +23,7 @@ use crate::budget::RowBudget;
 use crate::error::{Error, Result};
 use crate::source::files::input::Input;
 use crate::source::produced::on_thread;
+use crate::sql_words::plain;
 
 /// The name of the files in the query.
 pub(in crate::source) const TABLE: &str = "input";
@@ -51,7 +52,7 @@ impl Query {
         refuse_what_changes(&plan)?;
         let parameters = plan.get_parameter_names().map_err(failed)?;
         if let Some(parameter) = parameters.iter().next() {
-            return Err(Error::Query {
+            return Err(Error::FileQuery {
                 why: format!("it has parameters ({parameter}); write the values out"),
             });
         }
@@ -142,7 +143,7 @@ fn refuse_what_changes(plan: &LogicalPlan) -> Result<()> {
     })
     .map_err(failed)?;
     match found {
-        Some(function) => Err(Error::Query {
+        Some(function) => Err(Error::FileQuery {
             why: format!(
                 "{function}() changes from run to run, so the same files would not make the same dataset; write its value"
             ),
@@ -162,18 +163,18 @@ pub(super) fn failed(error: DataFusionError) -> Error {
                 Err(inner) => query_error(inner.to_string()),
             },
         },
-        DataFusionError::Shared(inner) => query_error(inner.strip_backtrace()),
+        DataFusionError::Shared(inner) => query_error(plain(&inner)),
         DataFusionError::IoError(error) => crate::durable::io(&crate::scratch::base())(error),
         DataFusionError::ResourcesExhausted(why) => query_error(format!(
             "it needs more memory than sorting and grouping may take ({why}); raise run.memory, or prepare the rows with \
              another tool"
         )),
-        error => query_error(error.strip_backtrace()),
+        error => query_error(plain(&error)),
     }
 }
 
 fn query_error(why: String) -> Error {
-    Error::Query { why }
+    Error::FileQuery { why }
 }
 
 /// The files as DataFusion reads them.

@@ -229,9 +229,12 @@ impl Query {
             .collect::<Result<Vec<_>>>()?;
         let collations = equality::collations(client, sql, statement.columns()).await;
         let collations = collations.map_err(|error| query_error(&url, &error))?;
+        let read: Vec<u32> = relations.split(' ').filter_map(|oid| oid.parse().ok()).collect();
+        let loose = equality::loose(client, &read).await;
+        let loose = loose.map_err(|error| query_error(&url, &error))?;
         let wire = statement.columns().iter().zip(&collations);
         for (column, (wire, collation)) in columns.iter_mut().zip(wire) {
-            column.alike = equality::alike(wire, collation.as_deref());
+            column.alike = equality::alike(wire, collation.as_ref(), loose.as_deref());
         }
         let columns: Arc<[PgColumn]> = columns.into();
         let key_part = |&i: &usize| {

@@ -1,36 +1,142 @@
 //! Which values of each SQLite column are equal by `=` and yet differ as they are written here.
 
-use rusqlite::Connection;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rusqlite::Connection;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+
+use crate::error::Result;
 use crate::source::sql::quoted;
 use crate::source::sqlite::columns::{SqliteColumn, SqliteKind};
+use crate::source::sqlite::errors::query_error;
 use crate::table::Alike;
 
-/// What no row says of equality, by the collation of a text.
+/// A column of a table that the query reads: database, table, column.
+type Read = (String, String, String);
+
+/// Finds the columns that have such values.
+///
+/// A column of a table has a collation. An expression over it may have lost that, as `coalesce(name, '')` does, and its values are
+/// those of the column all the same; SQLite does not tell which columns they come from. So where the query reads any
+/// column under `NOCASE`, an expression is taken only if its values are of one case, as those of `lower(name)` are.
+pub(super) fn find_alike(columns: &mut [SqliteColumn], connection: &Connection, query: &str) -> Result<()> {
+    let failed = |error: rusqlite::Error| query_error(&error, None);
+    let mut under = None;
+    for column in columns.iter_mut() {
+        if !matches!(column.kind, SqliteKind::Text | SqliteKind::Blob) {
+            continue;
+        }
+        let name = quoted(&column.name);
+        if let Some(collation) = collation(&format!("SELECT q.{name} AS v FROM ({query}\n) AS q"), connection)
+        {
+            column.alike = Some(alike(column, format!("text under {collation}")));
+            continue;
+        }
+        if column.is_declared && !is_compound(connection, query).map_err(failed)? {
+            continue;
+        }
+        let under = match &under {
+            Some(under) => under,
+            None => under.insert(collated(connection, query).map_err(failed)?),
+        };
+        if let Some(under) = under
+            && !is_of_one_case(&name, connection, query).map_err(failed)?
+        {
+            column.alike = Some(alike(column, format!("made by the query, which reads {under}")));
+        }
+    }
+    Ok(())
+}
+
+fn alike(column: &SqliteColumn, of: String) -> Alike {
+    let name = quoted(&column.name);
+    let instead = match column.kind {
+        SqliteKind::Blob => format!("lower(CAST({name} AS TEXT))"),
+        _ => format!("lower({name})"),
+    };
+    Alike::new(of, "`a` and `A`", instead)
+}
+
+/// The collation of the column `v` of a `SELECT`, if its equal values may differ.
 ///
 /// SQLite does not tell the collation of a column, but compares with it what stands below the column in a `UNION`. `BINARY` compares
-/// bytes, `RTRIM` these without blanks at the end, which the split leaves aside too; other types compare numbers or bytes.
-pub(super) fn alike(column: &SqliteColumn, connection: &Connection, query: &str) -> Option<Alike> {
-    if column.kind != SqliteKind::Text {
-        return None;
-    }
-    let name = quoted(&column.name);
-    let sql = format!(
-        "SELECT s.v = 'A' FROM (SELECT q.{name} AS v FROM ({query}\n) AS q WHERE 0 UNION ALL SELECT 'a') AS s"
-    );
-    let instead = format!("lower({name})");
+/// bytes, `RTRIM` these without blanks at the end, which the split leaves aside too.
+fn collation(select: &str, connection: &Connection) -> Option<String> {
+    let sql = format!("SELECT s.v = 'A' FROM ({select} WHERE 0 UNION ALL SELECT 'a') AS s");
     match connection.query_row(&sql, (), |row| row.get(0)) {
         Ok(false) => None,
-        Ok(true) => Some(Alike::new(
-            "text under the collation NOCASE",
-            "`a` and `A`",
-            instead,
-        )),
-        // The collation of a program that this is not.
-        Err(error) => Some(Alike::new(
-            format!("text under a collation that is not known here ({error})"),
-            "texts of different bytes",
-            instead,
-        )),
+        Ok(true) => Some("the collation NOCASE".to_owned()),
+        // That of a program which this is not.
+        Err(error) => Some(format!("a collation that is not known here ({error})")),
     }
+}
+
+/// Whether the query puts the rows of several together: a column then comes from the columns of each.
+fn is_compound(connection: &Connection, query: &str) -> rusqlite::Result<bool> {
+    let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}"))?;
+    let steps = plan.query_map((), |row| row.get::<_, String>("detail"))?;
+    for step in steps {
+        let step = step?;
+        if step.contains("COMPOUND") || step.contains("UNION") || step.starts_with("MERGE (") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A column that the query reads and whose equal values may differ, with its collation.
+fn collated(connection: &Connection, query: &str) -> rusqlite::Result<Option<String>> {
+    let found = reads(connection, query)?
+        .into_iter()
+        .find_map(|(database, table, column)| {
+            let (table_name, column_name) = (quoted(&table), quoted(&column));
+            let select = format!(
+                "SELECT {column_name} AS v FROM {}.{table_name}",
+                quoted(&database)
+            );
+            let collation = collation(&select, connection)?;
+            Some(format!("`{table}.{column}` under {collation}"))
+        });
+    Ok(found)
+}
+
+/// The columns of tables that the query reads, also those behind its views.
+fn reads(connection: &Connection, query: &str) -> rusqlite::Result<BTreeSet<Read>> {
+    let reads = Arc::new(Mutex::new(BTreeSet::new()));
+    let seen = reads.clone();
+    connection.authorizer(Some(move |context: AuthContext<'_>| {
+        if let (
+            AuthAction::Read {
+                table_name,
+                column_name,
+            },
+            Some(database),
+        ) = (context.action, context.database_name)
+            && !column_name.is_empty()
+        {
+            let read = (database.to_owned(), table_name.to_owned(), column_name.to_owned());
+            seen.lock().unwrap_or_else(PoisonError::into_inner).insert(read);
+        }
+        Authorization::Allow
+    }))?;
+    let prepared = connection.prepare(query).map(drop);
+    connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
+    prepared?;
+    let mut reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::take(&mut *reads))
+}
+
+/// Whether no value of a column has letters of both cases by which another could differ: all are as `lower` leaves them, or all as
+/// `upper` does.
+fn is_of_one_case(name: &str, connection: &Connection, query: &str) -> rusqlite::Result<bool> {
+    for fold in ["lower", "upper"] {
+        let sql = format!(
+            "SELECT EXISTS (SELECT 1 FROM ({query}\n) AS q WHERE {fold}(CAST(q.{name} AS TEXT)) <> CAST(q.{name} AS TEXT) COLLATE BINARY)"
+        );
+        if !connection.query_row(&sql, (), |row| row.get::<_, bool>(0))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -63,7 +63,10 @@ impl Sqlite {
             why,
         };
         if !path.is_file() {
-            return Err(failed(format!("there is no file {}", path.display())));
+            return Err(Error::NoFile {
+                url: settings.url.to_string(),
+                why: format!("there is no file {}", path.display()),
+            });
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|e| failed(e.to_string()))?;
@@ -88,22 +91,19 @@ impl Sqlite {
         drop(statement);
 
         let query = without_semicolon(&settings.query).to_owned();
-        let columns = names
+        let mut columns = names
             .into_iter()
             .zip(declared)
-            .map(|(name, declared)| {
-                let mut column = SqliteColumn::new(name, declared, &connection, &query)?;
-                column.alike = equality::alike(&column, &connection, &query);
-                Ok(column)
-            })
-            .collect::<Result<Arc<[_]>>>()?;
+            .map(|(name, declared)| SqliteColumn::new(name, declared, &connection, &query))
+            .collect::<Result<Vec<_>>>()?;
+        equality::find_alike(&mut columns, &connection, &query)?;
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
             path: path.to_owned(),
             settings,
             snapshot: state.name(),
             state,
-            columns,
+            columns: columns.into(),
             key,
             query,
         })

@@ -6,8 +6,9 @@ use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
 };
 use arrow::datatypes::SchemaRef;
+use rusqlite::limits::Limit;
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, ErrorCode, params_from_iter};
 
 use crate::budget::RowBudget;
 use crate::error::{Error, Result};
@@ -16,6 +17,9 @@ use crate::source::sql::quoted;
 use crate::source::sqlite::columns::{SqliteColumn, SqliteKind};
 use crate::source::sqlite::errors::{query_error, type_name};
 use crate::source::{MAX_BATCH_BYTES, MAX_BATCH_ROWS};
+
+/// Bytes that SQLite may give in any case.
+const LEAST_LIMIT: u64 = 1 << 20;
 
 /// What the rows of a query have, and what they may take.
 pub(super) struct Shape {
@@ -34,20 +38,114 @@ pub(super) fn read(
     shape: &Shape,
     send: impl Fn(RecordBatch) -> bool,
 ) -> Result<()> {
+    let Shape { columns, memory, .. } = shape;
+    // SQLite then refuses a value before it has read it. The limit is also for rows as it puts them together to sort them.
+    let most = memory.largest_value().saturating_mul(columns.len() as u64 + 1) + LEAST_LIMIT;
+    let before = connection
+        .limit(Limit::SQLITE_LIMIT_LENGTH)
+        .map_err(|e| query_error(&e, None))?;
+    let most = i32::try_from(most).unwrap_or(i32::MAX).min(before);
+    connection
+        .set_limit(Limit::SQLITE_LIMIT_LENGTH, most)
+        .map_err(|e| query_error(&e, None))?;
+    let read = read_within(connection, sql, parameters.clone(), shape, send);
+    connection
+        .set_limit(Limit::SQLITE_LIMIT_LENGTH, before)
+        .map_err(|e| query_error(&e, None))?;
+    match read {
+        Err(Failed::TooBig) => Err(too_big(connection, sql, parameters, shape, most)?),
+        Err(Failed::Other(error)) => Err(error),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Why reading failed.
+enum Failed {
+    /// A value is longer than the limit.
+    TooBig,
+    Other(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<arrow::error::ArrowError> for Failed {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+fn failed(error: &rusqlite::Error) -> Failed {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::TooBig) => Failed::TooBig,
+        _ => Failed::Other(query_error(error, None)),
+    }
+}
+
+/// The error of the first value that has more bytes than SQLite was allowed to give, found by its length alone.
+fn too_big(
+    connection: &Connection,
+    sql: &str,
+    parameters: Vec<Value>,
+    shape: &Shape,
+    most: i32,
+) -> Result<Error> {
+    let failed = |error: rusqlite::Error| query_error(&error, None);
+    let key = |i: &usize| format!("s.{}", quoted(&shape.columns[*i].name));
+    let keys = shape.key.iter().map(key).collect::<Vec<_>>().join(", ");
+    for column in shape.columns.iter() {
+        let length = format!("octet_length(s.{})", quoted(&column.name));
+        let sql = format!("SELECT {length}, {keys} FROM ({sql}) AS s WHERE {length} > {most} LIMIT 1");
+        let mut statement = connection.prepare(&sql).map_err(failed)?;
+        let mut rows = statement
+            .query(params_from_iter(parameters.clone()))
+            .map_err(failed)?;
+        if let Some(row) = rows.next().map_err(failed)? {
+            let bytes: i64 = row.get(0).map_err(failed)?;
+            let place = |i: usize| shape.key.iter().position(|key| *key == i).map_or(0, |at| at + 1);
+            return Ok(Error::Value {
+                column: column.name.clone(),
+                row: row_named(
+                    &shape.key,
+                    |i| &shape.columns[i].name,
+                    |i| row.get_ref(place(i)).map_or_else(|e| e.to_string(), shown),
+                ),
+                why: shape.memory.refused(bytes as usize).unwrap_or_default(),
+            });
+        }
+    }
+    Ok(Error::Query {
+        why: format!(
+            "a value that it computes, or a row, has more than {most} bytes; shorten it, or raise run.memory"
+        ),
+    })
+}
+
+/// Reads all rows under the limit.
+fn read_within(
+    connection: &Connection,
+    sql: &str,
+    parameters: Vec<Value>,
+    shape: &Shape,
+    send: impl Fn(RecordBatch) -> bool,
+) -> Result<(), Failed> {
     let Shape {
         columns,
         schema,
         key,
         memory,
     } = shape;
-    let mut statement = connection.prepare(sql).map_err(|e| query_error(&e, None))?;
+    let mut statement = connection.prepare(sql).map_err(|e| failed(&e))?;
     let mut rows = statement
         .query(params_from_iter(parameters))
-        .map_err(|e| query_error(&e, None))?;
+        .map_err(|e| failed(&e))?;
     let mut builders: Vec<ColumnBuilder> = columns.iter().map(|c| ColumnBuilder::new(c.kind)).collect();
     let (mut count, mut bytes) = (0, 0);
     loop {
-        let row = rows.next().map_err(|e| query_error(&e, None))?;
+        let row = rows.next().map_err(|e| failed(&e))?;
         if count > 0 && (row.is_none() || count >= MAX_BATCH_ROWS || bytes >= MAX_BATCH_BYTES) {
             let arrays: Vec<ArrayRef> = builders.iter_mut().map(ColumnBuilder::finish).collect();
             (count, bytes) = (0, 0);
@@ -57,7 +155,7 @@ pub(super) fn read(
         }
         let Some(row) = row else { return Ok(()) };
         for (i, builder) in builders.iter_mut().enumerate() {
-            let value = row.get_ref(i).map_err(|e| query_error(&e, None))?;
+            let value = row.get_ref(i).map_err(|e| failed(&e))?;
             let length = match value {
                 ValueRef::Text(value) | ValueRef::Blob(value) => value.len(),
                 _ => 8,
@@ -73,7 +171,7 @@ pub(super) fn read(
                 why,
             };
             if let Some(why) = memory.refused(length) {
-                return Err(refused(why));
+                return Err(refused(why).into());
             }
             bytes += length;
             builder.append(value).map_err(|cast| {

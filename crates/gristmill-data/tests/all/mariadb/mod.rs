@@ -1,5 +1,8 @@
 //! What is MariaDB's own: its types, its messages, TLS, and one snapshot.
 mod retrieval;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::support::{failure, read, rows_of, source};
 use gristmill_testkit::TempMariaDb;
 
@@ -254,6 +257,38 @@ async fn one_place_in_the_log_is_not_one_snapshot_where_more_than_the_log_change
         let known = second.fork().await.unwrap().is_some();
         assert_eq!(known, options.is_empty(), "{case}");
     }
+}
+
+/// A transaction that begins between a look at the server and the next cannot be named by what both say. Under a writer that never
+/// rests that is nearly every one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_somebody_wrote_around_is_named_by_its_connection() {
+    let server = TempMariaDb::start_with(&["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0"]);
+    server.execute("CREATE TABLE t (id int PRIMARY KEY, v int) SELECT 1 AS id, 1 AS v");
+    let stop = AtomicBool::new(false);
+    let writes = "UPDATE t SET v = v + 1;".repeat(2_000);
+    let names: Vec<String> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                server.execute(&writes);
+            }
+        });
+        let read = || {
+            tokio::runtime::Handle::current().block_on(async {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                source(&server.url(), "SELECT id, v FROM t", "id")
+                    .await
+                    .snapshot()
+            })
+        };
+        let names = tokio::task::block_in_place(|| (0..20).map(|_| read()).collect());
+        stop.store(true, Ordering::Relaxed);
+        names
+    });
+    assert!(
+        names.iter().any(|name| name.starts_with("connection ")),
+        "{names:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

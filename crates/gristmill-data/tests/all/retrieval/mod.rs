@@ -247,6 +247,23 @@ async fn what_others_write_meanwhile_is_in_no_batch() {
     assert_ne!(later.unwrap().totals.hash, undisturbed.totals.hash);
 }
 
+/// A name in the query may come to mean another table, which in the snapshot has no rows. Who joins must not read that one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_finds_another_table_of_the_name_does_not_join() {
+    let case = Case::new();
+    let source = case.connect().await;
+    assert!(source.fork().await.unwrap().is_some());
+    case.server
+        .execute("CREATE SCHEMA AUTHORIZATION CURRENT_USER; CREATE TABLE item AS SELECT * FROM public.item");
+    let Err(error) = source.fork().await.map(drop) else {
+        panic!("it joined");
+    };
+    assert!(
+        matches!(&error, Error::SnapshotGone { why, .. } if why.contains("replaced meanwhile")),
+        "{error}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_readers_come_back_to_the_same_snapshot() {
     let case = Case::new();

@@ -1,0 +1,34 @@
+//! What a source noticed about its rows that the user should know, and can go on without.
+
+/// Something noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Rows of a CSV file look as if each had swallowed others, between two stray quotation marks.
+    SwallowedRows {
+        /// The file.
+        file: String,
+        /// How many rows look so.
+        rows: u64,
+        /// Where the first of them begins.
+        first_line: u64,
+        /// Where the first of them ends.
+        last_line: u64,
+    },
+    /// A CSV column is text only for a few of its values.
+    OddValues {
+        /// The column.
+        column: String,
+        /// What it would be without them: `integers`, `dates`, …
+        otherwise: &'static str,
+        /// The first of them, cut off after some characters.
+        value: String,
+        /// Its file.
+        file: String,
+        /// The line where its row begins.
+        line: u64,
+        /// How many they are.
+        odd: u64,
+        /// All values of the column that are not empty.
+        values: u64,
+    },
+}
