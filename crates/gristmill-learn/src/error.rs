@@ -255,7 +255,7 @@ impl Error {
     }
 
     /// `EmptySplit` for a fold.
-    pub(crate) fn empty_fold(fold: usize, folds: usize) -> Self {
+    pub fn empty_fold(fold: usize, folds: usize) -> Self {
         Self::EmptySplit {
             what: format!("fold {fold} of {folds}"),
             why: "no entity of the training split falls into it; lower search.folds or read more rows"
@@ -264,7 +264,7 @@ impl Error {
     }
 
     /// `EmptySplit` for the training split.
-    pub(crate) fn empty_training() -> Self {
+    pub fn empty_training() -> Self {
         Self::EmptySplit {
             what: "the training split".to_owned(),
             why: "no row is left in it; raise split.train, read more rows, or keep rows that label.min_rows or \
@@ -274,7 +274,7 @@ impl Error {
     }
 
     /// `EmptySplit` for rows that weigh nothing.
-    pub(crate) fn weightless() -> Self {
+    pub fn weightless() -> Self {
         Self::EmptySplit {
             what: "the training split, or what a fold leaves of it,".to_owned(),
             why: "its rows all have weight 0; look at label.weight and label.class_weight".to_owned(),

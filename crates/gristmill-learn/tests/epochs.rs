@@ -214,32 +214,6 @@ fn no_bit_depends_on_batches_or_threads_or_on_how_many_models_advance_together()
 }
 
 #[test]
-fn a_point_of_the_grid_is_the_fit_of_that_point_alone() {
-    let rows = table(5_000, 3, true, 1.0);
-    let searched = train(
-        &rows,
-        3,
-        &settings(Solver::Adagrad, &[0.01, 0.3], &[1, 4]),
-        4096,
-        PLENTY,
-    );
-    let best = &searched.search[searched.best].params;
-    assert_eq!(searched.search.len(), 4);
-    assert!(
-        searched
-            .search
-            .iter()
-            .all(|p| p.scores.len() == 3 && p.score.unwrap() > 0.3)
-    );
-    let alone = settings(
-        Solver::Adagrad,
-        &[best.get("reg_param").unwrap().as_f64().unwrap()],
-        &[best.max_iter().unwrap()],
-    );
-    assert_eq!(bits(&searched), bits(&train(&rows, 3, &alone, 4096, PLENTY)));
-}
-
-#[test]
 fn it_stops_when_the_validation_rows_no_longer_gain() {
     // Few rows of much noise: more epochs learn the noise.
     let rows = table(600, 3, true, 1.0);

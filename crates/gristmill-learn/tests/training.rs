@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "training/battery.rs"]
+mod battery;
+#[path = "support/centroids.rs"]
+mod centroids;
 #[path = "training/checkpoint.rs"]
 mod checkpoint;
 #[path = "training/halving.rs"]
@@ -29,21 +33,33 @@ use arrow::array::{Float32Array, Float64Array, Int32Array, ListArray, RecordBatc
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use gristmill_learn::Error;
+use gristmill_learn::contract::learner::ModelKind as _;
 use gristmill_learn::contract::learner::ModelSettings;
 use gristmill_learn::contract::pass::Pass;
+use gristmill_learn::contract::registry::Registry;
+use gristmill_learn::contract::step::SparseBlock;
 use gristmill_learn::evaluate::ScorePass;
 use gristmill_learn::model::{Coefficients, Thresholds};
+use gristmill_learn::registry::built_in;
 use gristmill_learn::search::{Next, Params, Trained, Trainer};
 use gristmill_learn::settings::{Metric, SearchSettings};
 use gristmill_learn::train::{
     F64_ELEMENTS, Family, LogisticSettings, NaiveBayesSettings, Solver, TrainingSize, logistic_search,
 };
 use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// All kinds, with one from outside.
+fn kinds() -> Registry {
+    built_in().with_model(&centroids::NearestCentroid)
+}
 
 /// Rows of a features table.
 #[derive(Clone)]
 struct Table {
     labels: Vec<i32>,
+    /// What a regression learns instead.
+    numbers: Option<Vec<f64>>,
     rows: Vec<Vec<(u32, f32)>>,
     split: Vec<u8>,
     fold: Vec<u8>,
@@ -65,11 +81,12 @@ impl Table {
             let weights = Float64Array::from(weights[range.clone()].to_vec());
             ("weight", Arc::new(weights) as arrow::array::ArrayRef)
         });
+        let label: arrow::array::ArrayRef = match &self.numbers {
+            None => Arc::new(Int32Array::from(self.labels[range.clone()].to_vec())),
+            Some(numbers) => Arc::new(Float64Array::from(numbers[range.clone()].to_vec())),
+        };
         let columns = [
-            (
-                "label",
-                Arc::new(Int32Array::from(self.labels[range.clone()].to_vec())) as _,
-            ),
+            ("label", label),
             ("indices", list(DataType::UInt32, Arc::new(indices))),
             ("values", list(DataType::Float32, Arc::new(values))),
             (
@@ -90,13 +107,13 @@ impl Table {
     }
 }
 
-/// Trains on batches, in this thread's pool.
 /// The memory in which so many models advance together.
 fn bytes(settings: &LogisticSettings, size: TrainingSize, models: u64) -> u64 {
     let settings = ModelSettings::new(settings.clone());
     settings.sums_bytes(&SEARCH, size) + models * settings.model_bytes(size)
 }
 
+/// Trains on batches, in this thread's pool.
 fn train(
     batches: &[RecordBatch],
     size: TrainingSize,
@@ -139,22 +156,6 @@ fn bayes(
         settings.trainer(&SEARCH, size, Thresholds::default(), memory)?,
         batches,
     )
-}
-
-/// A point of the grid of an elastic net.
-struct ElasticNet {
-    reg_param: f64,
-    elastic_net_param: f64,
-    max_iter: u32,
-}
-
-fn elastic_net(params: &Params) -> ElasticNet {
-    let number = |name| params.get(name).and_then(|value| value.as_f64()).unwrap();
-    ElasticNet {
-        reg_param: number("reg_param"),
-        elastic_net_param: number("elastic_net_param"),
-        max_iter: params.max_iter().unwrap(),
-    }
 }
 
 fn settings(reg_param: f64) -> LogisticSettings {
@@ -201,6 +202,7 @@ fn the_solutions_are_those_of_scikit_learn() {
         let n = golden.rows.len();
         let table = Table {
             labels: golden.labels,
+            numbers: None,
             rows: golden.rows,
             split: vec![0; n],
             fold: vec![0; n],
@@ -256,6 +258,7 @@ fn table(rows: usize) -> (Table, TrainingSize) {
     };
     let mut table = Table {
         labels: vec![],
+        numbers: None,
         rows: vec![],
         split: vec![],
         fold: vec![],
@@ -293,111 +296,6 @@ fn grid() -> LogisticSettings {
         elastic_net_param: vec![0.0, 0.6],
         max_iter: vec![2, 5, 15],
         ..settings(0.0)
-    }
-}
-
-fn bits(trained: &Trained) -> Vec<u64> {
-    let Coefficients::F64(c) = trained.model.linear().unwrap().coefficients() else {
-        panic!("not small?")
-    };
-    let scores = trained
-        .search
-        .iter()
-        .flat_map(|p| p.scores.iter().chain(&p.score));
-    c.iter().chain(scores).map(|x| x.to_bits()).collect()
-}
-
-#[test]
-fn batches_and_threads_and_waves_change_no_bit() {
-    let (table, size) = table(1300);
-    let whole = train(&table.batches(1300), size, &grid(), &SEARCH, PLENTY).unwrap();
-    for (threads, sizes) in [(1, vec![1, 7]), (2, vec![7, 1000]), (7, vec![1025])] {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        for rows in sizes {
-            let other = pool
-                .install(|| train(&table.batches(rows), size, &grid(), &SEARCH, PLENTY))
-                .unwrap();
-            assert_eq!(bits(&whole), bits(&other), "{threads} threads, batches of {rows}");
-        }
-    }
-    let two_models = bytes(&grid(), size, 2);
-    let waves = train(&table.batches(1300), size, &grid(), &SEARCH, two_models).unwrap();
-    assert_eq!(bits(&whole), bits(&waves), "two models at a time");
-}
-
-#[test]
-fn the_search_equals_independent_fits() {
-    let (table, size) = table(1200);
-    let batches = table.batches(1200);
-    let searched = train(&batches, size, &grid(), &SEARCH, PLENTY).unwrap();
-    assert_eq!(searched.search.len(), 18);
-    for point in &searched.search {
-        let params = elastic_net(&point.params);
-        for fold in 0..3_u8 {
-            // Train outside the fold alone, and score the fold as a validation split.
-            let mut alone = table.clone();
-            for row in 0..alone.rows.len() {
-                alone.split[row] = match (table.split[row], table.fold[row]) {
-                    (0, f) if f == fold => 1,
-                    (0, _) => 0,
-                    _ => 2,
-                };
-            }
-            let batches = alone.batches(1200);
-            let settings = LogisticSettings {
-                reg_param: vec![params.reg_param],
-                elastic_net_param: vec![params.elastic_net_param],
-                max_iter: vec![params.max_iter],
-                ..grid()
-            };
-            let trained = train(&batches, size, &settings, &SEARCH, PLENTY).unwrap();
-            let mut score = ScorePass::new(trained.model, Thresholds::default()).start();
-            score.update(&batches[0]).unwrap();
-            let confusions = ScorePass::confusions(&score.state().unwrap()).unwrap();
-            let f1 = confusions[1].scores().f1;
-            assert!(
-                (f1 - point.scores[usize::from(fold)]).abs() < 1e-12,
-                "{point:?} fold {fold}: {f1}"
-            );
-        }
-        let mean = point.scores.iter().sum::<f64>() / 3.0;
-        assert_eq!(point.score, Some(mean));
-    }
-    let best = searched.search.iter().filter_map(|p| p.score).fold(0.0, f64::max);
-    assert_eq!(searched.search[searched.best].score, Some(best));
-}
-
-#[test]
-fn states_merge_to_the_whole() {
-    let (table, size) = table(600);
-    let mut trainer = logistic_search(&grid(), &SEARCH, size, Thresholds::default(), PLENTY).unwrap();
-    let mut answer = None;
-    for _ in 0..6 {
-        let Next::Scan(pass) = trainer.next(answer.take()).unwrap() else {
-            panic!("too soon")
-        };
-        let fold = |range: std::ops::Range<usize>| {
-            let mut accumulator = pass.start();
-            accumulator.update(&table.batch(range)).unwrap();
-            accumulator
-        };
-        let whole = fold(0..600).state().unwrap();
-        let (mut a, mut b) = (fold(0..100), fold(100..350));
-        let mut left = fold(0..100);
-        left.merge(&b.state().unwrap()).unwrap();
-        left.merge(&fold(350..600).state().unwrap()).unwrap();
-        let mut right = fold(100..350);
-        right.merge(&fold(350..600).state().unwrap()).unwrap();
-        a.merge(&right.state().unwrap()).unwrap();
-        let (left, right) = (numbers(&left.state().unwrap()), numbers(&a.state().unwrap()));
-        assert_eq!(left.len(), right.len());
-        for ((l, r), w) in left.iter().zip(&right).zip(numbers(&whole)) {
-            assert!((l - r).abs() <= 1e-9 * (1.0 + l.abs()) && (l - w).abs() <= 1e-9 * (1.0 + l.abs()));
-        }
-        answer = Some(whole);
     }
 }
 
@@ -477,16 +375,6 @@ fn a_budget_below_one_model_is_refused() {
     assert_eq!(ways[0].change, "set model.history = 4");
     assert_eq!(ways[1].change, "set model.solver = \"adagrad\"");
     assert_eq!(ways[3].change, "set model.kind = \"naive_bayes\"");
-}
-
-#[test]
-fn an_empty_fold_is_refused() {
-    let (mut table, size) = table(50);
-    table.fold.iter_mut().for_each(|f| *f = 0);
-    let error = train(&table.batches(50), size, &grid(), &SEARCH, PLENTY)
-        .err()
-        .unwrap();
-    assert!(matches!(error, Error::EmptySplit { .. }), "{error}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::encode::{
     Analyzer, Impute, NgramSettings, Norm, NumericSettings, OneHotSettings, Unseen,
 };
-use gristmill_learn::registry::built_in;
+use gristmill_learn::registry::{built_in, built_in as kinds};
 use gristmill_learn::settings::*;
 use proptest::prelude::*;
 

@@ -9,7 +9,8 @@ use gristmill_learn::Result;
 use gristmill_learn::contract::pass::{Grain, Pass};
 use gristmill_learn::contract::spec::StepSpec;
 use gristmill_learn::passes::pass_from_spec;
-use gristmill_learn::registry::built_in;
+
+use crate::kinds;
 
 /// The state of a pass over the batches, which is the same in all three ways.
 pub(crate) fn fold(pass: &dyn Pass, batches: &[RecordBatch]) -> Result<RecordBatch> {
@@ -43,7 +44,7 @@ fn divided(pass: &dyn Pass, batches: &[RecordBatch], shipped: bool) -> Result<Re
             return piece_state(pass, &rows);
         }
         let spec = StepSpec::from_bytes(&pass.spec().to_bytes()?)?;
-        let rebuilt = pass_from_spec(&spec, &built_in())?;
+        let rebuilt = pass_from_spec(&spec, &kinds())?;
         assert_eq!(rebuilt.grain(), pass.grain(), "{}", spec.kind);
         returned(&piece_state(rebuilt.as_ref(), &rows)?)
     };

@@ -72,38 +72,7 @@ fn assert_the_same(name: &str, new: &dyn Fn() -> Box<dyn Trainer>, batches: &[Re
 }
 
 #[test]
-fn stopped_anywhere_it_ends_in_the_same_bits() {
-    let (table, size) = table(400);
-    let batches = table.batches(150);
-    let search = |settings: &LogisticSettings, memory| {
-        logistic_search(settings, &SEARCH, size, Thresholds::default(), memory).unwrap()
-    };
-    assert_the_same("grid", &|| search(&grid(), PLENTY), &batches);
-
-    let two_models = bytes(&grid(), size, 2);
-    assert_the_same("two models at a time", &|| search(&grid(), two_models), &batches);
-
-    let single = settings(0.01);
-    assert_the_same("one point", &|| search(&single, PLENTY), &batches);
-
-    let halved = SearchSettings {
-        halving: Some(2),
-        ..SEARCH
-    };
-    let new = || logistic_search(&grid(), &halved, size, Thresholds::default(), PLENTY).unwrap();
-    assert_the_same("halving", &new, &batches);
-
-    let epochs = LogisticSettings {
-        solver: Solver::Adagrad,
-        reg_param: vec![0.001, 0.1],
-        max_iter: vec![1, 2, 4],
-        ..settings(0.0)
-    };
-    assert_the_same("epochs", &|| search(&epochs, PLENTY), &batches);
-}
-
-#[test]
-fn so_do_large_models_and_those_of_lifted_problems() {
+fn large_models_and_those_of_lifted_problems_go_on_in_the_same_bits() {
     let (mut table, size) = table(200);
     let features = F64_ELEMENTS / 8 + 1;
     let large = TrainingSize { features, ..size };

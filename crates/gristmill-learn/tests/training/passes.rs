@@ -10,7 +10,7 @@ use gristmill_learn::encode::{
 };
 use gristmill_learn::evaluate::{HeldOutPass, RegressionPass};
 use gristmill_learn::features::FitPipeline;
-use gristmill_learn::passes::kinds;
+use gristmill_learn::passes;
 use gristmill_learn::settings::{LabelKind, LabelSettings, Rare, Scale, SplitSettings};
 use gristmill_learn::statistics::{Many, Moments, Quantiles, Vocabulary};
 use gristmill_learn::train::{LinearSettings, linear_search};
@@ -187,5 +187,5 @@ fn every_pass_gives_the_same_bytes_whole_divided_and_shipped() {
     fits(&mut fold);
     classifiers(&mut fold);
     regressions(&mut fold);
-    assert_eq!(fold.0, kinds().map(str::to_owned).collect());
+    assert_eq!(fold.0, passes::kinds().map(str::to_owned).collect());
 }

@@ -61,6 +61,7 @@ impl Data {
     fn table(&self) -> Table {
         let n = self.rows.len();
         Table {
+            numbers: None,
             labels: self.labels.clone(),
             rows: self.rows.clone(),
             split: vec![0; n],

@@ -23,23 +23,6 @@ fn without_folds(rows: usize) -> (Table, TrainingSize) {
 }
 
 #[test]
-fn rows_of_weight_one_are_rows_without_weights() {
-    let (plain, size) = without_folds(300);
-    let mut ones = plain.clone();
-    ones.weights = Some(vec![1.0; 300]);
-    for l1 in [0.0, 0.5] {
-        let settings = || LogisticSettings {
-            elastic_net_param: vec![l1],
-            ..settings(0.01)
-        };
-        assert_eq!(
-            coefficients(&plain, size, settings()),
-            coefficients(&ones, size, settings())
-        );
-    }
-}
-
-#[test]
 fn a_row_of_weight_two_is_the_row_twice_and_one_of_weight_zero_is_none() {
     let (plain, size) = without_folds(200);
     let mut weighted = plain.clone();
@@ -50,6 +33,7 @@ fn a_row_of_weight_two_is_the_row_twice_and_one_of_weight_zero_is_none() {
         .collect();
     let repeated = Table {
         labels: repeated.iter().map(|row| plain.labels[*row]).collect(),
+        numbers: None,
         rows: repeated.iter().map(|row| plain.rows[*row].clone()).collect(),
         split: vec![0; repeated.len()],
         fold: vec![0; repeated.len()],
@@ -110,14 +94,6 @@ fn the_only_class_is_certain() {
         intercepts[1] - intercepts[0] >= 40.0 && intercepts[0] == intercepts[2],
         "{intercepts:?}"
     );
-}
-
-#[test]
-fn rows_that_weigh_nothing_are_refused() {
-    let (mut table, size) = without_folds(50);
-    table.weights = Some(vec![0.0; 50]);
-    let error = train(&table.batches(50), size, &settings(0.1), &SEARCH, PLENTY).unwrap_err();
-    assert!(error.to_string().contains("label.weight"), "{error}");
 }
 
 #[test]

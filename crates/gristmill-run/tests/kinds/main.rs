@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../../../gristmill-learn/tests/support/centroids.rs"]
 mod centroids;
 mod rate;
+mod trained;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,13 @@
 //! `kind = "nearest_centroid"`: the class whose mean row is nearest. It is not linear, and found in one scan.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, Float64Array, Int32Array, RecordBatch, UInt64Array};
-use arrow::datatypes::{Float32Type, Float64Type, Int32Type, Schema, UInt8Type, UInt32Type, UInt64Type};
+use arrow::datatypes::{
+    ArrowPrimitiveType, Float32Type, Float64Type, Int32Type, Schema, UInt8Type, UInt32Type, UInt64Type,
+};
 use gristmill_learn::contract::learner::{Learner, ModelKind, ModelSettings, WayOut};
 use gristmill_learn::contract::model::{Model, ModelSpec, ModelTensor};
 use gristmill_learn::contract::pass::{Accumulate, Grain, Pass};
@@ -19,6 +22,7 @@ use serde_json::{Map, Value, json};
 
 const KIND: &str = "nearest_centroid";
 const SUMS: &str = "centroid_sums";
+const WEIGHT: &str = "weight";
 
 pub(crate) struct NearestCentroid;
 
@@ -97,11 +101,19 @@ impl Learner for Settings {
 
     fn trainer(
         &self,
-        _search: &SearchSettings,
+        search: &SearchSettings,
         size: TrainingSize,
         _thresholds: Thresholds,
-        _memory: u64,
+        available: u64,
     ) -> Result<Box<dyn Trainer>> {
+        let needed = self.sums_bytes(search, size) + self.model_bytes(size);
+        if needed > available {
+            return Err(Error::Budget {
+                what: "the means of the classes".to_owned(),
+                needed,
+                available,
+            });
+        }
         Ok(Box::new(OneScan {
             sharpness: self.sharpness,
             size,
@@ -198,9 +210,23 @@ impl Trainer for OneScan {
         };
         let mut sums = Summing::new(self.size);
         sums.merge(&state)?;
+        if sums.rows.iter().sum::<u64>() == 0 {
+            return Err(Error::empty_training());
+        }
+        if sums.weights.iter().sum::<f64>() == 0.0 {
+            return Err(Error::weightless());
+        }
         let features = self.size.features.max(1);
-        for (centroid, rows) in sums.sums.chunks_mut(features).zip(&sums.rows) {
-            centroid.iter_mut().for_each(|sum| *sum /= (*rows).max(1) as f64);
+        for (centroid, weight) in sums.sums.chunks_mut(features).zip(&sums.weights) {
+            // A class without rows is infinitely far away.
+            let mean = |sum: f64| {
+                if *weight > 0.0 {
+                    sum / weight
+                } else {
+                    f64::INFINITY
+                }
+            };
+            centroid.iter_mut().for_each(|sum| *sum = mean(*sum));
         }
         Ok(Next::Done(Box::new(Trained {
             model: Arc::new(Centroids {
@@ -238,10 +264,10 @@ impl Trainer for OneScan {
 struct Sums(TrainingSize);
 
 impl Pass for Sums {
-    fn columns(&self, _schema: &Schema) -> Result<Vec<String>> {
-        Ok(["label", "indices", "values", "split"]
-            .map(str::to_owned)
-            .to_vec())
+    fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
+        let mut columns = vec!["label", "indices", "values", "split"];
+        columns.extend(schema.column_with_name(WEIGHT).map(|_| WEIGHT));
+        Ok(columns.into_iter().map(str::to_owned).collect())
     }
 
     fn start(&self) -> Box<dyn Accumulate> {
@@ -259,7 +285,9 @@ impl Pass for Sums {
 
 struct Summing {
     features: usize,
+    /// Class by class.
     sums: Vec<f64>,
+    weights: Vec<f64>,
     rows: Vec<u64>,
 }
 
@@ -268,6 +296,7 @@ impl Summing {
         Self {
             features: size.features,
             sums: vec![0.0; size.features * size.classes],
+            weights: vec![0.0; size.classes],
             rows: vec![0; size.classes],
         }
     }
@@ -281,38 +310,42 @@ impl Accumulate for Summing {
             batch["values"].as_list::<i32>(),
         );
         let split = batch["split"].as_primitive::<UInt8Type>();
+        let weights = batch
+            .column_by_name(WEIGHT)
+            .map(|weights| weights.as_primitive::<Float64Type>());
         for row in (0..batch.num_rows()).filter(|row| split.value(*row) == 0) {
             let class = labels.value(row) as usize;
+            let weight = weights.map_or(1.0, |weights| weights.value(row));
             self.rows[class] += 1;
+            self.weights[class] += weight;
             let (indices, values) = (indices.value(row), values.value(row));
             let indices = indices.as_primitive::<UInt32Type>().values();
             let values = values.as_primitive::<Float32Type>().values();
             for (index, value) in indices.iter().zip(values) {
-                self.sums[class * self.features + *index as usize] += f64::from(*value);
+                self.sums[class * self.features + *index as usize] += weight * f64::from(*value);
             }
         }
         Ok(())
     }
 
     fn merge(&mut self, state: &RecordBatch) -> Result<()> {
-        let (sums, rows) = (&state["sums"], &state["rows"]);
-        let sums = sums.as_list::<i64>().value(0);
-        let rows = rows.as_list::<i64>().value(0);
-        for (mine, theirs) in self
-            .sums
-            .iter_mut()
-            .zip(sums.as_primitive::<Float64Type>().values())
+        fn add<T: ArrowPrimitiveType>(mine: &mut [T::Native], state: &RecordBatch, name: &str) -> Option<()>
+        where
+            T::Native: AddAssign,
         {
-            *mine += theirs;
+            let theirs = state.column_by_name(name)?.as_list_opt::<i64>()?.value(0);
+            let theirs = theirs.as_primitive_opt::<T>()?;
+            let pairs = mine.iter_mut().zip(theirs.values());
+            pairs.for_each(|(mine, theirs)| *mine += *theirs);
+            (theirs.len() == mine.len()).then_some(())
         }
-        for (mine, theirs) in self
-            .rows
-            .iter_mut()
-            .zip(rows.as_primitive::<UInt64Type>().values())
-        {
-            *mine += theirs;
-        }
-        Ok(())
+        let added = add::<Float64Type>(&mut self.sums, state, "sums")
+            .and_then(|()| add::<Float64Type>(&mut self.weights, state, "weights"))
+            .and_then(|()| add::<UInt64Type>(&mut self.rows, state, "rows"));
+        added.ok_or_else(|| Error::State {
+            pass: SUMS,
+            why: "it is a state of something else".to_owned(),
+        })
     }
 
     fn state(&mut self) -> Result<RecordBatch> {
@@ -326,11 +359,15 @@ impl Accumulate for Summing {
         };
         Ok(RecordBatch::try_from_iter([
             ("sums", list(Arc::new(Float64Array::from(self.sums.clone())))),
+            (
+                "weights",
+                list(Arc::new(Float64Array::from(self.weights.clone()))),
+            ),
             ("rows", list(Arc::new(UInt64Array::from(self.rows.clone())))),
         ])?)
     }
 
     fn size(&self) -> usize {
-        self.sums.len() * 8 + self.rows.len() * 8
+        (self.sums.len() + self.weights.len() + self.rows.len()) * 8
     }
 }
