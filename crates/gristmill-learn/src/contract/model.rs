@@ -90,7 +90,7 @@ impl ModelSpec {
     }
 
     /// The same as the spec of a step, to be sent with a pass.
-    pub(crate) fn into_step(self) -> StepSpec {
+    pub fn into_step(self) -> StepSpec {
         let shapes = self.tensors.iter();
         let shapes: BTreeMap<&String, &Vec<usize>> = shapes.map(|(name, t)| (name, &t.shape)).collect();
         let settings = json!([self.classes, self.features, self.settings, shapes]);
@@ -103,7 +103,10 @@ impl ModelSpec {
     }
 
     /// The spec that [`ModelSpec::into_step`] made a step's.
-    pub(crate) fn from_step(step: &StepSpec) -> Result<Self> {
+    ///
+    /// # Errors
+    /// `Spec` when it is not one of those.
+    pub fn from_step(step: &StepSpec) -> Result<Self> {
         type Shapes = BTreeMap<String, Vec<usize>>;
         let (classes, features, settings, shapes): (usize, usize, Map<String, Value>, Shapes) =
             step.settings()?;

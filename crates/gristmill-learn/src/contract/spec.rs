@@ -96,7 +96,7 @@ impl StepSpec {
     }
 
     /// A spec that holds others: their arrays are named after their places, as `0.weights`.
-    pub(crate) fn nested(kind: &str, settings: Value, inner: Vec<Self>) -> Self {
+    pub fn nested(kind: &str, settings: Value, inner: Vec<Self>) -> Self {
         let mut specs = Vec::with_capacity(inner.len());
         let mut arrays = BTreeMap::new();
         for (place, spec) in inner.into_iter().enumerate() {
@@ -112,7 +112,10 @@ impl StepSpec {
     }
 
     /// The settings and the specs of [`StepSpec::nested`].
-    pub(crate) fn unnested<T: DeserializeOwned>(&self) -> Result<(T, Vec<Self>)> {
+    ///
+    /// # Errors
+    /// `Spec` when it is none of those, or its settings are not of this type.
+    pub fn unnested<T: DeserializeOwned>(&self) -> Result<(T, Vec<Self>)> {
         #[derive(Deserialize)]
         struct Inner {
             kind: String,

@@ -19,6 +19,9 @@ pub trait Transformer: Send + Sync {
 
     /// Transforms the rows. It may leave rows out, and counts them; it never reorders them.
     fn transform(&self, batch: &RecordBatch) -> Result<Transformed>;
+
+    /// What it can be rebuilt from in another process, by the name of its kind.
+    fn spec(&self) -> StepSpec;
 }
 
 /// What became of a batch.

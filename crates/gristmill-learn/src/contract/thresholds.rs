@@ -49,7 +49,7 @@ impl Thresholds {
     }
 
     /// A spec with the thresholds as an array, if there are any.
-    pub(crate) fn add_to(&self, spec: StepSpec) -> StepSpec {
+    pub fn add_to(&self, spec: StepSpec) -> StepSpec {
         match self.values() {
             Some(values) => spec.with(ARRAY, Float64Array::from(values.to_vec())),
             None => spec,
@@ -57,7 +57,10 @@ impl Thresholds {
     }
 
     /// The thresholds that [`Thresholds::add_to`] wrote.
-    pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
+    ///
+    /// # Errors
+    /// `Spec` when they are out of bounds.
+    pub fn from_spec(spec: &StepSpec) -> Result<Self> {
         if !spec.arrays.contains_key(ARRAY) {
             return Ok(Self::default());
         }

@@ -9,6 +9,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::compute::{filter, filter_record_batch, is_not_null};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use serde_json::json;
 
 use crate::contract::encoder::Encoder;
 use crate::contract::registry::Registry;
@@ -22,6 +23,9 @@ use crate::statistics::column::find;
 /// The version of the feature rows. Raise it when their columns change, or when the same fitted state makes other features of
 /// the same row: what an earlier version transformed is then transformed again.
 pub const FEATURES_FORMAT: u32 = 3;
+
+/// The kind of the spec of an [`Assembler`].
+pub const KIND: &str = "features";
 
 /// Turns dataset rows into feature rows.
 ///
@@ -57,7 +61,7 @@ impl Assembler {
         }
     }
 
-    /// The same, whose rows have weights. Prediction needs none, so the specs do not tell of them.
+    /// The same, whose rows have weights. Prediction needs none, so [`Assembler::specs`] does not tell of them.
     pub fn with_weights(self, weigher: Option<Weigher>) -> Self {
         Self { weigher, ..self }
     }
@@ -94,7 +98,18 @@ impl Assembler {
         ))
     }
 
-    /// What it can be rebuilt from: each encoder, then the label, then the split.
+    /// The assembler that [`Transformer::spec`] described, whose encoders are of these kinds.
+    ///
+    /// # Errors
+    /// `Spec` when it describes none.
+    pub fn from_spec(spec: &StepSpec, kinds: &Registry) -> Result<Self> {
+        let (weighed, mut specs): (bool, _) = spec.unnested()?;
+        let weigher = if weighed { specs.pop() } else { None };
+        let weigher = weigher.as_ref().map(Weigher::from_spec).transpose()?;
+        Ok(Self::from_specs(&specs, kinds)?.with_weights(weigher))
+    }
+
+    /// What prediction needs of it: each encoder, then the label, then the split.
     pub fn specs(&self) -> Vec<StepSpec> {
         let encoders = self.encoders.iter().map(|encoder| encoder.spec());
         encoders
@@ -286,6 +301,12 @@ impl Transformer for Assembler {
             rows: filter_record_batch(&rows, &kept)?,
             left_out,
         })
+    }
+
+    fn spec(&self) -> StepSpec {
+        let mut specs = self.specs();
+        specs.extend(self.weigher.as_ref().map(Weigher::spec));
+        StepSpec::nested(KIND, json!(self.weigher.is_some()), specs)
     }
 }
 

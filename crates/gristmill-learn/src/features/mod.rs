@@ -5,5 +5,5 @@ mod entity;
 pub(crate) mod fit;
 pub mod split;
 
-pub use assemble::{Assembler, FEATURES_FORMAT};
+pub use assemble::{Assembler, FEATURES_FORMAT, KIND};
 pub use fit::{FIT_FORMAT, FitPass, FitPipeline, Fitted};

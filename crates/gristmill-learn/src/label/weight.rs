@@ -2,14 +2,18 @@
 
 use arrow::array::{Array, Float64Array, Int32Array, RecordBatch};
 use arrow::datatypes::Schema;
+use serde_json::json;
 
 use crate::contract::reads::Reads;
+use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::label::Label;
 use crate::settings::{ClassWeight, LabelSettings};
 use crate::statistics::column::numbers;
 
 const STEP: &str = "weight";
+/// The array of its spec.
+const CLASSES: &str = "classes";
 
 /// Gives rows their weight.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +52,24 @@ impl Weigher {
         };
         let column = settings.weight.clone();
         Ok((column.is_some() || !classes.is_empty()).then_some(Self { column, classes }))
+    }
+
+    /// What it can be rebuilt from.
+    pub fn spec(&self) -> StepSpec {
+        StepSpec::new(STEP, json!(self.column)).with(CLASSES, Float64Array::from(self.classes.clone()))
+    }
+
+    /// The weigher that [`Weigher::spec`] described.
+    ///
+    /// # Errors
+    /// `Spec` when it describes none.
+    pub fn from_spec(spec: &StepSpec) -> Result<Self> {
+        let classes = spec.array::<Float64Array>(CLASSES)?.values().to_vec();
+        if spec.kind != STEP || !classes.iter().all(|weight| *weight >= 0.0) {
+            return Err(spec.bad("it does not hold the weights of classes"));
+        }
+        let column = spec.settings()?;
+        Ok(Self { column, classes })
     }
 
     /// The column it reads.

@@ -312,7 +312,10 @@ fn readable(header: &Value) -> std::result::Result<u64, String> {
 }
 
 /// Checks that a model is that of these features and this label, so that nothing needs to be checked where it is used.
-fn check(
+///
+/// # Errors
+/// What does not fit.
+pub fn check(
     assembler: &Assembler,
     model: &dyn Model,
     thresholds: &Thresholds,

@@ -4,6 +4,8 @@
 mod contract;
 mod features;
 mod goldens;
+#[path = "../support/maps.rs"]
+mod maps;
 mod passes;
 mod pipeline;
 mod target;

@@ -1,4 +1,4 @@
-//! An engine of workers to which everything is sent as bytes: the table, the pass, and back the state. So a cluster works.
+//! An engine of workers to which everything is sent as bytes: the table, the pass or the step, and back the state. So a cluster works.
 
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
@@ -16,6 +16,7 @@ use gristmill_learn::contract::step::{LeftOut, Transformed, Transformer};
 use gristmill_learn::passes::pass_from_spec;
 use gristmill_learn::registry::built_in;
 use gristmill_run::engine::{Engine, FINGERPRINT, LEFT_OUT, Watch};
+use gristmill_run::predict::step_from_spec;
 use gristmill_run::{Error, Result};
 
 use super::at_most;
@@ -113,9 +114,10 @@ impl Engine for ShippingEngine {
         let mut writer = PartWriter::create(into, step.output_schema(&table.schema)?, 33_333)?;
         let mut left_out = LeftOut::default();
         let pieces: Vec<Range<u64>> = pieces(table.rows, MAPPED_ROWS).collect();
-        let bytes = table.to_bytes()?;
+        let (bytes, shipped) = (table.to_bytes()?, step.spec().to_bytes()?);
         let mapped = self.shared(pieces.len(), &|number| {
             let table = TableVersion::from_bytes(&bytes)?;
+            let step = step_from_spec(&StepSpec::from_bytes(&shipped)?, &built_in())?;
             let batches = rows_of(&table, &columns, pieces[number].clone());
             batches
                 .map(|batch| Ok(step.transform(&batch?)?))

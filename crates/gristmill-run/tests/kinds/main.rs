@@ -4,6 +4,8 @@
 
 #[path = "../../../gristmill-learn/tests/support/centroids.rs"]
 mod centroids;
+#[path = "../../../gristmill-learn/tests/support/maps.rs"]
+mod maps;
 mod rate;
 mod trained;
 
@@ -23,9 +25,10 @@ use gristmill_learn::registry::built_in;
 use gristmill_run::Session;
 use gristmill_run::budget::Budget;
 use gristmill_run::event::{Event, Observe};
-use gristmill_run::predict::Predictor;
+use gristmill_run::predict::{Predictor, step_from_spec};
 use gristmill_run::report::metrics::Splits;
 use gristmill_run::settings::{PipelineFile, docs};
+use serde_json::Value;
 
 fn kinds() -> Registry {
     built_in()
@@ -59,9 +62,12 @@ threads = 2
 memory = "300MB"
 "#;
 
+/// Number, the two letters, year and country.
+type Artist = (i64, &'static str, &'static str, i64, &'static str);
+
 /// 400 artists: the pair of letters tells the country, one of which alone does not.
-fn artists() -> Vec<(i64, &'static str, &'static str, i64, &'static str)> {
-    let row = |id: i64| {
+fn artists() -> Vec<Artist> {
+    let row = |id: i64| -> Artist {
         let (first, second) = (["a", "b"][(id % 2) as usize], ["x", "y"][(id / 2 % 2) as usize]);
         let country = match (first, second) {
             ("a", "x") | ("b", "y") => "France",
@@ -83,6 +89,24 @@ fn csv(labels: bool) -> String {
         });
     }
     text
+}
+
+fn rows() -> RecordBatch {
+    let artists = artists();
+    let text = |of: fn(&Artist) -> &'static str| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(artists.iter().map(of)))
+    };
+    let number = |of: fn(&Artist) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(artists.iter().map(of)))
+    };
+    RecordBatch::try_from_iter_with_nullable([
+        ("id", number(|row| row.0), true),
+        ("first", text(|row| row.1), true),
+        ("second", text(|row| row.2), true),
+        ("year", number(|row| row.3), true),
+        ("country", text(|row| row.4), true),
+    ])
+    .unwrap()
 }
 
 fn parse(text: &str, kinds: &Registry) -> Result<PipelineFile, String> {
@@ -153,6 +177,17 @@ fn they_are_fitted_trained_written_read_again_and_predict() {
     for (line, (.., country)) in text.lines().skip(1).zip(artists()) {
         assert!(line.contains(country), "{line}");
     }
+
+    let rows = rows();
+    let kinds = kinds();
+    let made = maps::map(predictor.predictions(), &rows, &|spec| {
+        step_from_spec(spec, &kinds)
+    });
+    assert_eq!(made.rows.num_columns(), 7);
+    let shipped = predictor.predictions().spec();
+    assert!(step_from_spec(&shipped, &built_in()).is_err());
+    assert!(step_from_spec(&StepSpec::new("other", Value::Null), &kinds).is_err());
+    maps::map(&bundle.assembler, &rows, &|spec| step_from_spec(spec, &kinds));
 
     // Without their line in the registry they are refused by name.
     let error = Bundle::read(&model, &built_in()).unwrap_err().to_string();

@@ -1,0 +1,275 @@
+//! A model with everything between a raw row and its prediction, as a transformer.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, RecordBatch, StringBuilder};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use gristmill_data::prepare::TextRules;
+use gristmill_learn::contract::model::ModelSpec;
+use gristmill_learn::contract::reads::Reads;
+use gristmill_learn::contract::registry::Registry;
+use gristmill_learn::contract::step::{LeftOut, SparseBlock, StepSpec, Transformed, Transformer};
+use gristmill_learn::features::{self, Assembler};
+use gristmill_learn::label::Label;
+use gristmill_learn::model::bundle::{self, Bundle, CLEAN};
+use gristmill_learn::model::{Model, Thresholds};
+use gristmill_learn::settings::LabelKind;
+use serde::Deserialize;
+use serde_json::json;
+
+/// The kind of the spec of [`Predictions`].
+const PREDICTIONS: &str = "predictions";
+
+/// The step that [`Transformer::spec`] described, whose parts are of these kinds: in another process it makes the same of the
+/// same rows.
+///
+/// # Errors
+/// When there is no such step, or its spec does not hold what it needs.
+pub fn step_from_spec(spec: &StepSpec, kinds: &Registry) -> gristmill_learn::Result<Box<dyn Transformer>> {
+    Ok(match spec.kind.as_str() {
+        features::KIND => Box::new(Assembler::from_spec(spec, kinds)?),
+        PREDICTIONS => Box::new(Predictions::from_spec(spec, kinds)?),
+        _ => return Err(spec.bad("there is no step of this kind")),
+    })
+}
+
+/// Adds to each row, for each of the `top` classes (by probability over threshold, where there are thresholds), `prediction`
+/// (text) and `probability`, the further ones numbered: `prediction_2`, … Of a regression it adds the number `prediction`
+/// alone. A row with a category that `unseen = "skip"` leaves out gets nulls.
+pub struct Predictions {
+    assembler: Assembler,
+    model: Arc<dyn Model>,
+    thresholds: Thresholds,
+    text: TextRules,
+    /// Columns that are read as numbers.
+    numeric: Vec<String>,
+    top: usize,
+    /// What the names of the new columns begin with.
+    prefix: String,
+}
+
+impl Predictions {
+    /// Those of a bundle's model, with so many classes a row.
+    ///
+    /// # Errors
+    /// When its first step does not say what is done to text.
+    pub(super) fn new(bundle: Bundle, top: usize) -> Result<Self, String> {
+        let text = TextRules::deserialize(&bundle.clean.settings);
+        let text = text.map_err(|error| format!("its step `{CLEAN}`: {error}"))?;
+        Ok(Self::of_parts(
+            bundle.assembler,
+            bundle.model,
+            bundle.thresholds,
+            text,
+            top,
+        ))
+    }
+
+    fn of_parts(
+        assembler: Assembler,
+        model: Arc<dyn Model>,
+        thresholds: Thresholds,
+        text: TextRules,
+        top: usize,
+    ) -> Self {
+        let inputs = assembler.encoders().iter().flat_map(|encoder| encoder.inputs());
+        let numeric = inputs.filter(|input| input.reads == Reads::Number);
+        Self {
+            numeric: numeric.map(|input| input.column.to_owned()).collect(),
+            top: top.clamp(1, assembler.classes().len().max(1)),
+            assembler,
+            model,
+            thresholds,
+            text,
+            prefix: String::new(),
+        }
+    }
+
+    /// The same, whose new columns have names that begin with `prefix`.
+    pub(super) fn with_prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// The columns that are read as numbers.
+    pub(super) fn numeric(&self) -> &[String] {
+        &self.numeric
+    }
+
+    /// What the names of the new columns begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The predictions that [`Transformer::spec`] described, whose parts are of these kinds.
+    ///
+    /// # Errors
+    /// `Spec` when it describes none, or its parts do not fit each other.
+    pub fn from_spec(spec: &StepSpec, kinds: &Registry) -> gristmill_learn::Result<Self> {
+        let ((text, top, prefix), parts): ((TextRules, usize, String), _) = spec.unnested()?;
+        let [assembler, model] = parts.as_slice() else {
+            return Err(spec.bad("it does not hold features and a model"));
+        };
+        let assembler = Assembler::from_spec(assembler, kinds)?;
+        let model = kinds.model_from_spec(&ModelSpec::from_step(model)?)?;
+        let thresholds = Thresholds::from_spec(spec)?;
+        bundle::check(&assembler, model.as_ref(), &thresholds).map_err(|why| spec.bad(why))?;
+        Ok(Self::of_parts(assembler, model, thresholds, text, top).with_prefix(&prefix))
+    }
+
+    /// The names of the classes, by number; none of a regression.
+    pub(super) fn classes(&self) -> &[String] {
+        self.assembler.classes()
+    }
+
+    /// The batch with the columns that the encoders read in the types they can read.
+    fn typed(&self, batch: &RecordBatch) -> gristmill_learn::Result<RecordBatch> {
+        let schema = batch.schema();
+        let columns = schema
+            .fields()
+            .iter()
+            .zip(batch.columns())
+            .map(|(field, column)| {
+                let text = matches!(
+                    field.data_type(),
+                    DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+                );
+                let wanted = match field.data_type() {
+                    _ if text && self.numeric.contains(field.name()) => DataType::Float64,
+                    DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+                    other => other.clone(),
+                };
+                let typed = cast(column, &wanted)?;
+                if let Some(row) = (0..typed.len()).find(|row| typed.is_null(*row) && column.is_valid(*row)) {
+                    let text = cast(&column.slice(row, 1), &DataType::Utf8)?;
+                    return Err(gristmill_learn::Error::ColumnType {
+                        column: field.name().clone(),
+                        step: "numeric".to_owned(),
+                        expected: "numbers",
+                        given: format!("text, such as {:?}", text.as_string::<i32>().value(0)),
+                    });
+                }
+                Ok((Field::new(field.name(), wanted, true), typed))
+            });
+        let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = columns
+            .collect::<gristmill_learn::Result<Vec<_>>>()?
+            .into_iter()
+            .unzip();
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+}
+
+impl Transformer for Predictions {
+    fn columns(&self, schema: &Schema) -> gristmill_learn::Result<Vec<String>> {
+        self.assembler.check_features(
+            &self
+                .typed(&RecordBatch::new_empty(Arc::new(schema.clone())))?
+                .schema(),
+        )?;
+        Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
+    }
+
+    fn output_schema(&self, input: &Schema) -> gristmill_learn::Result<SchemaRef> {
+        self.columns(input)?;
+        let prefix = &self.prefix;
+        let mut fields: Vec<Field> = input.fields().iter().map(|f| f.as_ref().clone()).collect();
+        if self.assembler.label().kind() == LabelKind::Number {
+            fields.push(Field::new(format!("{prefix}prediction"), DataType::Float64, true));
+            return Ok(Arc::new(Schema::new(fields)));
+        }
+        for place in 1..=self.top {
+            let suffix = if place == 1 {
+                String::new()
+            } else {
+                format!("_{place}")
+            };
+            fields.push(Field::new(
+                format!("{prefix}prediction{suffix}"),
+                DataType::Utf8,
+                true,
+            ));
+            fields.push(Field::new(
+                format!("{prefix}probability{suffix}"),
+                DataType::Float64,
+                true,
+            ));
+        }
+        Ok(Arc::new(Schema::new(fields)))
+    }
+
+    fn transform(&self, batch: &RecordBatch) -> gristmill_learn::Result<Transformed> {
+        let tidy = self.text.tidy(batch, &[]).map_err(|e| match e {
+            gristmill_data::Error::Arrow(e) => gristmill_learn::Error::Arrow(e),
+            other => gristmill_learn::Error::State {
+                pass: "prediction",
+                why: other.to_string(),
+            },
+        })?;
+        let block = self.assembler.encode(&self.typed(&tidy)?)?;
+        let mut columns = batch.columns().to_vec();
+        columns.extend(match self.assembler.label() {
+            Label::Class(label) => self.probabilities(&block, label.classes())?,
+            Label::Number(_) => vec![self.numbers(&block)?],
+        });
+        let rows = RecordBatch::try_new(self.output_schema(batch.schema_ref())?, columns)?;
+        let unseen = block.skip.iter().filter(|skip| **skip).count() as u64;
+        Ok(Transformed {
+            rows,
+            left_out: LeftOut {
+                unseen,
+                ..LeftOut::default()
+            },
+        })
+    }
+
+    fn spec(&self) -> StepSpec {
+        let parts = vec![self.assembler.spec(), self.model.spec().into_step()];
+        let spec = StepSpec::nested(PREDICTIONS, json!([self.text, self.top, self.prefix]), parts);
+        self.thresholds.add_to(spec)
+    }
+}
+
+impl Predictions {
+    /// The predicted number of every row.
+    fn numbers(&self, block: &SparseBlock) -> gristmill_learn::Result<ArrayRef> {
+        let predictions = self.model.scores(block)?.into_iter().enumerate();
+        let kept = predictions.map(|(row, number)| (!is_skipped(block, row)).then_some(number));
+        Ok(Arc::new(kept.collect::<Float64Array>()))
+    }
+
+    /// The likely classes of every row and their probabilities, column by column.
+    fn probabilities(
+        &self,
+        block: &SparseBlock,
+        classes: &[String],
+    ) -> gristmill_learn::Result<Vec<ArrayRef>> {
+        let probabilities = self.model.scores(block)?;
+        let mut labels: Vec<StringBuilder> = (0..self.top).map(|_| StringBuilder::new()).collect();
+        let mut values: Vec<Float64Builder> = (0..self.top).map(|_| Float64Builder::new()).collect();
+        let mut order: Vec<usize> = Vec::with_capacity(classes.len());
+        for (row, p) in probabilities.chunks_exact(classes.len()).enumerate() {
+            let skipped = is_skipped(block, row);
+            order.clear();
+            order.extend(0..classes.len());
+            let scaled = |class: &usize| self.thresholds.scaled(*class, p[*class]);
+            // Stable, so of equally likely classes the more frequent one comes first.
+            order.sort_by(|a, b| scaled(b).total_cmp(&scaled(a)));
+            for (place, class) in order.iter().take(self.top).enumerate() {
+                labels[place].append_option((!skipped).then(|| classes[*class].as_str()));
+                values[place].append_option((!skipped).then(|| p[*class]));
+            }
+        }
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        for (mut labels, mut values) in labels.into_iter().zip(values) {
+            columns.push(Arc::new(labels.finish()));
+            columns.push(Arc::new(values.finish()));
+        }
+        Ok(columns)
+    }
+}
+
+/// Whether `unseen = "skip"` leaves a row out.
+fn is_skipped(block: &SparseBlock, row: usize) -> bool {
+    block.skip.get(row).copied().unwrap_or(false)
+}
