@@ -122,14 +122,6 @@ pub struct SearchPoint<P = Params> {
     pub scores: Vec<f64>,
 }
 
-impl<P> SearchPoint<P> {
-    /// Writes down its score on a fold.
-    pub(crate) fn scored(&mut self, fold: usize, folds: usize, score: f64) {
-        self.scores.resize(folds, 0.0);
-        self.scores[fold] = score;
-    }
-}
-
 /// The settings of a point of the grid, by name, in the order in which they are told.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Params(Vec<(String, Value)>);

@@ -12,7 +12,7 @@ pub(crate) mod tile;
 pub(crate) mod window;
 
 pub(crate) use features::WEIGHT;
-pub(crate) use select::{FoldSums, RowSet};
+pub(crate) use select::{Fold, FoldSums, RowSet};
 pub(crate) use shape::Shape;
 
 pub use select::{SPLIT_NAMES, Split};

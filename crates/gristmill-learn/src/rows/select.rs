@@ -31,15 +31,62 @@ impl Split {
     }
 }
 
+/// One of the folds of a cross-validation, which are two or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "(usize, usize)", try_from = "(usize, usize)")]
+pub(crate) struct Fold {
+    number: usize,
+    of: usize,
+}
+
+impl Fold {
+    /// Each of so many folds; none of one, for then there is no cross-validation.
+    pub(crate) fn each(of: usize) -> impl DoubleEndedIterator<Item = Self> + Clone {
+        let folds = if of > 1 { of } else { 0 };
+        (0..folds).map(move |number| Self { number, of })
+    }
+
+    /// Its number, from 0.
+    pub(crate) fn number(self) -> usize {
+        self.number
+    }
+
+    /// How many folds there are.
+    pub(crate) fn of(self) -> usize {
+        self.of
+    }
+
+    /// Whether a training row with this number in the column `fold` belongs to it.
+    fn contains(self, fold: u8) -> bool {
+        usize::from(fold) % self.of == self.number
+    }
+}
+
+impl From<Fold> for (usize, usize) {
+    fn from(fold: Fold) -> Self {
+        (fold.number, fold.of)
+    }
+}
+
+/// As a spec or a checkpoint writes it.
+impl TryFrom<(usize, usize)> for Fold {
+    type Error = &'static str;
+
+    fn try_from((number, of): (usize, usize)) -> std::result::Result<Self, Self::Error> {
+        let mut folds = Self::each(of);
+        folds.nth(number).ok_or("there is no such fold")
+    }
+}
+
 /// Rows that a pass looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RowSet {
     /// The rows of a split.
     Split(Split),
-    /// The training rows of one of so many folds.
-    Fold { fold: usize, folds: usize },
-    /// The training rows outside one of so many folds.
-    OutsideFold { fold: usize, folds: usize },
+    /// The training rows of a fold.
+    Fold(Fold),
+    /// The training rows outside a fold.
+    OutsideFold(Fold),
 }
 
 impl RowSet {
@@ -47,8 +94,8 @@ impl RowSet {
     pub(crate) const TRAINING: Self = Self::Split(Split::Train);
 
     /// The training rows outside the fold held out, or all of them.
-    pub(crate) fn outside(held_out: Option<usize>, folds: usize) -> Self {
-        held_out.map_or(Self::TRAINING, |fold| Self::OutsideFold { fold, folds })
+    pub(crate) fn outside(held_out: Option<Fold>) -> Self {
+        held_out.map_or(Self::TRAINING, Self::OutsideFold)
     }
 
     /// Whether row `r` of `rows` is in the set.
@@ -56,8 +103,8 @@ impl RowSet {
         let trains = Split::Train.is(rows.split[r]);
         match self {
             Self::Split(split) => split.is(rows.split[r]),
-            Self::Fold { fold, folds } => trains && usize::from(rows.fold[r]) % folds == fold,
-            Self::OutsideFold { fold, folds } => trains && usize::from(rows.fold[r]) % folds != fold,
+            Self::Fold(fold) => trains && fold.contains(rows.fold[r]),
+            Self::OutsideFold(fold) => trains && !fold.contains(rows.fold[r]),
         }
     }
 
@@ -92,6 +139,11 @@ impl FoldSums {
         } else {
             Err(Error::no_part(pass, fold))
         }
+    }
+
+    /// The folds that are held out of a cross-validation, all of them.
+    pub(crate) fn held_out(self) -> impl DoubleEndedIterator<Item = Fold> + Clone {
+        Fold::each(self.folds)
     }
 
     /// How many folds are summed.

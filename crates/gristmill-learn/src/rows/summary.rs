@@ -13,7 +13,7 @@ use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::rows::features::{self, Rows};
-use crate::rows::select::{FoldSums, RowSet};
+use crate::rows::select::{Fold, FoldSums, RowSet};
 
 /// The kind of the pass's spec.
 pub(crate) const KIND: &str = "features summary";
@@ -55,7 +55,7 @@ impl Pass for SummaryPass {
 
 /// The sums of one fold.
 #[derive(Debug, Clone)]
-struct Fold {
+struct Sums {
     /// Rows by class.
     counts: Vec<u64>,
     /// Their weights.
@@ -66,7 +66,7 @@ struct Fold {
     squares: Vec<f64>,
 }
 
-impl Fold {
+impl Sums {
     fn add(&mut self, rows: Rows<'_>, r: usize) {
         let (class, weight) = (rows.labels[r] as usize, rows.weight(r));
         self.counts[class] += 1;
@@ -85,12 +85,12 @@ impl Fold {
 #[derive(Debug, Clone)]
 pub(crate) struct Summary {
     pass: SummaryPass,
-    folds: Vec<Fold>,
+    folds: Vec<Sums>,
 }
 
 impl Summary {
     fn new(pass: SummaryPass) -> Self {
-        let fold = Fold {
+        let fold = Sums {
             counts: vec![0; pass.classes],
             weights: vec![0.0; pass.classes],
             weight_squares: 0.0,
@@ -114,7 +114,7 @@ impl Summary {
     ///
     /// The deviation is Spark's: unbiased for weights that tell how reliable a row is, i.e. over the sum of the weights
     /// minus that of their squares divided by it.
-    pub(crate) fn subset(&self, held_out: Option<usize>) -> Subset {
+    pub(crate) fn subset(&self, held_out: Option<Fold>) -> Subset {
         let mut counts = vec![0_u64; self.pass.classes];
         let mut weights = vec![0.0; self.pass.classes];
         let mut weight_squares = 0.0;
@@ -124,7 +124,7 @@ impl Summary {
             .folds
             .iter()
             .enumerate()
-            .filter(|(f, _)| Some(*f) != held_out)
+            .filter(|(number, _)| held_out.is_none_or(|fold| fold.number() != *number))
         {
             counts.iter_mut().zip(&fold.counts).for_each(|(a, b)| *a += b);
             weights.iter_mut().zip(&fold.weights).for_each(|(a, b)| *a += b);
@@ -160,8 +160,8 @@ impl Summary {
     }
 
     /// Training rows of one fold.
-    pub(crate) fn fold_rows(&self, fold: usize) -> u64 {
-        self.folds[fold].counts.iter().sum()
+    pub(crate) fn fold_rows(&self, fold: Fold) -> u64 {
+        self.folds[fold.number()].counts.iter().sum()
     }
 }
 
@@ -273,7 +273,7 @@ impl Accumulate for Summary {
             let field = Arc::new(Field::new_list_field(item, false));
             Ok(Arc::new(LargeListArray::try_new(field, offsets, values, None)?))
         };
-        let floats = |of: fn(&Fold) -> &Vec<f64>| -> ArrayRef {
+        let floats = |of: fn(&Sums) -> &Vec<f64>| -> ArrayRef {
             let each: Vec<&[f64]> = self.folds.iter().map(|f| of(f).as_slice()).collect();
             Arc::new(Float64Array::from(each.concat()))
         };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::trainer::SearchPoint;
 use crate::error::{Result, broken};
+use crate::search::grid::PointId;
 use crate::search::halving::Rounds;
 
 /// Bytes of the stack that decoding may need for a number.
@@ -21,7 +22,7 @@ pub(crate) struct Checkpoint<R> {
     /// Scans done.
     pub(crate) scans: u64,
     /// The point that is refitted on all rows; none while the search goes on.
-    pub(crate) best: Option<usize>,
+    pub(crate) best: Option<PointId>,
     /// The scores on every fold of each point of the grid.
     pub(crate) scores: Vec<Vec<f64>>,
     /// The round of the search.
@@ -42,7 +43,7 @@ impl<R> Checkpoint<R> {
     ) -> Result<Rounds> {
         let scored = self.scores.len() == points.len()
             && (self.scores.iter()).all(|scores| scores.is_empty() || scores.len() == folds);
-        let best = self.best.is_none_or(|best| best < points.len());
+        let best = self.best.is_none_or(|best| best.0 < points.len());
         if !scored || !best || !self.rounds.follow(first) {
             return Err(broken("it is of another grid"));
         }

@@ -10,8 +10,9 @@ use crate::contract::pass::Pass;
 use crate::contract::trainer::{Next, SearchPoint};
 use crate::error::Result;
 use crate::model::LinearModel;
+use crate::rows::Fold;
 use crate::rows::summary::Subset;
-use crate::search::grid::{ElasticNetParams, Penalty, Wanted};
+use crate::search::grid::{ElasticNetParams, Penalty, PenaltyId, PointId, Wanted};
 use crate::statistics::Confusion;
 
 /// A family of models, with what its members share: the settings, and the sums over the rows that each trains on.
@@ -26,7 +27,7 @@ pub(crate) trait Family: Send {
         Self: 'm;
 
     /// Takes in the sums over the rows of one training: with each fold held out, in order, and at last with none.
-    fn hold(&mut self, subset: Arc<Subset>);
+    fn hold(&mut self, held_out: Option<Fold>, subset: Arc<Subset>);
 
     /// A pass over the rows that the family wants before its members start.
     fn gather(&self) -> Option<Box<dyn Pass>> {
@@ -34,7 +35,7 @@ pub(crate) trait Family: Send {
     }
 
     /// Takes in the rows of [`Family::gather`]; `warm` says whether the last fit starts from an earlier model.
-    fn take_rows(&mut self, _rows: &RecordBatch, _folds: usize, _warm: bool) -> Result<()> {
+    fn take_rows(&mut self, _rows: &RecordBatch, _warm: bool) -> Result<()> {
         Ok(())
     }
 
@@ -50,7 +51,7 @@ pub(crate) trait Family: Send {
     /// `State` when there is no such fold.
     fn start(
         &mut self,
-        held_out: Option<usize>,
+        held_out: Option<Fold>,
         penalty: Penalty,
         max_iter: u32,
         warm: Option<&[f32]>,
@@ -63,7 +64,7 @@ pub(crate) trait Family: Send {
     fn resume(
         &mut self,
         saved: Self::Saved,
-        held_out: Option<usize>,
+        held_out: Option<Fold>,
         penalty: Penalty,
         max_iter: u32,
     ) -> Result<Self::Member>;
@@ -72,7 +73,7 @@ pub(crate) trait Family: Send {
     fn written(member: &Self::Member) -> Self::Written<'_>;
 
     /// What comes next for the members that want something; `None` when all have stopped and are scored.
-    fn ask(&mut self, running: &[Running<Self::Member>], folds: usize) -> Option<Next>;
+    fn ask(&mut self, running: &[Running<Self::Member>]) -> Option<Next>;
 
     /// Reads the answer to the scan asked for (`None` after a step without one): the confusion of each member that was
     /// scored on its fold, by its place among those running.
@@ -103,12 +104,12 @@ pub(crate) trait Member: Send {
     fn converged(&self) -> bool;
 }
 
-/// A penalty on one fold, and the place of the penalty in the grid.
+/// A penalty on one fold.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Candidate {
-    pub(crate) place: usize,
+    pub(crate) id: PenaltyId,
     pub(crate) penalty: Penalty,
-    pub(crate) fold: usize,
+    pub(crate) fold: Fold,
 }
 
 /// A model under way, as the search sees it.
@@ -123,9 +124,9 @@ pub(crate) struct Running<M> {
 #[derive(Serialize, Deserialize, Clone)]
 pub(crate) struct Path {
     /// Points that are reached and not scored yet.
-    due: Vec<usize>,
+    due: Vec<PointId>,
     /// Points further along.
-    ahead: Vec<usize>,
+    ahead: Vec<PointId>,
     /// Whether the score of where the model stops is wanted, and not known yet.
     end: bool,
 }
@@ -158,12 +159,12 @@ impl<M: Member> Running<M> {
     }
 
     /// The fold that is not trained on.
-    pub(crate) fn held_out(&self) -> Option<usize> {
+    pub(crate) fn held_out(&self) -> Option<Fold> {
         self.candidate.map(|candidate| candidate.fold)
     }
 
     /// The fold on which its score is wanted now.
-    pub(crate) fn scored_fold(&self) -> Option<usize> {
+    pub(crate) fn scored_fold(&self) -> Option<Fold> {
         self.held_out().filter(|_| self.wants_score())
     }
 
@@ -173,7 +174,7 @@ impl<M: Member> Running<M> {
     }
 
     /// The points that its score is of, which are scored now.
-    pub(crate) fn take_due(&mut self) -> Vec<usize> {
+    pub(crate) fn take_due(&mut self) -> Vec<PointId> {
         std::mem::take(&mut self.path.due)
     }
 
@@ -187,8 +188,9 @@ impl<M: Member> Running<M> {
     /// Moves the points that it has reached from those ahead to those due.
     pub(crate) fn reach(&mut self, points: &[SearchPoint<ElasticNetParams>]) {
         let (iteration, stopped) = (self.member.iteration(), self.member.stopped());
-        let reached = |point: &usize| points[*point].params.max_iter <= iteration || stopped;
-        let (due, ahead): (Vec<usize>, Vec<usize>) = self.path.ahead.iter().partition(|point| reached(point));
+        let reached = |point: &PointId| points[point.0].params.max_iter <= iteration || stopped;
+        let (due, ahead): (Vec<PointId>, Vec<PointId>) =
+            self.path.ahead.iter().partition(|point| reached(point));
         self.path.due.extend(due);
         self.path.ahead = ahead;
     }

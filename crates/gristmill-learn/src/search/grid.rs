@@ -3,13 +3,22 @@
 use serde::{Deserialize, Serialize};
 
 use crate::contract::trainer::{Params, SearchPoint};
+use crate::rows::Fold;
 use crate::settings::{Metric, SearchSettings};
+
+/// A point of the grid, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PointId(pub(crate) usize);
+
+/// A penalty of the grid, by its number: the points that only differ in their limit of iterations have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct PenaltyId(pub(crate) usize);
 
 /// What is wanted of a model's path.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
     /// The points of the grid to read off it.
-    pub(crate) ahead: Vec<usize>,
+    pub(crate) ahead: Vec<PointId>,
     /// Whether the score of where it stops is wanted too.
     pub(crate) end: bool,
 }
@@ -77,6 +86,12 @@ pub(crate) fn folds<P>(points: &[SearchPoint<P>], search: &SearchSettings) -> us
     }
 }
 
+/// Writes down the score of a point on a fold.
+pub(crate) fn scored<P>(point: &mut SearchPoint<P>, fold: Fold, score: f64) {
+    point.scores.resize(fold.of(), 0.0);
+    point.scores[fold.number()] = score;
+}
+
 /// The points as a training gives them.
 pub(crate) fn finished(points: &[SearchPoint<ElasticNetParams>]) -> Vec<SearchPoint> {
     let finished = points.iter().map(|point| SearchPoint {
@@ -88,9 +103,9 @@ pub(crate) fn finished(points: &[SearchPoint<ElasticNetParams>]) -> Vec<SearchPo
 }
 
 /// The best point that was scored, by its mean score, which is written into each; the first where there is nothing to choose.
-pub(crate) fn choose<P>(points: &mut [SearchPoint<P>], metric: Metric) -> usize {
+pub(crate) fn choose<P>(points: &mut [SearchPoint<P>], metric: Metric) -> PointId {
     if points.len() < 2 {
-        return 0;
+        return PointId(0);
     }
     let mut best: Option<(usize, f64)> = None;
     for (i, point) in points
@@ -104,7 +119,7 @@ pub(crate) fn choose<P>(points: &mut [SearchPoint<P>], metric: Metric) -> usize 
             best = Some((i, score));
         }
     }
-    best.map_or(0, |(i, _)| i)
+    PointId(best.map_or(0, |(i, _)| i))
 }
 
 /// An elastic net.

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::search::grid::PenaltyId;
 use crate::settings::Metric;
 
 /// The round that a search is in.
@@ -19,7 +20,7 @@ pub(crate) struct Rounds {
     /// Iterations of the round before; 0 in the first.
     before: u32,
     /// The candidates of this round, in their order.
-    alive: Vec<usize>,
+    alive: Vec<PenaltyId>,
     /// Of every candidate the scores on the folds at the end of this round.
     scores: Vec<Vec<f64>>,
 }
@@ -38,13 +39,13 @@ impl Rounds {
                 0
             },
             before: 0,
-            alive: (0..candidates).collect(),
+            alive: (0..candidates).map(PenaltyId).collect(),
             scores: vec![Vec::new(); candidates],
         }
     }
 
     /// The candidates of this round.
-    pub(crate) fn alive(&self) -> &[usize] {
+    pub(crate) fn alive(&self) -> &[PenaltyId] {
         &self.alive
     }
 
@@ -73,8 +74,8 @@ impl Rounds {
     }
 
     /// The score of a candidate on a fold at the end of this round.
-    pub(crate) fn score(&mut self, candidate: usize, score: f64) {
-        self.scores[candidate].push(score);
+    pub(crate) fn score(&mut self, candidate: PenaltyId, score: f64) {
+        self.scores[candidate.0].push(score);
     }
 
     /// Whether this is a round of the search that begins with `first`.
@@ -82,7 +83,7 @@ impl Rounds {
         let candidates = first.scores.len();
         (self.factor, self.longest, self.scores.len()) == (first.factor, first.longest, candidates)
             && self.left <= first.left
-            && self.alive.iter().all(|candidate| *candidate < candidates)
+            && self.alive.iter().all(|candidate| candidate.0 < candidates)
     }
 
     /// Lets the better part go on to the next round; says whether there is one.
@@ -91,12 +92,12 @@ impl Rounds {
             return false;
         }
         // The order in which folds are scored depends on memory: sorted, the sum does not.
-        let mean = |candidate: &usize| {
-            let mut scores = self.scores[*candidate].clone();
+        let mean = |candidate: &PenaltyId| {
+            let mut scores = self.scores[candidate.0].clone();
             scores.sort_by(f64::total_cmp);
             scores.iter().sum::<f64>() / scores.len().max(1) as f64
         };
-        let mut ranked: Vec<(usize, f64)> = self.alive.iter().map(|c| (*c, mean(c))).collect();
+        let mut ranked: Vec<(PenaltyId, f64)> = self.alive.iter().map(|c| (*c, mean(c))).collect();
         // Of equals the first stays, for the sort is stable.
         ranked.sort_by(|(_, a), (_, b)| {
             let (better, worse) = (metric.better(*a, *b), metric.better(*b, *a));
@@ -124,7 +125,7 @@ mod tests {
             seen.push((rounds.alive().to_vec(), rounds.limit(), rounds.later()));
             for candidate in rounds.alive().to_vec() {
                 // 4 is the best, then 3 and 5.
-                let score = 1.0 - (candidate as f64 - 4.0).abs();
+                let score = 1.0 - (candidate.0 as f64 - 4.0).abs();
                 rounds.score(candidate, score);
                 rounds.score(candidate, score);
             }
@@ -135,9 +136,9 @@ mod tests {
         assert_eq!(
             seen,
             [
-                ((0..9).collect(), 11, 133),
-                (vec![3, 4, 5], 33, 100),
-                (vec![4], 100, 0)
+                ((0..9).map(PenaltyId).collect(), 11, 133),
+                ([3, 4, 5].map(PenaltyId).to_vec(), 33, 100),
+                (vec![PenaltyId(4)], 100, 0)
             ]
         );
     }

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::trainer::WarmStart;
-use crate::contract::trainer::{Next, SearchPoint, Status, Trained, Trainer};
+use crate::contract::trainer::{Next, SearchPoint, Status, Trained, Trainer, WarmStart};
 use crate::error::{Error, Result, broken};
 use crate::rows::FoldSums;
 use crate::rows::summary::{Summary, SummaryPass, weighty};
 use crate::search::checkpoint::{self, Checkpoint};
 use crate::search::family::{Candidate, Family, Member, Path, Running};
-use crate::search::grid::{ElasticNetParams, Penalty, Wanted, choose, finished, folds, longest};
+use crate::search::grid::{
+    ElasticNetParams, Penalty, PointId, Wanted, choose, finished, folds, longest, scored,
+};
 use crate::search::halving::Rounds;
 use crate::settings::{Metric, SearchSettings};
 
@@ -53,7 +54,7 @@ enum Phase {
     Gather,
     Search,
     Refit {
-        best: usize,
+        best: PointId,
     },
 }
 
@@ -100,20 +101,20 @@ impl<F: Family> Search<F> {
 
     fn take_summary(&mut self, state: &RecordBatch) -> Result<()> {
         let summary = Summary::of(self.summary_pass, state)?;
-        let folds = self.summary_pass.folds.len();
-        let held_out = || (0..folds).filter(|_| folds > 1);
-        if let Some(fold) = held_out().find(|fold| summary.fold_rows(*fold) == 0) {
-            return Err(Error::empty_fold(fold, folds));
-        }
         let whole = summary.subset(None);
         if whole.rows == 0 {
             return Err(Error::empty_training());
         }
-        self.class_rows.clone_from(&whole.counts);
-        for fold in held_out() {
-            self.family.hold(weighty(summary.subset(Some(fold)))?);
+        let held_out = self.summary_pass.folds.held_out();
+        if let Some(fold) = held_out.clone().find(|fold| summary.fold_rows(*fold) == 0) {
+            return Err(Error::empty_fold(fold.number(), fold.of()));
         }
-        self.family.hold(weighty(whole)?);
+        self.class_rows.clone_from(&whole.counts);
+        for fold in held_out {
+            let held_out = Some(fold);
+            self.family.hold(held_out, weighty(summary.subset(held_out))?);
+        }
+        self.family.hold(None, weighty(whole)?);
         if self.family.gather().is_some() {
             self.phase = Phase::Gather;
             return Ok(());
@@ -122,8 +123,7 @@ impl<F: Family> Search<F> {
     }
 
     fn take_rows(&mut self, rows: &RecordBatch) -> Result<()> {
-        self.family
-            .take_rows(rows, self.summary_pass.folds.len(), self.warm.is_some())?;
+        self.family.take_rows(rows, self.warm.is_some())?;
         self.start()
     }
 
@@ -131,7 +131,7 @@ impl<F: Family> Search<F> {
         self.together = self.family.together()?;
         match self.restored.take() {
             Some(saved) if saved.running.len() <= self.together => self.resume(saved)?,
-            _ if self.summary_pass.folds.len() == 1 => self.start_refit(0)?,
+            _ if self.summary_pass.folds.len() == 1 => self.start_refit(PointId(0))?,
             _ => self.line_up(),
         }
         Ok(())
@@ -140,11 +140,11 @@ impl<F: Family> Search<F> {
     /// Lets every penalty on every fold wait for its start.
     fn line_up(&mut self) {
         // All folds of one penalty end up beside each other; the order changes no result.
-        for place in self.rounds.alive().iter().rev() {
-            for fold in (0..self.summary_pass.folds.len()).rev() {
+        for id in self.rounds.alive().iter().rev() {
+            for fold in self.summary_pass.folds.held_out().rev() {
                 self.waiting.push(Candidate {
-                    place: *place,
-                    penalty: self.penalties[*place],
+                    id: *id,
+                    penalty: self.penalties[id.0],
                     fold,
                 });
             }
@@ -175,14 +175,14 @@ impl<F: Family> Search<F> {
         {
             let (penalty, max_iter) = match (candidate, saved.best) {
                 (Some(candidate), _) => (candidate.penalty, self.rounds.limit()),
-                (None, Some(best)) => (
-                    self.points[best].params.penalty(),
-                    self.points[best].params.max_iter,
-                ),
+                (None, Some(best)) => {
+                    let params = &self.points[best.0].params;
+                    (params.penalty(), params.max_iter)
+                }
                 (None, None) => return Err(broken("a model is neither searched nor refitted")),
             };
             let held_out = candidate.map(|candidate| candidate.fold);
-            if held_out.is_some_and(|fold| folds == 1 || fold >= folds) {
+            if held_out.is_some_and(|fold| fold.of() != folds) {
                 return Err(broken("there is no such fold"));
             }
             let member = self.family.resume(member, held_out, penalty, max_iter)?;
@@ -191,8 +191,8 @@ impl<F: Family> Search<F> {
         Ok(())
     }
 
-    fn start_refit(&mut self, best: usize) -> Result<()> {
-        let params = &self.points[best].params;
+    fn start_refit(&mut self, best: PointId) -> Result<()> {
+        let params = &self.points[best.0].params;
         let warm = self.warm.take();
         let member = self
             .family
@@ -207,8 +207,8 @@ impl<F: Family> Search<F> {
             let Some(candidate) = self.waiting.pop() else {
                 break;
             };
-            let ahead = (0..self.points.len()).filter(|p| {
-                let params = &self.points[*p].params;
+            let ahead = (0..self.points.len()).map(PointId).filter(|point| {
+                let params = &self.points[point.0].params;
                 params.penalty() == candidate.penalty && self.rounds.reaches(params.max_iter)
             });
             let wanted = Wanted {
@@ -226,7 +226,7 @@ impl<F: Family> Search<F> {
 
     fn ask(&mut self) -> Result<Option<Next>> {
         self.start_waiting()?;
-        Ok(self.family.ask(&self.running, self.summary_pass.folds.len()))
+        Ok(self.family.ask(&self.running))
     }
 
     fn take(&mut self, answer: Option<RecordBatch>) -> Result<()> {
@@ -237,10 +237,10 @@ impl<F: Family> Search<F> {
             };
             let score = confusion.scores().get(self.metric);
             for point in running.take_due() {
-                self.points[point].scored(candidate.fold, self.summary_pass.folds.len(), score);
+                scored(&mut self.points[point.0], candidate.fold, score);
             }
             if running.take_end() {
-                self.rounds.score(candidate.place, score);
+                self.rounds.score(candidate.id, score);
             }
         }
         self.family.advance(&mut self.running)?;
@@ -271,11 +271,11 @@ impl<F: Family> Search<F> {
                         .saturating_add(later),
                 )
             }
-            Phase::Refit { best } => Some(self.points[best].params.max_iter.saturating_sub(first)),
+            Phase::Refit { best } => Some(self.points[best.0].params.max_iter.saturating_sub(first)),
         }
     }
 
-    fn done(&mut self, best: usize) -> Result<Next> {
+    fn done(&mut self, best: PointId) -> Result<Next> {
         let Some(Running { member, .. }) = self.running.pop() else {
             return Err(Error::State {
                 pass: "search",
@@ -287,7 +287,7 @@ impl<F: Family> Search<F> {
         Ok(Next::Done(Box::new(Trained {
             model: Arc::new(self.family.model(member)),
             search: finished(&self.points),
-            best,
+            best: best.0,
             iterations,
             converged,
             objective: Some(objective),

@@ -15,7 +15,7 @@ use crate::error::{Error, Result, broken};
 use crate::model::{LinearModel, Thresholds, Weights};
 use crate::rows::summary::Subset;
 use crate::rows::window::Window;
-use crate::rows::{RowSet, Shape, Split};
+use crate::rows::{Fold, RowSet, Shape, Split};
 use crate::search::Penalty;
 use crate::search::family::{Family, Member, Running};
 use crate::statistics::Confusion;
@@ -165,9 +165,9 @@ impl AdaGrad {
     }
 
     /// The problem with a fold held out, under a penalty.
-    fn problem(&self, held_out: Option<usize>, penalty: Penalty) -> Result<Arc<Problem>> {
+    fn problem(&self, held_out: Option<Fold>, penalty: Penalty) -> Result<Arc<Problem>> {
         let problem = match held_out {
-            Some(fold) => self.problems.get(fold),
+            Some(fold) => self.problems.get(fold.number()),
             None => self.problems.last(),
         };
         let problem = problem.ok_or_else(|| broken("there is no such fold"))?;
@@ -183,7 +183,7 @@ impl Family for AdaGrad {
     type Saved = Stand<State>;
     type Written<'m> = Stand<&'m State>;
 
-    fn hold(&mut self, subset: Arc<Subset>) {
+    fn hold(&mut self, _held_out: Option<Fold>, subset: Arc<Subset>) {
         self.problems.push(Problem {
             shape: self.shape,
             subset,
@@ -199,7 +199,7 @@ impl Family for AdaGrad {
 
     fn start(
         &mut self,
-        held_out: Option<usize>,
+        held_out: Option<Fold>,
         penalty: Penalty,
         max_iter: u32,
         warm: Option<&[f32]>,
@@ -219,7 +219,7 @@ impl Family for AdaGrad {
     fn resume(
         &mut self,
         saved: Stand<State>,
-        held_out: Option<usize>,
+        held_out: Option<Fold>,
         penalty: Penalty,
         max_iter: u32,
     ) -> Result<Descent> {
@@ -247,7 +247,7 @@ impl Family for AdaGrad {
         }
     }
 
-    fn ask(&mut self, running: &[Running<Descent>], folds: usize) -> Option<Next> {
+    fn ask(&mut self, running: &[Running<Descent>]) -> Option<Next> {
         self.asked.clear();
         let (mut epochs, mut scores) = (Vec::new(), Vec::new());
         // In the order of the answers: epochs, then scores.
@@ -255,7 +255,7 @@ impl Family for AdaGrad {
             epochs.push(EpochJob {
                 problem: Arc::clone(&running.member.problem),
                 state: Arc::clone(&running.member.state),
-                rows: RowSet::outside(running.held_out(), folds),
+                rows: RowSet::outside(running.held_out()),
             });
             self.asked.push((place, Question::Epoch));
         }
@@ -270,7 +270,7 @@ impl Family for AdaGrad {
                 score(RowSet::Split(Split::Validation), Question::Validation);
             }
             if let Some(fold) = running.scored_fold() {
-                score(RowSet::Fold { fold, folds }, Question::Fold);
+                score(RowSet::Fold(fold), Question::Fold);
             }
         }
         (!self.asked.is_empty()).then(|| {

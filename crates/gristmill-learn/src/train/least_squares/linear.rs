@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::evaluate::RegressionPass;
 use crate::model::LinearModel;
 use crate::rows::kernel::Block;
-use crate::rows::{FoldSums, RowSet, Shape};
-use crate::search::grid::{ElasticNetParams, choose, finished, folds};
+use crate::rows::{Fold, FoldSums, RowSet, Shape};
+use crate::search::grid::{ElasticNetParams, PointId, choose, finished, folds};
 use crate::settings::{Metric, SearchSettings};
 use crate::train::least_squares::products::{Products, ProductsPass, Triangle};
 use crate::train::least_squares::quadratic::Quadratic;
@@ -87,22 +87,21 @@ enum Phase {
     /// The products are being summed.
     Sum,
     /// The models of this fold are to be solved.
-    Solve { products: Products, fold: usize },
+    Solve { products: Products, fold: Fold },
     /// The models are being scored.
     Score {
         products: Products,
         scoring: RegressionPass,
     },
     /// All is done but the model of this point.
-    Refit { products: Products, best: usize },
+    Refit { products: Products, best: PointId },
     /// Nothing is left to do.
     Done,
 }
 
 impl LinearSearch {
     /// The models of every point on the rows outside a fold.
-    fn solve(&mut self, products: &Products, fold: usize) -> Result<()> {
-        let folds = self.pass.folds.len();
+    fn solve(&mut self, products: &Products, fold: Fold) -> Result<()> {
         let form = Quadratic::of(&products.without(Some(fold)), self.settings.fit_intercept);
         // The limits of the iterations are the innermost axis: points on the path of one penalty.
         for points in self.points.chunks(self.settings.max_iter.len().max(1)) {
@@ -110,14 +109,13 @@ impl LinearSearch {
             let penalty = points[0].params.penalty();
             for solution in form.solve(penalty, &self.settings, &limits)? {
                 let model = LinearModel::linear(self.pass.features, solution.weights);
-                self.jobs
-                    .push((Arc::new(model) as _, RowSet::Fold { fold, folds }));
+                self.jobs.push((Arc::new(model) as _, RowSet::Fold(fold)));
             }
         }
         Ok(())
     }
 
-    fn take_scores(&mut self, scoring: &RegressionPass, state: &RecordBatch) -> Result<usize> {
+    fn take_scores(&mut self, scoring: &RegressionPass, state: &RecordBatch) -> Result<PointId> {
         let scores = scoring.scores(state)?;
         for of_fold in scores.chunks(self.points.len()) {
             for (point, scores) in self.points.iter_mut().zip(of_fold) {
@@ -127,8 +125,8 @@ impl LinearSearch {
         Ok(choose(&mut self.points, self.metric))
     }
 
-    fn refit(&self, products: &Products, best: usize) -> Result<Trained> {
-        let params = self.points[best].params;
+    fn refit(&self, products: &Products, best: PointId) -> Result<Trained> {
+        let params = self.points[best.0].params;
         let form = Quadratic::of(&products.without(None), self.settings.fit_intercept);
         let solved = form.solve(params.penalty(), &self.settings, &[params.max_iter])?;
         let Some(solution) = solved.into_iter().next() else {
@@ -137,7 +135,7 @@ impl LinearSearch {
         Ok(Trained {
             model: Arc::new(LinearModel::linear(self.pass.features, solution.weights)),
             search: finished(&self.points),
-            best,
+            best: best.0,
             iterations: solution.iterations,
             converged: solution.converged,
             objective: Some(solution.objective),
@@ -152,16 +150,18 @@ impl Trainer for LinearSearch {
             (Phase::Sum, None) => (Phase::Sum, Next::Scan(Box::new(self.pass))),
             (Phase::Sum, Some(state)) => {
                 let products = Products::of(self.pass, &state)?.checked()?;
-                let phase = match self.pass.folds.len() {
-                    1 => Phase::Refit { products, best: 0 },
-                    _ => Phase::Solve { products, fold: 0 },
+                let phase = match self.pass.folds.held_out().next() {
+                    None => Phase::Refit {
+                        products,
+                        best: PointId(0),
+                    },
+                    Some(fold) => Phase::Solve { products, fold },
                 };
                 (phase, Next::Step)
             }
             (Phase::Solve { products, fold }, None) => {
                 self.solve(&products, fold)?;
-                if fold + 1 < self.pass.folds.len() {
-                    let fold = fold + 1;
+                if let Some(fold) = self.pass.folds.held_out().nth(fold.number() + 1) {
                     (Phase::Solve { products, fold }, Next::Step)
                 } else {
                     let scoring = RegressionPass::on_sets(std::mem::take(&mut self.jobs));
@@ -188,7 +188,7 @@ impl Trainer for LinearSearch {
         let folds = self.pass.folds.len();
         let (phase, running) = match &self.phase {
             Phase::Sum => ("products", 0),
-            Phase::Solve { fold, .. } => ("search", (folds - fold) * self.points.len()),
+            Phase::Solve { fold, .. } => ("search", (folds - fold.number()) * self.points.len()),
             Phase::Score { .. } => ("search", folds * self.points.len()),
             Phase::Refit { .. } => ("refit", 1),
             Phase::Done => ("refit", 0),

@@ -18,7 +18,7 @@ use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::rows::features::{self, Rows};
-use crate::rows::{FoldSums, RowSet};
+use crate::rows::{Fold, FoldSums, RowSet};
 
 /// Ranges of the matrix's rows that threads share out.
 const RANGES: usize = 16;
@@ -148,14 +148,14 @@ impl Products {
             return Err(Error::empty_fold(fold, folds));
         }
         let at = self.triangle.start(self.pass.features);
-        let weight = |fold: usize| self.sums[fold * self.triangle.len() + at];
-        let outside = |held_out: Option<usize>| -> f64 {
+        let weight = |number: usize| self.sums[number * self.triangle.len() + at];
+        let outside = |held_out: Option<Fold>| -> f64 {
             (0..folds)
-                .filter(|fold| Some(*fold) != held_out)
+                .filter(|number| held_out.is_none_or(|fold| fold.number() != *number))
                 .map(weight)
                 .sum()
         };
-        let mut held_out = (0..folds).filter(|_| folds > 1).map(Some).chain([None]);
+        let mut held_out = self.pass.folds.held_out().map(Some).chain([None]);
         if held_out.any(|held_out| outside(held_out) <= 0.0) {
             return Err(Error::weightless());
         }
@@ -163,11 +163,12 @@ impl Products {
     }
 
     /// The sums over all folds but one, or over all.
-    pub(crate) fn without(&self, held_out: Option<usize>) -> Sums {
+    pub(crate) fn without(&self, held_out: Option<Fold>) -> Sums {
         let mut values = vec![0.0; self.triangle.len()];
         let folds = self.sums.chunks_exact(self.triangle.len()).enumerate();
-        for (_, fold) in folds.filter(|(fold, _)| Some(*fold) != held_out) {
-            values.iter_mut().zip(fold).for_each(|(a, b)| *a += b);
+        let outside = folds.filter(|(number, _)| held_out.is_none_or(|fold| fold.number() != *number));
+        for (_, sums) in outside {
+            values.iter_mut().zip(sums).for_each(|(a, b)| *a += b);
         }
         Sums {
             triangle: self.triangle,

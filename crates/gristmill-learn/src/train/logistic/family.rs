@@ -18,7 +18,7 @@ use crate::optimise::convergence::Stop;
 use crate::rows::features::Rows;
 use crate::rows::real::Real;
 use crate::rows::summary::Subset;
-use crate::rows::{RowSet, Shape};
+use crate::rows::{Fold, RowSet, Shape};
 use crate::search::Penalty;
 use crate::search::family::{Family, Member, Running};
 use crate::statistics::Confusion;
@@ -49,6 +49,8 @@ pub(crate) struct Logistic<F> {
 /// The rows that a model is fitted to.
 #[derive(Clone)]
 pub(crate) struct Training {
+    /// The fold whose rows are not among them.
+    held_out: Option<Fold>,
     /// The rows' sums.
     pub(crate) subset: Arc<Subset>,
     /// The lifted problem, where there is one.
@@ -158,9 +160,9 @@ impl<F: Real> Logistic<F> {
     }
 
     /// The training with a fold held out. That on all rows is the last of a search, after which none is needed.
-    fn training(&mut self, held_out: Option<usize>) -> Option<Training> {
+    fn training(&mut self, held_out: Option<Fold>) -> Option<Training> {
         match held_out {
-            Some(fold) => self.trainings.get(fold).cloned(),
+            Some(fold) => self.trainings.get(fold.number()).cloned(),
             None => {
                 let last = self.trainings.pop();
                 self.trainings.clear();
@@ -175,8 +177,9 @@ impl<F: Real> Family for Logistic<F> {
     type Saved = (Optimiser<F>, Option<Stop>);
     type Written<'m> = (&'m Optimiser<F>, Option<Stop>);
 
-    fn hold(&mut self, subset: Arc<Subset>) {
+    fn hold(&mut self, held_out: Option<Fold>, subset: Arc<Subset>) {
         self.trainings.push(Training {
+            held_out,
             subset,
             lifted: None,
             shape: self.shape,
@@ -188,15 +191,14 @@ impl<F: Real> Family for Logistic<F> {
     }
 
     /// Looks for symmetries in the rows gathered.
-    fn take_rows(&mut self, rows: &RecordBatch, folds: usize, warm: bool) -> Result<()> {
+    fn take_rows(&mut self, rows: &RecordBatch, warm: bool) -> Result<()> {
         // Without columns there were too many.
         let rows = (rows.num_columns() > 0).then(|| Rows::of(rows)).transpose()?;
-        let last = self.trainings.len() - 1;
-        for (place, training) in self.trainings.iter_mut().enumerate() {
-            let held_out = Some(place).filter(|place| *place < last);
+        for training in &mut self.trainings {
+            let held_out = training.held_out;
             // A fit that starts from an earlier model has no symmetries.
             let rows = rows.filter(|_| held_out.is_some() || !warm);
-            let lifted = rows.and_then(|rows| Lifted::of(rows, folds, held_out, &training.subset));
+            let lifted = rows.and_then(|rows| Lifted::of(rows, held_out, &training.subset));
             training.lifted = lifted.map(Arc::new);
         }
         Ok(())
@@ -220,7 +222,7 @@ impl<F: Real> Family for Logistic<F> {
 
     fn start(
         &mut self,
-        held_out: Option<usize>,
+        held_out: Option<Fold>,
         penalty: Penalty,
         max_iter: u32,
         warm: Option<&[f32]>,
@@ -236,7 +238,7 @@ impl<F: Real> Family for Logistic<F> {
     fn resume(
         &mut self,
         (optimiser, stopped): Self::Saved,
-        held_out: Option<usize>,
+        held_out: Option<Fold>,
         penalty: Penalty,
         _max_iter: u32,
     ) -> Result<Fitting<F>> {
@@ -259,7 +261,7 @@ impl<F: Real> Family for Logistic<F> {
         member.fit.stands()
     }
 
-    fn ask(&mut self, running: &[Running<Fitting<F>>], folds: usize) -> Option<Next> {
+    fn ask(&mut self, running: &[Running<Fitting<F>>]) -> Option<Next> {
         self.asked.clear();
         let mut jobs = Vec::new();
         for (place, running) in running.iter().enumerate() {
@@ -267,7 +269,7 @@ impl<F: Real> Family for Logistic<F> {
             if let Some(fold) = running.scored_fold() {
                 jobs.push(Job {
                     weights: training.whole(Arc::clone(fit.accepted())),
-                    rows: RowSet::Fold { fold, folds },
+                    rows: RowSet::Fold(fold),
                     task: Task::Score,
                 });
                 self.asked.push((place, Task::Score));
@@ -275,7 +277,7 @@ impl<F: Real> Family for Logistic<F> {
             if training.lifted.is_none() && fit.stopped().is_none() {
                 jobs.push(Job {
                     weights: Arc::clone(fit.weights()),
-                    rows: RowSet::outside(running.held_out(), folds),
+                    rows: RowSet::outside(running.held_out()),
                     task: Task::Gradient,
                 });
                 self.asked.push((place, Task::Gradient));

@@ -12,7 +12,7 @@ use crate::rows::features::Rows;
 use crate::rows::kernel::{BLOCK_ROWS, Block};
 use crate::rows::real::Real;
 use crate::rows::summary::Subset;
-use crate::rows::{RowSet, Shape};
+use crate::rows::{Fold, RowSet, Shape};
 use crate::train::logistic::refine::{Colours, refine};
 
 /// The class of a column whose coefficient is always 0.
@@ -37,11 +37,8 @@ pub(crate) struct Lifted {
 
 impl Lifted {
     /// Lifts the training on the rows outside `held_out`, if rows and columns together become half as many or fewer.
-    pub(crate) fn of(rows: Rows<'_>, folds: usize, held_out: Option<usize>, subset: &Subset) -> Option<Self> {
-        let chosen: Vec<u32> = RowSet::outside(held_out, folds)
-            .of(rows)
-            .map(|r| r as u32)
-            .collect();
+    pub(crate) fn of(rows: Rows<'_>, held_out: Option<Fold>, subset: &Subset) -> Option<Self> {
+        let chosen: Vec<u32> = RowSet::outside(held_out).of(rows).map(|r| r as u32).collect();
         // A constant feature has coefficient 0, and so has one that does not occur.
         let varying: Vec<bool> = subset.deviation.iter().map(|d| *d > 0.0).collect();
         let columns = varying.iter().filter(|v| **v).count();
@@ -286,7 +283,7 @@ mod tests {
             let table = Table::new(&rows);
             let whole = Shape { features: table.features, sets: 3 };
             let subset = table.subset();
-            let Some(lifted) = Lifted::of(table.rows(), 3, Some(1), &subset) else {
+            let Some(lifted) = Lifted::of(table.rows(), Fold::each(3).nth(1), &subset) else {
                 return Ok(());
             };
             prop_assert!(lifted.subset.deviation.len() < table.features);
@@ -331,7 +328,7 @@ mod tests {
         // Three names of label 0 that occur once each, and one of label 1; without the constant, 2 kinds.
         let rows: Vec<(i32, u32, u32, u8)> = (0..6).map(|r| (i32::from(r >= 4), 0, r as u32, 0)).collect();
         let table = Table::new(&rows);
-        let lifted = Lifted::of(table.rows(), 1, None, &table.subset()).unwrap();
+        let lifted = Lifted::of(table.rows(), None, &table.subset()).unwrap();
         assert_eq!(lifted.weights, [4.0, 2.0]);
         // The names and the columns of the rows have values of their own.
         assert_eq!(lifted.subset.members, [4.0, 2.0, 4.0, 2.0]);
@@ -347,6 +344,6 @@ mod tests {
             .iter_mut()
             .enumerate()
             .for_each(|(i, v)| *v += i as f32);
-        assert!(Lifted::of(table.rows(), 1, None, &table.subset()).is_none());
+        assert!(Lifted::of(table.rows(), None, &table.subset()).is_none());
     }
 }

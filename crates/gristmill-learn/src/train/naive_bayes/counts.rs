@@ -14,7 +14,7 @@ use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::rows::features::{self, Rows};
 use crate::rows::real::Real;
-use crate::rows::{FoldSums, RowSet, Shape};
+use crate::rows::{Fold, FoldSums, RowSet, Shape};
 use crate::statistics::logarithm::ln;
 
 /// The kind of the pass's spec.
@@ -128,33 +128,30 @@ impl Counts {
 
     /// Refuses folds without rows, and rows that weigh nothing.
     pub(crate) fn checked(self) -> Result<Self> {
-        let weight = |fold: Option<usize>| -> f64 {
+        let weight = |held_out: Option<Fold>| -> f64 {
             let at = self.pass.shape.features * self.pass.shape.stride();
-            self.without(fold).sums[at..].iter().sum()
+            self.without(held_out).sums[at..].iter().sum()
         };
-        let folds = self.folds.len();
-        let empty = self
-            .folds
-            .iter()
-            .position(|fold| fold.rows.iter().all(|rows| *rows == 0));
-        if let Some(fold) = empty {
-            return Err(Error::empty_fold(fold, folds));
+        let rows = |fold: &Sums| fold.rows.iter().sum::<u64>();
+        if self.folds.iter().all(|fold| rows(fold) == 0) {
+            return Err(Error::empty_training());
         }
-        let held_out = (0..folds).filter(|_| folds > 1).map(Some).chain([None]);
-        for held_out in held_out {
-            if weight(held_out) <= 0.0 {
-                return Err(Error::weightless());
-            }
+        if let Some(fold) = self.folds.iter().position(|fold| rows(fold) == 0) {
+            return Err(Error::empty_fold(fold, self.folds.len()));
+        }
+        let mut held_out = self.pass.folds.held_out().map(Some).chain([None]);
+        if held_out.any(|held_out| weight(held_out) <= 0.0) {
+            return Err(Error::weightless());
         }
         Ok(self)
     }
 
     /// The sums over all folds but one, or over all.
-    pub(crate) fn without(&self, held_out: Option<usize>) -> Sums {
+    pub(crate) fn without(&self, held_out: Option<Fold>) -> Sums {
         let mut sums = Sums::new(self.pass.shape);
         let folds = self.folds.iter().enumerate();
         folds
-            .filter(|(fold, _)| Some(*fold) != held_out)
+            .filter(|(number, _)| held_out.is_none_or(|fold| fold.number() != *number))
             .for_each(|(_, fold)| sums.add(fold));
         sums
     }

@@ -144,22 +144,17 @@ impl<F: Real> NaiveBayesSearch<F> {
     /// A scan that scores the next models; `None` when all are scored.
     fn ask(&mut self, counts: &Counts) -> Option<ScanPass<F>> {
         let search = &mut self.common;
-        let (folds, shape) = (search.pass.folds.len(), search.pass.shape);
-        let models = if folds > 1 {
-            search.smoothing.len() * folds
-        } else {
-            0
-        };
-        let to = models.min(search.next + search.together);
-        let jobs: Vec<Job<F>> = (search.next..to)
-            .map(|model| {
-                let fold = model % folds;
-                let sums = counts.without(Some(fold));
-                Job {
-                    weights: Arc::new(sums.weights(search.smoothing[model / folds], shape)),
-                    rows: RowSet::Fold { fold, folds },
-                    task: Task::Score,
-                }
+        let shape = search.pass.shape;
+        let smoothings = search.smoothing.iter();
+        let models =
+            smoothings.flat_map(|smoothing| search.pass.folds.held_out().map(move |fold| (*smoothing, fold)));
+        let jobs: Vec<Job<F>> = models
+            .skip(search.next)
+            .take(search.together)
+            .map(|(smoothing, fold)| Job {
+                weights: Arc::new(counts.without(Some(fold)).weights(smoothing, shape)),
+                rows: RowSet::Fold(fold),
+                task: Task::Score,
             })
             .collect();
         search.asked = jobs.len();
@@ -194,12 +189,12 @@ impl<F: Real> NaiveBayesSearch<F> {
         let best = choose(&mut search.points, search.metric);
         let shape = search.pass.shape;
         let sums = counts.without(None);
-        let weights = (self.wrap)(Arc::new(sums.weights::<F>(search.smoothing[best], shape)));
+        let weights = (self.wrap)(Arc::new(sums.weights::<F>(search.smoothing[best.0], shape)));
         let model = LinearModel::new(shape, shape.sets, weights).of_kind(LinearKind::NaiveBayes);
         Next::Done(Box::new(Trained {
             model: Arc::new(model),
             search: search.points.clone(),
-            best,
+            best: best.0,
             iterations: 0,
             converged: true,
             objective: None,
