@@ -25,6 +25,8 @@ pub struct RowBudget {
     free: u64,
     readers: usize,
     connections: usize,
+    /// Bytes of the largest value that is taken in. Every value is compared with it.
+    largest_value: u64,
 }
 
 /// How many rows with equal keys are held in memory.
@@ -42,12 +44,14 @@ impl RowBudget {
         let free = memory.saturating_sub(process).max(memory / 4);
         let readers = usize::try_from(free / (READER + row_group(free))).unwrap_or(usize::MAX);
         let connections = connections.max(1);
+        let readers = readers.clamp(1, connections);
         Self {
             setting,
             process,
             free,
-            readers: readers.clamp(1, connections),
+            readers,
             connections,
+            largest_value: free / readers as u64 / VALUE_COPIES,
         }
     }
 
@@ -86,12 +90,12 @@ impl RowBudget {
 
     /// Bytes of the largest value that is taken in.
     pub(crate) fn largest_value(self) -> u64 {
-        self.share() / VALUE_COPIES
+        self.largest_value
     }
 
     /// Why a value of so many bytes is not taken in, and the way out; `None` where it is.
     pub(crate) fn refused(self, bytes: usize) -> Option<String> {
-        let (bytes, most) = (bytes as u64, self.largest_value());
+        let (bytes, most) = (bytes as u64, self.largest_value);
         let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
         (bytes > most).then(|| {
             // A part of what the process takes grows with the budget, and so may the number of readers.
@@ -115,7 +119,7 @@ impl RowBudget {
     /// Refuses rows with a value that is too large, when they have been read; `named` tells which row it is.
     pub fn check(self, rows: &RecordBatch, named: impl Fn(usize) -> String) -> Result<()> {
         // The rows together are hardly ever as large.
-        if value_bytes(rows) <= self.largest_value() {
+        if value_bytes(rows) <= self.largest_value {
             return Ok(());
         }
         for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {

@@ -84,6 +84,9 @@ pub enum Error {
         /// What is there instead.
         why: String,
     },
+    /// Rows of a range did not come in the order of the key; when they are asked for again, they will.
+    #[error("the rows did not come in the order of source.key")]
+    Disorder,
     /// The key is not a column of the query.
     #[error("source.key `{key}` is not a column of source.query; its columns are: {}", .available.join(", "))]
     KeyMissing {

@@ -161,7 +161,11 @@ impl Reader {
                     continue;
                 }
             };
-            match self.read(source.as_ref(), &task).await {
+            let mut read = self.read(source.as_ref(), &task).await;
+            while let Err(Error::Disorder) = read {
+                read = self.read(source.as_ref(), &task).await;
+            }
+            match read {
                 Ok(()) => self.backoff.reset(),
                 Err(error) => {
                     drop(source);

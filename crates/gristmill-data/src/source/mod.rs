@@ -84,7 +84,7 @@ pub trait Source: Send + Sync {
     }
 
     /// The rows of the range whose last key [`Source::boundary`] would find, where [`Source::can_read_on`]: this spares
-    /// the database the looking for it.
+    /// the database the looking for it. They may end with [`Error::Disorder`], and are to be asked for again then.
     fn read_on<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<OpenRange>> {
         async move {
             Err(Error::Query {

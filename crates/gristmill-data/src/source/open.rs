@@ -1,5 +1,7 @@
 //! From the URL of a source to the source.
 
+use std::sync::Arc;
+
 use super::{Source, files, mysql, postgres, sqlite};
 use crate::error::Result;
 use crate::guard::caught_async;
@@ -17,7 +19,7 @@ async fn open(settings: &SourceSettings) -> Result<Box<dyn Source>> {
     match settings.url.revealed().split_once(':') {
         Some(("sqlite", path)) => Ok(Box::new(sqlite::Sqlite::connect(path, settings).await?)),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
-            Ok(Box::new(postgres::Postgres::connect(settings).await?))
+            Ok(Box::new(Arc::new(postgres::Postgres::connect(settings).await?)))
         }
         Some(("mysql" | "mariadb", rest)) if rest.starts_with("//") => {
             Ok(Box::new(mysql::MySql::connect(settings).await?))

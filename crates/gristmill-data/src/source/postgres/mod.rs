@@ -6,10 +6,12 @@
 mod connect;
 mod copy;
 mod decode;
+mod density;
 mod equality;
 mod errors;
 mod hosts;
 mod numeric;
+mod onward;
 mod passfile;
 mod plan;
 mod session;
@@ -40,6 +42,7 @@ use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, OpenRange, Sou
 pub use copy::fuzz::copy_stream;
 
 use connect::Connected;
+use density::Density;
 use errors::{LastWords, may_pass, query_error, server_message, with_last_words};
 use session::Snapshot;
 use types::{PgColumn, PgKind};
@@ -76,6 +79,9 @@ struct Query {
     relations: String,
     /// Whether the rows after a key can be asked for by their number.
     reads_on: bool,
+    /// The parallel workers that a range may have, as the server is set.
+    workers: String,
+    density: Density,
     /// The query, ready to stand in parentheses.
     sql: String,
 }
@@ -89,6 +95,16 @@ struct KeyPart {
     /// Whether it travels as `Key::Int`.
     is_integer: bool,
     is_text: bool,
+}
+
+/// The order in which rows are asked for.
+enum Order {
+    /// That of the key.
+    ByKey,
+    /// That of the key, and so many of the first, with all that have the key of the last.
+    FirstByKey(u64),
+    /// None, and so many at most.
+    AsTheyCome(u64),
 }
 
 impl Postgres {
@@ -251,12 +267,14 @@ impl Query {
         // `WITH TIES` came with version 13. Of integers, a row's value tells the key; of other types, only the server does.
         let row = client
             .query_one(
-                "SELECT current_setting('server_version_num')::int4 >= 130000",
+                "SELECT current_setting('server_version_num')::int4 >= 130000, \
+                 current_setting('max_parallel_workers_per_gather')",
                 &[],
             )
             .await
             .map_err(|error| query_error(&url, &error))?;
-        let with_ties = row.try_get(0).map_err(|error| query_error(&url, &error))?;
+        let settings_of = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        let (with_ties, workers) = settings_of(&row).map_err(|error| query_error(&url, &error))?;
         let reads_on = with_ties && matches!(key_parts.as_slice(), [part] if part.is_integer);
         Ok(Self {
             settings: settings.clone(),
@@ -266,6 +284,8 @@ impl Query {
             key_parts,
             relations,
             reads_on,
+            workers,
+            density: Density::default(),
             sql: sql.to_owned(),
         })
     }
@@ -346,13 +366,35 @@ impl Query {
         list(columns.chain(texts.map(|part| format!("{}::text COLLATE \"C\"", part.column))))
     }
 
+    /// What asks for rows in some order, with the settings that it looks at.
+    fn order(&self, order: Order) -> (String, Vec<(&'static str, String)>) {
+        const ROWS: &str = "gristmill.rows";
+        const WORKERS: &str = "max_parallel_workers_per_gather";
+        let rows = format!("(current_setting('{ROWS}')::bigint)");
+        let workers = (WORKERS, self.workers.clone());
+        let by_key = format!("ORDER BY {}", self.key_order());
+        match order {
+            Order::ByKey => (by_key, vec![workers]),
+            Order::FirstByKey(most) => (
+                format!("{by_key} FETCH FIRST {rows} ROWS WITH TIES"),
+                vec![workers, (ROWS, most.to_string())],
+            ),
+            // Workers would mix the rows of theirs.
+            Order::AsTheyCome(most) => (
+                format!("LIMIT {rows}"),
+                vec![(WORKERS, "0".to_owned()), (ROWS, most.to_string())],
+            ),
+        }
+    }
+
     fn schema(&self) -> SchemaRef {
         let field = |c: &PgColumn| Field::new(&c.name, c.kind.arrow_type(), true);
         Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
     }
 }
 
-impl Source for Postgres {
+/// Shared, for rows on their way may ask their connection for more.
+impl Source for Arc<Postgres> {
     fn describe(&self) -> String {
         self.query.url.clone()
     }
@@ -376,7 +418,7 @@ impl Source for Postgres {
     }
 
     fn fork(&self) -> BoxFuture<'_, Result<Option<Box<dyn Source>>>> {
-        async { Ok(Some(Box::new(self.join().await?) as Box<dyn Source>)) }.boxed()
+        async { Ok(Some(Box::new(Arc::new(self.join().await?)) as Box<dyn Source>)) }.boxed()
     }
 
     fn estimate(&self) -> BoxFuture<'_, Result<Estimate>> {
@@ -440,11 +482,11 @@ impl Source for Postgres {
     fn read<'a>(&'a self, range: &'a KeyRange) -> BoxFuture<'a, Result<BatchStream>> {
         async move {
             match &range.bounds {
-                Bounds::Null => self.copy(Some(self.query.null()), &[], "").await,
+                Bounds::Null => self.copy(Some(self.query.null()), &[], Order::ByKey).await,
                 Bounds::Between { after, until } => {
                     let after = after.as_ref().map(|key| (">", "after", key));
                     let bounds: Vec<_> = after.into_iter().chain([("<=", "until", until)]).collect();
-                    self.copy(None, &bounds, "").await
+                    self.copy(None, &bounds, Order::ByKey).await
                 }
             }
         }
@@ -457,11 +499,8 @@ impl Source for Postgres {
 
     fn read_on<'a>(&'a self, after: Option<&'a Key>, rows: u64) -> BoxFuture<'a, Result<OpenRange>> {
         async move {
-            let first = after.is_none().then(|| self.query.not_null(0));
-            let bounds: Vec<_> = after.into_iter().map(|key| (">", "after", key)).collect();
-            let rest = format!("FETCH FIRST {rows} ROWS WITH TIES");
             Ok(OpenRange {
-                rows: self.copy(first, &bounds, &rest).await?,
+                rows: self.onward(after, rows).await?,
                 key: self.query.key[0],
                 key_of: |keys, row| {
                     let keys = cast(&keys.slice(row, 1), &DataType::Int64).ok()?;
@@ -475,12 +514,12 @@ impl Source for Postgres {
 }
 
 impl Postgres {
-    /// The rows that meet a condition and whose key is within bounds (operator, name, key), in the order of the key.
+    /// The rows that meet a condition and whose key is within bounds (operator, name, key).
     async fn copy(
         &self,
         condition: Option<String>,
         bounds: &[(&str, &str, &Key)],
-        rest: &str,
+        order: Order,
     ) -> Result<BatchStream> {
         let (mut conditions, mut names, mut values) = (Vec::from_iter(condition), Vec::new(), Vec::new());
         for (operator, name, key) in bounds {
@@ -493,10 +532,13 @@ impl Postgres {
             values.extend(texts);
         }
         let columns = list(self.query.columns.iter().map(PgColumn::selected));
-        let (condition, order) = (conditions.join(" AND "), self.query.key_order());
-        let rows = self
-            .query
-            .select(&columns, &format!("WHERE {condition} ORDER BY {order} {rest}"));
+        let (order, settings) = self.query.order(order);
+        for (name, value) in settings {
+            names.push(name.to_owned());
+            values.push(value);
+        }
+        let rows = format!("WHERE {} {order}", conditions.join(" AND "));
+        let rows = self.query.select(&columns, &rows);
         let set = self.prepared(SET_BOUNDS).await?;
         let copy = self
             .prepared(&format!("COPY ({rows}) TO STDOUT (FORMAT binary)"))
@@ -511,7 +553,7 @@ impl Postgres {
         Ok(copy::batches(
             stream,
             self.query.columns.clone(),
-            self.schema(),
+            self.query.schema(),
             self.query.key.clone(),
             self.query.settings.memory,
             copy::Server {

@@ -1,5 +1,7 @@
 //! Key ranges cover every row exactly once, whatever the keys are, and go on from any of them.
 mod composite;
+mod onward;
+
 use std::sync::{Arc, LazyLock};
 
 use crate::support::files::{TempFiles, columns};

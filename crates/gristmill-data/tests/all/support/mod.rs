@@ -44,10 +44,15 @@ pub async fn failure(url: &str, query: &str, key: impl Into<KeyColumns>) -> Stri
 
 pub async fn read(source: &dyn Source, range: &KeyRange) -> Result<Rows> {
     let batches: Vec<RecordBatch> = source.read(range).await?.try_collect().await?;
+    assert!(batches.iter().all(|batch| batch.schema() == source.schema()));
+    Ok(rows_in(&batches))
+}
+
+/// The rows of record batches, as text.
+pub fn rows_in(batches: &[RecordBatch]) -> Rows {
     let mut rows = Vec::new();
     let options = FormatOptions::new().with_null("∅");
     for batch in batches {
-        assert_eq!(batch.schema(), source.schema());
         let columns: Vec<_> = batch
             .columns()
             .iter()
@@ -55,7 +60,7 @@ pub async fn read(source: &dyn Source, range: &KeyRange) -> Result<Rows> {
             .collect();
         rows.extend((0..batch.num_rows()).map(|i| columns.iter().map(|c| c.value(i).to_string()).collect()));
     }
-    Ok(rows)
+    rows
 }
 
 /// Every range with its rows.
