@@ -29,9 +29,15 @@ pub(crate) fn plain(error: &DataFusionError) -> String {
         DataFusionError::NotImplemented(why) => {
             format!("it asks for what is not supported: {}", stripped(why))
         }
-        DataFusionError::Plan(why) | DataFusionError::Execution(why) | DataFusionError::Internal(why) => {
-            stripped(why)
-        }
+        DataFusionError::Plan(why) => match stripped(why).strip_prefix("Invalid function '") {
+            // Of several functions with names as near, it suggests one in each run and another in the next.
+            Some(rest) => format!(
+                "there is no function `{}`",
+                rest.split('\'').next().unwrap_or(rest)
+            ),
+            None => stripped(why),
+        },
+        DataFusionError::Execution(why) | DataFusionError::Internal(why) => stripped(why),
         DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
             arrow::error::ArrowError::DivideByZero => "it divides by zero".to_owned(),
             other => stripped(&other.to_string()),

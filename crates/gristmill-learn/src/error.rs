@@ -78,13 +78,13 @@ pub enum Error {
     },
     /// Rare classes together would have the name of a class that there is.
     #[error(
-        "label `{column}` already has a class \"other\", in {rows} training rows, and rare = \"other\" would add the rows of \
+        "label `{column}` already has a class \"other\", in {rows} or more rows, and rare = \"other\" would add the rows of \
          rare classes to it; give that class another name in source.query, or set rare = \"drop\""
     )]
     OtherExists {
         /// The label column.
         column: String,
-        /// Training rows of the class.
+        /// Rows of the class that were found.
         rows: u64,
     },
     /// Fewer than two classes are left.

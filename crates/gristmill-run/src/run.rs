@@ -222,6 +222,9 @@ impl<'a> Session<'a> {
         let budget = Budget::new(pipeline.run.memory);
         let _process = budget.reserve_process(threads)?;
         let earlier = self.warm_start.as_ref();
+        if earlier.is_some() && !pipeline.model.can_start_warm() {
+            return Err(gristmill_learn::Error::NoWarmStart.into());
+        }
         let earlier = earlier
             .map(|(model, kinds)| EarlierModel::read(model, kinds))
             .transpose()?;

@@ -8,6 +8,7 @@ use gristmill_learn::features::Assembler;
 use gristmill_learn::model::bundle::Bundle;
 use gristmill_learn::model::{Coefficients, Model};
 use gristmill_learn::search::WarmStart;
+use gristmill_learn::settings::LabelKind;
 
 use crate::error::Result;
 use crate::predict::bundle_file;
@@ -34,6 +35,10 @@ impl EarlierModel {
             file: file.display().to_string(),
             why,
         };
+        if assembler.label().kind() == LabelKind::Number {
+            let why = "it is a regression, and a classifier can only start from a classifier";
+            return Err(unusable(why.to_owned()).into());
+        }
         let Some(linear) = model.linear() else {
             return Err(unusable(format!(
                 "it is a model of kind `{}`, and a training starts from coefficients",

@@ -181,9 +181,12 @@ impl Printer {
     /// `RUST_LOG` says otherwise.
     pub fn subscribe(&self) {
         let default = match (self.quiet, self.verbose) {
-            (true, _) => "error",
-            (_, 0) => "warn",
-            (_, 1) => "warn,gristmill=debug,gristmill_data=debug,gristmill_run=debug,gristmill_learn=debug",
+            (true, _) => "error,buoyant_kernel=off",
+            // What Delta's library finds is told in an error of our own, by the file and with the way out.
+            (_, 0) => "warn,buoyant_kernel=off",
+            (_, 1) => {
+                "warn,buoyant_kernel=off,gristmill=debug,gristmill_data=debug,gristmill_run=debug,gristmill_learn=debug"
+            }
             _ => "debug",
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

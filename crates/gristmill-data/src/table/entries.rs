@@ -108,7 +108,7 @@ pub(crate) fn unreadable(dir: &Path, error: &DeltaTableError) -> Error {
         let checked = caught(|| check_checkpoint(&path)).unwrap_or_else(Err);
         if let Err(why) = checked {
             let way_out = match all_there {
-                true => "delete it, for the entries of the log tell all that it does",
+                true => "delete it and `_last_checkpoint`, for the entries of the log tell all that they do",
                 false => WAY_OUT,
             };
             return broken(
@@ -116,6 +116,16 @@ pub(crate) fn unreadable(dir: &Path, error: &DeltaTableError) -> Error {
                 format!("the checkpoint {} is damaged: {why}; {way_out}", path.display()),
             );
         }
+    }
+    let hint = log_path(dir).join("_last_checkpoint");
+    if all_there && hint.exists() {
+        return broken(
+            dir,
+            format!(
+                "{} names no checkpoint that can be read; delete it, for the entries of the log tell all that a checkpoint does",
+                hint.display()
+            ),
+        );
     }
     let why = error.to_string();
     let why = why.lines().next().unwrap_or_default();

@@ -84,6 +84,11 @@ pub trait Learner: Send + Sync {
         false
     }
 
+    /// Whether its training can start from an earlier model.
+    fn can_start_warm(&self) -> bool {
+        false
+    }
+
     /// Its name in a sentence, if its features count something and none may be negative.
     fn counts(&self) -> Option<&'static str> {
         None

@@ -22,7 +22,7 @@ use crate::statistics::column::find;
 
 /// The version of the feature rows. Raise it when their columns change, or when the same fitted state makes other features of
 /// the same row: what an earlier version transformed is then transformed again.
-pub const FEATURES_FORMAT: u32 = 3;
+pub const FEATURES_FORMAT: u32 = 4;
 
 /// The kind of the spec of an [`Assembler`].
 pub const KIND: &str = "features";

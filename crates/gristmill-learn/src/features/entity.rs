@@ -99,6 +99,13 @@ impl Form {
 
     fn text(&mut self, text: &str) -> &[u8] {
         let text = text.trim_end_matches(' ');
+        // `inf`, `Infinity` and `nan` in any case, as the programs that write floats do.
+        let word = text.strip_prefix(['-', '+']).unwrap_or(text);
+        if word.starts_with(['i', 'I', 'n', 'N'])
+            && let Ok(value) = text.parse()
+        {
+            return self.float(value);
+        }
         match text.as_bytes().first() {
             Some(b'-' | b'+' | b'0'..=b'9') => match (number(text), instant(text)) {
                 (Some(Number::Integer(value)), _) => self.integer(value),
@@ -408,6 +415,10 @@ mod tests {
         for (form, texts) in [
             ("7", &["7", "7.0", "7.00", "7e0", "0.7E+1", "70e-1", "7  "][..]),
             ("0", &["0", "-0", "0.0", "-0.00", "0e5"]),
+            ("\"NaN\"", &["nan", "NaN", "NAN"]),
+            ("\"Infinity\"", &["inf", "Infinity", "INF"]),
+            ("\"-Infinity\"", &["-inf", "-Infinity"]),
+            ("\"Nana\"", &["Nana", "Nana "]),
             ("-12000", &["-12000", "-1.2e4"]),
             ("\"0.5\"", &["0.5", "0.50", "5e-1"]),
             ("9007199254740993", &["9007199254740993", "9007199254740993.00"]),

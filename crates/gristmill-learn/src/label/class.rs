@@ -120,6 +120,14 @@ impl LabelIndexer {
             Rare::Drop => None,
             Rare::Other => self.index.get(OTHER).copied(),
         };
+        // No training row has it, or the fit had been refused.
+        let rows = labels.iter().filter(|label| *label == Some(OTHER)).count() as u64;
+        if self.rare == Rare::Other && rows > 0 {
+            return Err(Error::OtherExists {
+                column: self.column.clone(),
+                rows,
+            });
+        }
         let classes = labels
             .iter()
             .map(|label| self.index.get(label?).copied().or(other));

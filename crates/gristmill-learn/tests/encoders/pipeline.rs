@@ -320,12 +320,16 @@ fn labels_are_in_sparks_order_and_rare_ones_dropped_or_other() {
     let settings = label(2, Rare::Other);
     let indexer = LabelIndexer::fitted(&settings, &state(&LabelIndexer::pass(&settings), &rows)).unwrap();
     assert_eq!(indexer.classes(), strings(&["a", "b", "other"]));
-    let test = texts("label", [Some("c"), None, Some("new"), Some("a"), Some("other")]);
+    let test = texts("label", [Some("c"), None, Some("new"), Some("a")]);
     let index = indexer.index(&test).unwrap().0;
     assert_eq!(
         index.iter().collect::<Vec<_>>(),
-        [Some(2), None, Some(2), Some(0), Some(2)]
+        [Some(2), None, Some(2), Some(0)]
     );
+    // Nor where only rows to test with have it.
+    let of_its_own = texts("label", [Some("a"), Some("other")]);
+    let refused = indexer.index(&of_its_own).unwrap_err();
+    assert!(matches!(refused, Error::OtherExists { rows: 1, .. }), "{refused}");
 }
 
 #[test]

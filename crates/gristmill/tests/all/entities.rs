@@ -422,7 +422,14 @@ async fn what_sqlite_calls_equal_is_one_entity_or_refused() {
     for (i, case) in SQLITE.iter().enumerate() {
         check(&url, &format!("entity_{i}"), case).await;
     }
-    place.sqlite("CREATE VIEW made AS SELECT id, coalesce(v, '') AS v FROM entity_7");
+    place.sqlite(
+        "CREATE VIEW made AS SELECT id, coalesce(v, '') AS v FROM entity_7;
+         CREATE VIEW asked AS SELECT id, (SELECT v FROM entity_7 AS e WHERE e.id = x.id) AS v FROM entity_5 AS x;
+         CREATE TABLE stored (id INTEGER PRIMARY KEY, e TEXT COLLATE NOCASE, v TEXT GENERATED ALWAYS AS (e || '') STORED);
+         CREATE TABLE computed (id INTEGER PRIMARY KEY, e TEXT COLLATE NOCASE, v TEXT AS (e));
+         INSERT INTO stored (id, e) VALUES (1, 'a'), (2, 'A');
+         INSERT INTO computed (id, e) VALUES (1, 'a'), (2, 'A');",
+    );
     for (query, refused) in [
         ("SELECT id, v || '' AS v FROM entity_7", true),
         ("SELECT id, coalesce(v, '') AS v FROM entity_7", true),
@@ -444,6 +451,20 @@ async fn what_sqlite_calls_equal_is_one_entity_or_refused() {
             true,
         ),
         ("SELECT id, v FROM made", true),
+        ("SELECT id, v FROM asked", true),
+        (
+            "SELECT id, (SELECT v FROM entity_7 AS e WHERE e.id = x.id) AS v FROM entity_5 AS x",
+            true,
+        ),
+        ("SELECT id, v FROM stored", true),
+        ("SELECT id, v FROM computed", true),
+        ("SELECT id, lower(v) AS v FROM stored", false),
+        // Of one case, and yet other text for other letters.
+        ("SELECT id, hex(v) AS v FROM entity_7", true),
+        (
+            "SELECT id, v FROM entity_5 WHERE id IN (SELECT id FROM entity_7)",
+            false,
+        ),
         // Only explicit words would tell, and SQLite does not tell them.
         ("SELECT id, v COLLATE BINARY AS v FROM entity_7", true),
         // The way out, and what has nothing to do with it.

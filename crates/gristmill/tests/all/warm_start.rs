@@ -48,3 +48,47 @@ fn what_is_no_model_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     assert_snapshot!(stderr(&output));
 }
+
+#[test]
+fn kinds_that_cannot_start_from_each_other_are_refused_before_any_work() {
+    let place = Place::with(&table(100), &pipeline(&[ONE]));
+    place.run();
+    let linear = [
+        ("column = \"country\"", "column = \"id\""),
+        ("logistic_regression", "linear_regression"),
+        ONE,
+        ("[run]", "[split]\nby = \"name\"\n\n[run]"),
+        ("dir = \"run\"", "dir = \"number\""),
+    ];
+    place.write("number.toml", pipeline(&linear));
+    let trained = place.gristmill("run number.toml");
+    assert_eq!(trained.status.code(), Some(0), "{}", stderr(&trained));
+    let elsewhere = ("dir = \"run\"", "dir = \"new\"");
+    let one_hot = ("encode = \"numeric\"", "encode = \"one_hot\"");
+    let bayes = (
+        "logistic_regression\"\nreg_param = [0.01, 0.1]\nmax_iter = 5",
+        "naive_bayes\"",
+    );
+    let number_again = ("dir = \"number\"", "dir = \"new\"");
+    for (text, model, why) in [
+        (
+            pipeline(&[one_hot, bayes, elsewhere]),
+            "run",
+            "a warm start is for logistic_regression",
+        ),
+        (
+            pipeline(&linear).replacen(number_again.0, number_again.1, 1),
+            "number",
+            "a warm start is for logistic_regression",
+        ),
+        (pipeline(&[ONE, elsewhere]), "number", "it is a regression"),
+    ] {
+        place.write("new.toml", text);
+        let output = place.gristmill(&format!("run new.toml --warm-start {model}/model"));
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let words: Vec<&str> = said.split_whitespace().collect();
+        assert!(words.join(" ").contains(why) && !said.contains("pull "), "{said}");
+        assert!(!place.path("new/dataset").exists(), "{said}");
+    }
+}

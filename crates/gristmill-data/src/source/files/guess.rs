@@ -247,11 +247,21 @@ fn number(value: &str) -> Kinds {
     }
     // Zeros at either end only say where the point is.
     let all = [whole, fraction.unwrap_or_default()].concat();
-    if all.trim_matches('0').len() <= DIGITS {
+    if is_kept(all.trim_matches('0'), double) {
         Kinds::NUMBER
     } else {
         Kinds::NONE
     }
+}
+
+/// Whether a double, written with as many digits, has these: no more than tell doubles apart, and none that it rounds away.
+fn is_kept(digits: &str, double: f64) -> bool {
+    if digits.is_empty() || digits.len() > DIGITS {
+        return digits.is_empty();
+    }
+    let written = format!("{:.*e}", digits.len() - 1, double.abs());
+    let mantissa = written.split('e').next().unwrap_or_default();
+    mantissa.replace('.', "") == digits
 }
 
 /// Whether a double holds a whole number: exactly, or as the shortest digits that tell it, with zeros after them.
@@ -358,6 +368,10 @@ mod tests {
             (&["1", "9223372036854775809"], DataType::Utf8),
             (&["0.5", "9007199254740993"], DataType::Utf8),
             (&["0.123456789012345678"], DataType::Utf8),
+            (&["9007199254740993.0"], DataType::Utf8),
+            (&["9007199254740992.0", "4.9E-324"], DataType::Float64),
+            (&["1e-400", "0.5"], DataType::Utf8),
+            (&["1.23456789e-320"], DataType::Utf8),
             (&["1e999"], DataType::Utf8),
             (&["nan"], DataType::Utf8),
             (&["Inf", "true"], DataType::Utf8),

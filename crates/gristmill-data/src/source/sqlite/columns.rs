@@ -97,7 +97,11 @@ impl SqliteColumn {
     pub(super) fn selected(&self) -> String {
         let name = quoted(&self.name);
         if self.cast {
-            format!("CAST(q.{name} AS TEXT) AS {name}")
+            // SQLite's own text of a real has 15 digits, by which not every double is told apart.
+            format!(
+                "CASE WHEN typeof(q.{name}) = 'real' AND CAST(CAST(q.{name} AS TEXT) AS REAL) <> q.{name} \
+                 THEN printf('%!.17g', q.{name}) ELSE CAST(q.{name} AS TEXT) END AS {name}"
+            )
         } else {
             format!("q.{name}")
         }

@@ -19,7 +19,8 @@ type Read = (String, String, String);
 ///
 /// A column of a table has a collation. An expression over it may have lost that, as `coalesce(name, '')` does, and its values are
 /// those of the column all the same; SQLite does not tell which columns they come from. So where the query reads any
-/// column under `NOCASE`, an expression is taken only if its values are of one case, as those of `lower(name)` are.
+/// column under `NOCASE`, an expression is taken only if the query calls `lower` or `upper` and its values are of one case, as
+/// those of `lower(name)` are. (Those of `hex(name)` are too, and `a` and `A` differ in them.)
 pub(super) fn find_alike(columns: &mut [SqliteColumn], connection: &Connection, query: &str) -> Result<()> {
     let failed = |error: rusqlite::Error| query_error(&error, None);
     let mut under = None;
@@ -33,7 +34,7 @@ pub(super) fn find_alike(columns: &mut [SqliteColumn], connection: &Connection, 
             column.alike = Some(alike(column, format!("text under {collation}")));
             continue;
         }
-        if column.is_declared && !is_compound(connection, query).map_err(failed)? {
+        if column.is_declared && !is_derived(connection, query).map_err(failed)? {
             continue;
         }
         let under = match &under {
@@ -41,7 +42,7 @@ pub(super) fn find_alike(columns: &mut [SqliteColumn], connection: &Connection, 
             None => under.insert(collated(connection, query).map_err(failed)?),
         };
         if let Some(under) = under
-            && !is_of_one_case(&name, connection, query).map_err(failed)?
+            && !(folds(query) && is_of_one_case(&name, connection, query).map_err(failed)?)
         {
             column.alike = Some(alike(column, format!("made by the query, which reads {under}")));
         }
@@ -72,32 +73,69 @@ fn collation(select: &str, connection: &Connection) -> Option<String> {
     }
 }
 
-/// Whether the query puts the rows of several together: a column then comes from the columns of each.
-fn is_compound(connection: &Connection, query: &str) -> rusqlite::Result<bool> {
+/// Whether the query calls a function that makes text of one case.
+fn folds(query: &str) -> bool {
+    let text: String = query.split_whitespace().collect();
+    let text = text.replace('"', "").to_ascii_lowercase();
+    ["lower(", "upper("].iter().any(|call| text.contains(call))
+}
+
+/// Whether a column with a declared type may hold the values of other columns: where the query puts the rows of several
+/// together, selects a value by a query of its own, or reads a table with generated columns.
+fn is_derived(connection: &Connection, query: &str) -> rusqlite::Result<bool> {
     let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}"))?;
     let steps = plan.query_map((), |row| row.get::<_, String>("detail"))?;
     for step in steps {
         let step = step?;
-        if step.contains("COMPOUND") || step.contains("UNION") || step.starts_with("MERGE (") {
+        let signs = ["COMPOUND", "UNION", "SCALAR SUBQUERY"];
+        if signs.iter().any(|sign| step.contains(sign)) || step.starts_with("MERGE (") {
+            return Ok(true);
+        }
+    }
+    let tables = reads(connection, query)?
+        .into_iter()
+        .map(|(database, table, _)| (database, table));
+    for (database, table) in tables.collect::<BTreeSet<_>>() {
+        if columns_of(connection, &database, &table)?
+            .iter()
+            .any(|(_, generated)| *generated)
+        {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
+/// The columns of a table, and whether each is computed from others.
+fn columns_of(connection: &Connection, database: &str, table: &str) -> rusqlite::Result<Vec<(String, bool)>> {
+    let mut columns = connection.prepare("SELECT name, hidden IN (2, 3) FROM pragma_table_xinfo(?1, ?2)")?;
+    let columns = columns.query_map((table, database), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    columns.collect()
+}
+
 /// A column that the query reads and whose equal values may differ, with its collation.
 fn collated(connection: &Connection, query: &str) -> rusqlite::Result<Option<String>> {
-    let found = reads(connection, query)?
-        .into_iter()
-        .find_map(|(database, table, column)| {
-            let (table_name, column_name) = (quoted(&table), quoted(&column));
-            let select = format!(
-                "SELECT {column_name} AS v FROM {}.{table_name}",
-                quoted(&database)
-            );
-            let collation = collation(&select, connection)?;
-            Some(format!("`{table}.{column}` under {collation}"))
-        });
+    let mut all = reads(connection, query)?;
+    let tables = all
+        .iter()
+        .map(|(database, table, _)| (database.clone(), table.clone()));
+    for (database, table) in tables.collect::<BTreeSet<_>>() {
+        let columns = columns_of(connection, &database, &table)?;
+        // A generated column that is stored is read without those that it was computed from.
+        if columns.iter().any(|(_, generated)| *generated) {
+            let columns = columns.into_iter();
+            all.extend(columns.map(|(column, _)| (database.clone(), table.clone(), column)));
+        }
+    }
+    let found = all.into_iter().find_map(|(database, table, column)| {
+        let (table_name, column_name) = (quoted(&table), quoted(&column));
+        let select = format!(
+            "SELECT {column_name} AS v FROM {}.{table_name}",
+            quoted(&database)
+        );
+        let collation = collation(&select, connection)?;
+        Some(format!("`{table}.{column}` under {collation}"))
+    });
     Ok(found)
 }
 

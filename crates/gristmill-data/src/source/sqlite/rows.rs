@@ -235,7 +235,12 @@ impl ColumnBuilder {
             }
             (Self::Real(b), ValueRef::Null) => b.append_null(),
             (Self::Real(b), ValueRef::Real(value)) => b.append_value(value),
-            (Self::Real(b), ValueRef::Integer(value)) => b.append_value(value as f64),
+            // Two integers beyond 2^53 may be one double.
+            (Self::Real(b), ValueRef::Integer(value)) => {
+                let double = value as f64;
+                let exact = double as i128 == i128::from(value);
+                b.append_value(exact.then_some(double).ok_or(AS_TEXT)?);
+            }
             (Self::Text(b), ValueRef::Null) => b.append_null(),
             (Self::Text(b), ValueRef::Text(value)) => {
                 b.append_value(

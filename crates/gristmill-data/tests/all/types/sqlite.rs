@@ -236,3 +236,28 @@ async fn sqlite_values_that_do_not_fit_are_explained() {
          write CAST(\"v\" AS TEXT) in source.query"
     );
 }
+
+#[tokio::test]
+async fn no_number_is_rounded_to_another() {
+    let database = TempSqlite::new(
+        "CREATE TABLE reals (id INTEGER PRIMARY KEY, v NUMERIC); \
+         INSERT INTO reals VALUES (1, 0.5), (2, 9007199254740992), (3, 9007199254740993); \
+         CREATE TABLE texts (id INTEGER PRIMARY KEY, v NUMERIC); \
+         INSERT INTO texts VALUES (1, 'x'), (2, 0.30000000000000004), (3, 0.3), (4, 23679115.947604652), (5, 9007199254740993)",
+    );
+    // Two integers would be one double.
+    let reals = source(&database.url(), "SELECT * FROM reals", "id").await;
+    let refused = read(reals.as_ref(), &everything()).await.unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "column `v`, row with id = 3: found the integer 9007199254740993, expected a value of type NUMERIC (holds integer and real); \
+         write CAST(\"v\" AS TEXT) in source.query"
+    );
+    // Two doubles would be one text.
+    let texts = source(&database.url(), "SELECT * FROM texts", "id").await;
+    let rows = rows_of(texts.as_ref(), 100).await;
+    let texts: Vec<&str> = rows.iter().map(|row| row[1].as_str()).collect();
+    assert_eq!((texts[0], texts[2], texts[4]), ("x", "0.3", "9007199254740993"));
+    let doubles = [texts[1], texts[3]].map(|text| text.parse::<f64>().unwrap());
+    assert_eq!(doubles, [0.300_000_000_000_000_04, 23_679_115.947_604_652]);
+}

@@ -186,7 +186,7 @@ async fn a_log_that_is_damaged_is_told_in_plain_words() {
         fs::remove_file(dir.join("_delta_log/_last_checkpoint")).unwrap();
     }
     const RESTORE: &str = "; restore the log as it was written, or delete the folder to pull the rows again";
-    let table: [(Damage, &str, &str); 11] = [
+    let table: [(Damage, &str, &str); 12] = [
         (
             |dir| {
                 without_checkpoints(dir);
@@ -249,7 +249,12 @@ async fn a_log_that_is_damaged_is_told_in_plain_words() {
         (
             |dir| cut(&checkpoint(dir), |length| length / 2),
             ".checkpoint.parquet is damaged: ",
-            "; delete it, for the entries of the log tell all that it does",
+            "; delete it and `_last_checkpoint`, for the entries of the log tell all that they do",
+        ),
+        (
+            |dir| fs::remove_file(checkpoint(dir)).unwrap(),
+            "_last_checkpoint names no checkpoint that can be read",
+            "; delete it, for the entries of the log tell all that a checkpoint does",
         ),
         (
             |dir| {
@@ -275,6 +280,11 @@ async fn a_log_that_is_damaged_is_told_in_plain_words() {
             assert!(!why.contains('\n'), "{why}");
         }
     }
+    // What is said to be deleted can be.
+    let dir = database.dir.path().join("mended");
+    pulled(&of(&database), &clean(None), &dir, 10).await;
+    without_checkpoints(&dir);
+    assert_eq!(TableVersion::open_delta(&dir).await.unwrap().cleaned_up, 0);
     // With a checkpoint it is another tool's clean-up, and said.
     let dir = database.dir.path().join("cleaned-up");
     pulled(&of(&database), &clean(None), &dir, 10).await;

@@ -154,6 +154,10 @@ impl Learner for LogisticSettings {
         true
     }
 
+    fn can_start_warm(&self) -> bool {
+        true
+    }
+
     fn contradiction(&self) -> Option<Contradiction> {
         (self.solver == Solver::Adagrad && self.has_l1()).then_some(Contradiction {
             key: "solver",
