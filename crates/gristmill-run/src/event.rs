@@ -154,34 +154,6 @@ pub enum Warning {
         /// Why not, and the index to create.
         why: String,
     },
-    /// Rows of a CSV file look as if each had swallowed others, between two stray quotation marks.
-    SwallowedRows {
-        /// The file.
-        file: String,
-        /// How many rows look so.
-        rows: u64,
-        /// Where the first of them begins.
-        first_line: u64,
-        /// Where the first of them ends.
-        last_line: u64,
-    },
-    /// A CSV column is text only for a few of its values.
-    OddValues {
-        /// The column.
-        column: String,
-        /// What it would be without them: `integers`, `dates`, …
-        otherwise: &'static str,
-        /// The first of them, cut off after some characters.
-        value: String,
-        /// Its file.
-        file: String,
-        /// The line where its row begins.
-        line: u64,
-        /// How many they are.
-        odd: u64,
-        /// All values of the column that are not empty.
-        values: u64,
-    },
     /// More threads are wanted than the machine can use.
     Threads {
         /// Threads wanted.
@@ -259,41 +231,9 @@ pub enum Warning {
         /// Their share of the test rows looked at.
         share: f64,
     },
-}
-
-impl From<Notice> for Warning {
-    fn from(notice: Notice) -> Self {
-        match notice {
-            Notice::SwallowedRows {
-                file,
-                rows,
-                first_line,
-                last_line,
-            } => Self::SwallowedRows {
-                file,
-                rows,
-                first_line,
-                last_line,
-            },
-            Notice::OddValues {
-                column,
-                otherwise,
-                value,
-                file,
-                line,
-                odd,
-                values,
-            } => Self::OddValues {
-                column,
-                otherwise,
-                value,
-                file,
-                line,
-                odd,
-                values,
-            },
-        }
-    }
+    /// What the source noticed about its rows.
+    #[serde(untagged)]
+    Noticed(Notice),
 }
 
 /// A detail, for `-v`.

@@ -22,7 +22,7 @@ use crate::checkpoint;
 use crate::directory::{Directory, FinishedStage};
 use crate::engine::{LocalEngine, worker_threads};
 use crate::error::{Error, Result};
-use crate::event::{Detail, Event, Observe};
+use crate::event::{Detail, Event, Observe, Warning};
 use crate::settings::Pipeline;
 use crate::stage::dataset::Dataset;
 use crate::stage::fit::Fit;
@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
         };
         // Before columns are refused for what these tell.
         for notice in source.notices() {
-            observe.event(Event::Warning(notice.into()));
+            observe.event(Event::Warning(Warning::Noticed(notice)));
         }
         let columns = source.column_types().into_iter();
         let entity = columns.filter(|column| column.name == pipeline.split.by);

@@ -1,5 +1,6 @@
 //! The words for what a run tells: one line for each event.
 
+use gristmill_data::source::Notice;
 use gristmill_run::event::{Detail, LabelSummary, Pace, StageResult, Warning};
 use gristmill_run::report::{counted, named, thousands};
 use gristmill_run::visible;
@@ -79,7 +80,7 @@ pub(crate) fn result(result: &StageResult) -> String {
             format!("test accuracy {accuracy:.4}, majority class {majority:.4}")
         }
         StageResult::Regressed { rmse, mean_rmse } => {
-            format!("test rmse {rmse:.4}, mean label {mean_rmse:.4}")
+            format!("test rmse {rmse:.4}, of the mean label {mean_rmse:.4}")
         }
     }
 }
@@ -96,12 +97,12 @@ pub(crate) fn skipped(stage: &str) -> &'static str {
 pub(crate) fn warning(warning: &Warning) -> String {
     match warning {
         Warning::Unindexed { why } | Warning::Connection { why } => why.clone(),
-        Warning::SwallowedRows {
+        Warning::Noticed(Notice::SwallowedRows {
             file,
             rows,
             first_line,
             last_line,
-        } => format!(
+        }) => format!(
             "{file}: {} as if stray quotation marks (\") had made one of several: lines {first_line} to {last_line} are one row, \
              though each has the fields of a row. If that is not meant, remove the marks, or write each twice within quotes; where \
              they are plain characters, add quote=none to source.url (csv:…?quote=none)",
@@ -110,7 +111,7 @@ pub(crate) fn warning(warning: &Warning) -> String {
                 rows => format!("{} look", counted(*rows, "row")),
             }
         ),
-        Warning::OddValues {
+        Warning::Noticed(Notice::OddValues {
             column,
             otherwise,
             value,
@@ -118,9 +119,9 @@ pub(crate) fn warning(warning: &Warning) -> String {
             line,
             odd,
             values,
-        } => format!(
+        }) => format!(
             "column `{0}` is text because of {1} of its {2}; the others are {otherwise}. The first is {3:?}, in line {line} of {file}: \
-             mend it there, or write TRY_CAST(\"{0}\" AS …) in source.query, which makes such values null",
+             fix it there, or write TRY_CAST(\"{0}\" AS …) in source.query, which makes such values null",
             visible::name(column),
             thousands(*odd),
             counted(*values, "value"),

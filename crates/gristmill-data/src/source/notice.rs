@@ -1,7 +1,10 @@
 //! What a source noticed about its rows that the user should know, and can go on without.
 
+use serde::Serialize;
+
 /// Something noticed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Notice {
     /// Rows of a CSV file look as if each had swallowed others, between two stray quotation marks.
     SwallowedRows {

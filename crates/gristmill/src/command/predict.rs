@@ -1,5 +1,6 @@
 //! `gristmill predict`: the most likely labels of the rows of a file.
 
+use gristmill_data::source::Notice;
 use gristmill_learn::registry::built_in;
 use gristmill_run::budget::Budget;
 use gristmill_run::event::{Event, Observe, Warning};
@@ -20,12 +21,12 @@ pub(super) fn run(args: &PredictArgs, printer: &Printer) -> Result<(), Failure> 
         .predict_file(&args.input, &args.output, &mut |_| {})
         .map_err(classify)?;
     if let Some(swallowed) = predicted.swallowed {
-        printer.event(Event::Warning(Warning::SwallowedRows {
+        printer.event(Event::Warning(Warning::Noticed(Notice::SwallowedRows {
             file: args.input.display().to_string(),
             rows: swallowed.rows,
             first_line: swallowed.first.0,
             last_line: swallowed.first.1,
-        }));
+        })));
     }
     let skipped = match predicted.skipped {
         0 => String::new(),
