@@ -118,16 +118,18 @@ impl LabelIndexer {
         let labels = strings(batch, &self.column, Reads::Category, KIND)?;
         let other = match self.rare {
             Rare::Drop => None,
-            Rare::Other => self.index.get(OTHER).copied(),
+            Rare::Other => {
+                // No training row has it, or the fit had been refused.
+                let rows = labels.iter().filter(|label| *label == Some(OTHER)).count() as u64;
+                if rows > 0 {
+                    return Err(Error::OtherExists {
+                        column: self.column.clone(),
+                        rows,
+                    });
+                }
+                self.index.get(OTHER).copied()
+            }
         };
-        // No training row has it, or the fit had been refused.
-        let rows = labels.iter().filter(|label| *label == Some(OTHER)).count() as u64;
-        if self.rare == Rare::Other && rows > 0 {
-            return Err(Error::OtherExists {
-                column: self.column.clone(),
-                rows,
-            });
-        }
         let classes = labels
             .iter()
             .map(|label| self.index.get(label?).copied().or(other));

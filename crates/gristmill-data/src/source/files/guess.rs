@@ -254,14 +254,22 @@ fn number(value: &str) -> Kinds {
     }
 }
 
-/// Whether a double, written with as many digits, has these: no more than tell doubles apart, and none that it rounds away.
+/// Whether a double has these digits where it is written with as many, or with as few as tell it: no more than tell doubles apart,
+/// and none that it rounds away. The two may differ in the last digit, where the double lies in the middle of two
+/// texts of that length.
 fn is_kept(digits: &str, double: f64) -> bool {
     if digits.is_empty() || digits.len() > DIGITS {
         return digits.is_empty();
     }
-    let written = format!("{:.*e}", digits.len() - 1, double.abs());
-    let mantissa = written.split('e').next().unwrap_or_default();
-    mantissa.replace('.', "") == digits
+    // So many are kept by every double that has all of its bits.
+    if digits.len() <= f64::DIGITS as usize && double.is_normal() {
+        return true;
+    }
+    let has = |written: String| {
+        let mantissa = written.split('e').next().unwrap_or_default();
+        mantissa.replace('.', "") == digits
+    };
+    has(format!("{:.*e}", digits.len() - 1, double.abs())) || has(format!("{:e}", double.abs()))
 }
 
 /// Whether a double holds a whole number: exactly, or as the shortest digits that tell it, with zeros after them.
@@ -370,6 +378,8 @@ mod tests {
             (&["0.123456789012345678"], DataType::Utf8),
             (&["9007199254740993.0"], DataType::Utf8),
             (&["9007199254740992.0", "4.9E-324"], DataType::Float64),
+            // One double, in the middle of the two.
+            (&["651988484021770.2", "651988484021770.3"], DataType::Float64),
             (&["1e-400", "0.5"], DataType::Utf8),
             (&["1.23456789e-320"], DataType::Utf8),
             (&["1e999"], DataType::Utf8),

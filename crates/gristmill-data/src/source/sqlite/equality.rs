@@ -23,7 +23,7 @@ type Read = (String, String, String);
 /// those of `lower(name)` are. (Those of `hex(name)` are too, and `a` and `A` differ in them.)
 pub(super) fn find_alike(columns: &mut [SqliteColumn], connection: &Connection, query: &str) -> Result<()> {
     let failed = |error: rusqlite::Error| query_error(&error, None);
-    let mut under = None;
+    let mut origins = None;
     for column in columns.iter_mut() {
         if !matches!(column.kind, SqliteKind::Text | SqliteKind::Blob) {
             continue;
@@ -34,14 +34,14 @@ pub(super) fn find_alike(columns: &mut [SqliteColumn], connection: &Connection, 
             column.alike = Some(alike(column, format!("text under {collation}")));
             continue;
         }
-        if column.is_declared && !is_derived(connection, query).map_err(failed)? {
+        let origins = match &origins {
+            Some(origins) => origins,
+            None => origins.insert(Origins::of(connection, query).map_err(failed)?),
+        };
+        if column.is_declared && !origins.mixed {
             continue;
         }
-        let under = match &under {
-            Some(under) => under,
-            None => under.insert(collated(connection, query).map_err(failed)?),
-        };
-        if let Some(under) = under
+        if let Some(under) = &origins.collated
             && !(folds(query) && is_of_one_case(&name, connection, query).map_err(failed)?)
         {
             column.alike = Some(alike(column, format!("made by the query, which reads {under}")));
@@ -80,26 +80,52 @@ fn folds(query: &str) -> bool {
     ["lower(", "upper("].iter().any(|call| text.contains(call))
 }
 
-/// Whether a column with a declared type may hold the values of other columns: where the query puts the rows of several
-/// together, selects a value by a query of its own, or reads a table with generated columns.
-fn is_derived(connection: &Connection, query: &str) -> rusqlite::Result<bool> {
+/// Where the values of the query come from.
+struct Origins {
+    /// Whether a column with a declared type may hold the values of other columns: where the query puts the rows of several
+    /// together, selects a value by a query of its own, or reads a table with generated columns.
+    mixed: bool,
+    /// A column that the query reads and whose equal values may differ, with its collation.
+    collated: Option<String>,
+}
+
+impl Origins {
+    fn of(connection: &Connection, query: &str) -> rusqlite::Result<Self> {
+        let mut mixed = is_compound(connection, query)?;
+        let mut all = reads(connection, query)?;
+        let tables = all
+            .iter()
+            .map(|(database, table, _)| (database.clone(), table.clone()));
+        for (database, table) in tables.collect::<BTreeSet<_>>() {
+            let columns = columns_of(connection, &database, &table)?;
+            // A generated column that is stored is read without those that it was computed from.
+            if columns.iter().any(|(_, generated)| *generated) {
+                mixed = true;
+                let columns = columns.into_iter();
+                all.extend(columns.map(|(column, _)| (database.clone(), table.clone(), column)));
+            }
+        }
+        let collated = all.into_iter().find_map(|(database, table, column)| {
+            let (table_name, column_name) = (quoted(&table), quoted(&column));
+            let select = format!(
+                "SELECT {column_name} AS v FROM {}.{table_name}",
+                quoted(&database)
+            );
+            let collation = collation(&select, connection)?;
+            Some(format!("`{table}.{column}` under {collation}"))
+        });
+        Ok(Self { mixed, collated })
+    }
+}
+
+/// Whether the query puts the rows of several together, or selects a value by a query of its own.
+fn is_compound(connection: &Connection, query: &str) -> rusqlite::Result<bool> {
     let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}"))?;
     let steps = plan.query_map((), |row| row.get::<_, String>("detail"))?;
     for step in steps {
         let step = step?;
         let signs = ["COMPOUND", "UNION", "SCALAR SUBQUERY"];
         if signs.iter().any(|sign| step.contains(sign)) || step.starts_with("MERGE (") {
-            return Ok(true);
-        }
-    }
-    let tables = reads(connection, query)?
-        .into_iter()
-        .map(|(database, table, _)| (database, table));
-    for (database, table) in tables.collect::<BTreeSet<_>>() {
-        if columns_of(connection, &database, &table)?
-            .iter()
-            .any(|(_, generated)| *generated)
-        {
             return Ok(true);
         }
     }
@@ -111,32 +137,6 @@ fn columns_of(connection: &Connection, database: &str, table: &str) -> rusqlite:
     let mut columns = connection.prepare("SELECT name, hidden IN (2, 3) FROM pragma_table_xinfo(?1, ?2)")?;
     let columns = columns.query_map((table, database), |row| Ok((row.get(0)?, row.get(1)?)))?;
     columns.collect()
-}
-
-/// A column that the query reads and whose equal values may differ, with its collation.
-fn collated(connection: &Connection, query: &str) -> rusqlite::Result<Option<String>> {
-    let mut all = reads(connection, query)?;
-    let tables = all
-        .iter()
-        .map(|(database, table, _)| (database.clone(), table.clone()));
-    for (database, table) in tables.collect::<BTreeSet<_>>() {
-        let columns = columns_of(connection, &database, &table)?;
-        // A generated column that is stored is read without those that it was computed from.
-        if columns.iter().any(|(_, generated)| *generated) {
-            let columns = columns.into_iter();
-            all.extend(columns.map(|(column, _)| (database.clone(), table.clone(), column)));
-        }
-    }
-    let found = all.into_iter().find_map(|(database, table, column)| {
-        let (table_name, column_name) = (quoted(&table), quoted(&column));
-        let select = format!(
-            "SELECT {column_name} AS v FROM {}.{table_name}",
-            quoted(&database)
-        );
-        let collation = collation(&select, connection)?;
-        Some(format!("`{table}.{column}` under {collation}"))
-    });
-    Ok(found)
 }
 
 /// The columns of tables that the query reads, also those behind its views.
