@@ -1,6 +1,8 @@
 //! Prediction: the rows of a file with the most likely classes, or the predicted number, beside them.
 
 mod files;
+mod input;
+mod output;
 mod rows;
 
 use std::fs;
@@ -20,7 +22,9 @@ use rayon::prelude::*;
 use crate::budget::{Budget, Held};
 use crate::engine::MOST_GROWTH;
 use crate::error::{Error, Result};
-use files::{Format, Input, Writer, bad};
+use files::{Format, bad};
+use input::Input;
+use output::Writer;
 
 pub use rows::{Predictions, step_from_spec};
 
