@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod content;
+pub mod convert;
 pub mod count;
 pub mod csv_quotes;
 pub mod csv_records;

@@ -31,6 +31,19 @@ pub enum Error {
         /// The type the column has.
         given: String,
     },
+    /// A column that cannot be brought to the type that it had in training.
+    #[error(
+        "column `{column}` does not fit what the model was trained on{}: {why}",
+        .row.map_or(String::new(), |row| format!(", first in row {}", row + 1))
+    )]
+    Unfit {
+        /// The column.
+        column: String,
+        /// The first row that does not fit, from 0; `None` where its type does not.
+        row: Option<u64>,
+        /// What was given, what is expected, and what to write instead.
+        why: String,
+    },
     /// A category that training never saw, where the pipeline says `unseen = "error"`.
     #[error(
         "column `{column}` holds {value}, a category that was not in the training rows; \

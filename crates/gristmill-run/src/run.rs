@@ -1,9 +1,11 @@
 //! A run: the stages in their order, each skipped when its work is finished.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use gristmill_data::convert::Form;
 use gristmill_data::durable::folder_of;
 use gristmill_data::prepare::Cleaner;
 use gristmill_data::pull::Pulled;
@@ -44,6 +46,8 @@ pub struct Session<'a> {
     schema: SchemaRef,
     /// Why the column of `split.by` does not tell entities apart, if it does not.
     alike: Option<Alike>,
+    /// What the text of each column stands for that the pipeline names.
+    forms: BTreeMap<String, Form>,
     runtime: Option<tokio::runtime::Runtime>,
     warm_start: Option<(PathBuf, Registry)>,
 }
@@ -66,6 +70,7 @@ impl<'a> Session<'a> {
                     source: None,
                     schema,
                     alike: ledger.identity.alike(&pipeline.split.by).cloned(),
+                    forms: forms(|column| ledger.identity.form(column), pipeline),
                     runtime: Some(runtime),
                     warm_start: None,
                 });
@@ -100,11 +105,20 @@ impl<'a> Session<'a> {
         for notice in source.notices() {
             observe.event(Event::Warning(Warning::Noticed(notice)));
         }
-        let columns = source.column_types().into_iter();
-        let entity = columns.filter(|column| column.name == pipeline.split.by);
+        let url = source.describe();
+        let types = source.column_types();
+        let form = |column: &str| {
+            let column = types.iter().find(|known| known.name == column);
+            column.map_or(Form::Plain, |column| Form::of(&url, &column.database_type))
+        };
+        let forms = forms(form, pipeline);
+        let entity = types
+            .into_iter()
+            .filter(|column| column.name == pipeline.split.by);
         Ok(Self {
             pipeline,
             alike: entity.filter_map(|column| column.alike).next(),
+            forms,
             schema: source.schema(),
             source: Some(source),
             runtime: Some(runtime),
@@ -266,6 +280,7 @@ impl<'a> Session<'a> {
             thresholds,
             features: &features,
             left_out,
+            forms: &self.forms,
             earlier: earlier.as_ref(),
             transform: transform_record.fingerprint.clone(),
             before: [pull, Some(fit_record), Some(transform_record)],
@@ -318,6 +333,12 @@ impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.disconnect();
     }
+}
+
+/// What the text of the columns that a pipeline names stands for.
+fn forms(form: impl Fn(&str) -> Form, pipeline: &Pipeline) -> BTreeMap<String, Form> {
+    let columns = pipeline.columns().into_iter();
+    columns.map(|column| (column.to_owned(), form(column))).collect()
 }
 
 /// Does the work, or gives it up when the run is to stop: what is committed stays.

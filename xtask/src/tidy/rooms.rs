@@ -47,6 +47,7 @@ const ORDER: [(&str, &[&str]); 4] = [
             "parquet_file",
             "csv_records",
             "csv_quotes",
+            "convert",
             "run_key",
             "sql_words",
             "prepare",

@@ -151,7 +151,8 @@ impl TextRules {
         Ok(RecordBatch::try_new(rows.schema(), columns.collect())?)
     }
 
-    fn column(self, column: &ArrayRef) -> ArrayRef {
+    /// Tidies a column of text.
+    pub fn column(self, column: &ArrayRef) -> ArrayRef {
         let tidy = |text| {
             let text = if self.trim { str::trim(text) } else { text };
             (!(self.empty_as_null && text.is_empty())).then_some(text)

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::convert::Form;
 use crate::durable::folder_of;
 use crate::error::{Error, Result};
 use crate::run_key::RunKey;
@@ -155,6 +156,13 @@ impl DatasetIdentity {
     pub fn alike(&self, column: &str) -> Option<&Alike> {
         let column = self.columns.iter().find(|known| known.name == column)?;
         column.alike.as_ref()
+    }
+
+    /// What the text of a column stands for, by its type in the database.
+    pub fn form(&self, column: &str) -> Form {
+        let column = self.columns.iter().find(|known| known.name == column);
+        let database = column.and_then(|column| column.database.as_deref());
+        database.map_or(Form::Plain, |database| Form::of(&self.source, database))
     }
 
     /// The fingerprint: 32 hexadecimal digits, the XXH3-128 of its JSON.

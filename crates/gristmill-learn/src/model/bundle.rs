@@ -1,12 +1,12 @@
 //! The model bundle: one portable safetensors file with all that prediction needs, and where the model came from.
 //!
-//! Layout of format 3: the tensors of the model (of a linear one `coefficients`, features × sets, and `intercepts`, sets)
+//! Layout of format 4: the tensors of the model (of a linear one `coefficients`, features × sets, and `intercepts`, sets)
 //! and, if there are any, `thresholds` (classes); one tensor `step<i>.<name>` for each array of step `i` (text as
 //! `….bytes` with `….offsets`); and
 //! under the metadata key `gristmill` a JSON object: checksum of the whole file, format, the oldest reader that can read
 //! it, model, steps (cleaning of text, encoders, label, split), input columns, provenance. Nothing in it depends on how
 //! the model was computed (batches, threads, time, machine), so that the same data gives the same bytes. Any safetensors
-//! reader opens it. In format 2 n-grams were hashed with XXH3, and a step did not say with what. Format 1 had no input columns, kept the cleaning in the provenance only, and had a checksum of the
+//! reader opens it. In format 3 the input columns did not say what their text stands for, nor which of them was not cleaned. In format 2 n-grams were hashed with XXH3, and a step did not say with what. Format 1 had no input columns, kept the cleaning in the provenance only, and had a checksum of the
 //! tensors alone.
 
 use std::collections::BTreeMap;
@@ -17,26 +17,27 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array};
-use arrow::datatypes::{DataType, Float64Type, Schema, TimeUnit};
+use arrow::datatypes::Float64Type;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::contract::model::{Model, ModelSpec, ModelTensor};
 use crate::contract::registry::Registry;
-use crate::contract::step::{StepSpec, Transformer};
+use crate::contract::step::StepSpec;
 use crate::contract::thresholds::Thresholds;
 use crate::error::{Error, Result};
 use crate::features::Assembler;
 use crate::model::arrays::{add_array, add_tensor, numbers, read_arrays, read_tensors};
+use crate::model::input::InputColumn;
 use crate::model::tensors::{self, NO_CHECKSUM, Tensor};
 use crate::settings::LabelKind;
 
 /// The version of the layout that this build writes.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// The oldest format whose readers can read what this build writes. Raise it when something is added that a reader must
 /// not pass over; what may be passed over (members of JSON objects, tensors that no step asks for) is added without.
-const MIN_READER: u32 = 3;
+const MIN_READER: u32 = 4;
 /// Bytes of the coefficients that a model may be trained with: the steps' arrays have the rest of a file.
 pub const MAX_COEFFICIENT_BYTES: u64 = tensors::MAX_BYTES / 4 * 3;
 /// The kind of the first step: what is done to text before the encoders see it.
@@ -75,16 +76,6 @@ pub struct Contents<'a> {
     pub input: &'a [InputColumn],
     /// As [`Bundle::provenance`].
     pub provenance: &'a Provenance,
-}
-
-/// A column that the steps read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InputColumn {
-    /// Its name.
-    pub name: String,
-    /// Its type in training, as PyArrow writes it: `string`, `int64`, `double`, `timestamp[us, tz=UTC]`.
-    #[serde(rename = "type")]
-    pub data_type: String,
 }
 
 /// Where a model came from: only what is the same whenever the same data is trained on.
@@ -144,23 +135,6 @@ impl fmt::Debug for Bundle {
         f.debug_struct("Bundle")
             .field("provenance", &self.provenance)
             .finish_non_exhaustive()
-    }
-}
-
-impl InputColumn {
-    /// The columns of `schema` that the steps read.
-    ///
-    /// # Errors
-    /// When one is missing, or has a type that its step cannot read.
-    pub fn of(assembler: &Assembler, schema: &Schema) -> Result<Vec<Self>> {
-        let names = assembler.columns(schema)?;
-        let columns = names.into_iter().map(|name| {
-            Ok(Self {
-                data_type: type_name(schema.field_with_name(&name)?.data_type()),
-                name,
-            })
-        });
-        columns.collect()
     }
 }
 
@@ -400,34 +374,6 @@ fn read_thresholds(tensors: &BTreeMap<String, Tensor>) -> std::result::Result<Th
     let of_this_type = (thresholds.dtype == Dtype::F64).then_some(values);
     let thresholds = of_this_type.and_then(Thresholds::from_values);
     thresholds.ok_or_else(|| THRESHOLDS_MISFIT.to_owned())
-}
-
-/// The name of a type in PyArrow, which says the same in every version.
-fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Boolean => "bool".to_owned(),
-        DataType::Float16 => "halffloat".to_owned(),
-        DataType::Float32 => "float".to_owned(),
-        DataType::Float64 => "double".to_owned(),
-        DataType::Utf8 | DataType::Utf8View => "string".to_owned(),
-        DataType::LargeUtf8 => "large_string".to_owned(),
-        DataType::Binary | DataType::BinaryView => "binary".to_owned(),
-        DataType::Date32 => "date32[day]".to_owned(),
-        DataType::Decimal128(precision, scale) => format!("decimal128({precision}, {scale})"),
-        DataType::Timestamp(unit, zone) => {
-            let unit = match unit {
-                TimeUnit::Second => "s",
-                TimeUnit::Millisecond => "ms",
-                TimeUnit::Microsecond => "us",
-                TimeUnit::Nanosecond => "ns",
-            };
-            match zone {
-                None => format!("timestamp[{unit}]"),
-                Some(zone) => format!("timestamp[{unit}, tz={zone}]"),
-            }
-        }
-        other => other.to_string().to_lowercase(),
-    }
 }
 
 fn bad(path: &Path, why: impl ToString) -> Error {

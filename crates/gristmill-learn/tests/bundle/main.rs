@@ -15,8 +15,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use gristmill_learn::contract::step::SparseBlock;
 use gristmill_learn::encode::{NgramHash, NgramHasher, NgramSettings};
 use gristmill_learn::features::Assembler;
-use gristmill_learn::model::bundle::{Bundle, Contents, InputColumn};
-use gristmill_learn::model::{Coefficients, LinearKind, LinearModel, Model, Thresholds};
+use gristmill_learn::model::bundle::{Bundle, Contents};
+use gristmill_learn::model::{Coefficients, InputColumn, LinearKind, LinearModel, Model, Thresholds};
 use gristmill_learn::registry::built_in;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
@@ -189,8 +189,8 @@ fn foreign_files_and_other_versions_are_refused() {
     refused(&foreign(Some("{}")), "does not say which format");
     refused(&foreign(Some("{\"format\":2}")), "which reader it needs");
     refused(
-        &foreign(Some("{\"format\":7,\"min_reader\":4}")),
-        "it needs a reader of format 4, and this build reads formats 1 to 3",
+        &foreign(Some("{\"format\":7,\"min_reader\":5}")),
+        "it needs a reader of format 5, and this build reads formats 1 to 4",
     );
     refused(&foreign(Some("{\"format\":1}")), "checksum");
     refused(&foreign(Some("{\"format\":2,\"min_reader\":2}")), "checksum");
@@ -248,7 +248,7 @@ fn what_a_later_version_adds_is_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let (path, bytes) = written(dir.path());
     let later = edited(&bytes, |header, tensors| {
-        header["format"] = json!(4);
+        header["format"] = json!(5);
         header["licence"] = json!({"name": "MIT"});
         header["input"][0]["unit"] = json!("metre");
         header["steps"][1]["since"] = json!(3);
@@ -269,10 +269,12 @@ fn bundles_of_every_format_are_read() {
     let first = Bundle::read(&fixture("format-1.safetensors"), &built_in()).unwrap();
     let second = Bundle::read(&fixture("format-2.safetensors"), &built_in()).unwrap();
     let third = Bundle::read(&fixture("format-3.safetensors"), &built_in()).unwrap();
+    let fourth = Bundle::read(&fixture("format-4.safetensors"), &built_in()).unwrap();
     for (bundle, expected) in [
         (&first, support::PROBABILITIES_OF_XXH3),
         (&second, support::PROBABILITIES_OF_XXH3),
         (&third, support::PROBABILITIES),
+        (&fourth, support::PROBABILITIES),
     ] {
         assert_eq!(bundle.model.linear(), Some(&model()));
         assert_eq!(bundle.thresholds, support::thresholds());
@@ -288,10 +290,21 @@ fn bundles_of_every_format_are_read() {
     }
     assert!(first.input.is_empty());
     assert_eq!([second.input.len(), third.input.len()], [5, 5]);
-    third.contents().write(&mut File::create(&path).unwrap()).unwrap();
+    assert!(
+        third
+            .input
+            .iter()
+            .all(|column| column.form.is_none() && !column.uncleaned)
+    );
+    assert!(fourth.input[0].uncleaned && !fourth.input[1].uncleaned);
+    assert_eq!(fourth.input[1].form.as_deref(), Some("uuid"));
+    fourth
+        .contents()
+        .write(&mut File::create(&path).unwrap())
+        .unwrap();
     assert_eq!(
         std::fs::read(&path).unwrap(),
-        std::fs::read(fixture("format-3.safetensors")).unwrap(),
+        std::fs::read(fixture("format-4.safetensors")).unwrap(),
         "the same content has other bytes than it had"
     );
 }

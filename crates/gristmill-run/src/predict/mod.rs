@@ -1,5 +1,6 @@
 //! Prediction: the rows of a file with the most likely classes, or the predicted number, beside them.
 
+mod conform;
 mod files;
 mod input;
 mod output;
@@ -123,7 +124,7 @@ impl Predictor {
         let row_group = self.budget.left() / ROW_GROUP_PART;
         let _row_group = self.budget.reserve("the file that is written", row_group)?;
         let output_format = Format::of(output)?;
-        let mut read = Format::of(input)?.open(input, self.batch(rows), self.predictions.numeric())?;
+        let mut read = Format::of(input)?.open(input, self.batch(rows), &self.predictions.numeric())?;
         let schema = read.schema.clone();
         let result = self
             .predictions
@@ -221,7 +222,8 @@ impl Predictor {
                     .collect()
             });
             for transformed in done {
-                let Transformed { rows, left_out } = transformed?;
+                let Transformed { rows, left_out } =
+                    transformed.map_err(|error| in_file(error, predicted.rows))?;
                 predicted.rows += rows.num_rows() as u64;
                 predicted.skipped += left_out.unseen;
                 writer.write(&rows, path)?;
@@ -231,6 +233,18 @@ impl Predictor {
         writer.finish(path)?;
         predicted.swallowed = input.swallowed();
         Ok(predicted)
+    }
+}
+
+/// The error of a batch that begins after so many rows of the file.
+fn in_file(error: gristmill_learn::Error, before: u64) -> gristmill_learn::Error {
+    match error {
+        gristmill_learn::Error::Unfit { column, row, why } => gristmill_learn::Error::Unfit {
+            column,
+            row: row.map(|row| before + row),
+            why,
+        },
+        other => other,
     }
 }
 

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, RecordBatch, StringBuilder};
-use arrow::compute::cast;
+use arrow::array::{ArrayRef, Float64Array, Float64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use gristmill_data::prepare::TextRules;
 use gristmill_learn::contract::model::ModelSpec;
-use gristmill_learn::contract::reads::Reads;
 use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::contract::step::{LeftOut, SparseBlock, StepSpec, Transformed, Transformer};
 use gristmill_learn::features::{self, Assembler};
 use gristmill_learn::label::Label;
 use gristmill_learn::model::bundle::{self, Bundle, CLEAN};
-use gristmill_learn::model::{Model, Thresholds};
+use gristmill_learn::model::{InputColumn, Model, Thresholds};
 use gristmill_learn::settings::LabelKind;
 use serde::Deserialize;
 use serde_json::json;
+
+use super::conform::Conform;
 
 /// The kind of the spec of [`Predictions`].
 const PREDICTIONS: &str = "predictions";
@@ -42,8 +42,9 @@ pub struct Predictions {
     model: Arc<dyn Model>,
     thresholds: Thresholds,
     text: TextRules,
-    /// Columns that are read as numbers.
-    numeric: Vec<String>,
+    /// The columns of the rows that it was trained on.
+    input: Vec<InputColumn>,
+    conform: Conform,
     top: usize,
     /// What the names of the new columns begin with.
     prefix: String,
@@ -53,37 +54,21 @@ impl Predictions {
     /// Those of a bundle's model, with so many classes a row.
     ///
     /// # Errors
-    /// When its first step does not say what is done to text.
+    /// When its first step does not say what is done to text, or a column has a type that no dataset has.
     pub(super) fn new(bundle: Bundle, top: usize) -> Result<Self, String> {
         let text = TextRules::deserialize(&bundle.clean.settings);
         let text = text.map_err(|error| format!("its step `{CLEAN}`: {error}"))?;
-        Ok(Self::of_parts(
-            bundle.assembler,
-            bundle.model,
-            bundle.thresholds,
+        let conform = Conform::new(&bundle.assembler, &bundle.input, text)?;
+        Ok(Self {
+            top: top.clamp(1, bundle.assembler.classes().len().max(1)),
+            assembler: bundle.assembler,
+            model: bundle.model,
+            thresholds: bundle.thresholds,
             text,
-            top,
-        ))
-    }
-
-    fn of_parts(
-        assembler: Assembler,
-        model: Arc<dyn Model>,
-        thresholds: Thresholds,
-        text: TextRules,
-        top: usize,
-    ) -> Self {
-        let inputs = assembler.encoders().iter().flat_map(|encoder| encoder.inputs());
-        let numeric = inputs.filter(|input| input.reads == Reads::Number);
-        Self {
-            numeric: numeric.map(|input| input.column.to_owned()).collect(),
-            top: top.clamp(1, assembler.classes().len().max(1)),
-            assembler,
-            model,
-            thresholds,
-            text,
+            input: bundle.input,
+            conform,
             prefix: String::new(),
-        }
+        })
     }
 
     /// The same, whose new columns have names that begin with `prefix`.
@@ -93,8 +78,8 @@ impl Predictions {
     }
 
     /// The columns that are read as numbers.
-    pub(super) fn numeric(&self) -> &[String] {
-        &self.numeric
+    pub(super) fn numeric(&self) -> Vec<String> {
+        self.conform.numeric()
     }
 
     /// What the names of the new columns begin with.
@@ -107,7 +92,8 @@ impl Predictions {
     /// # Errors
     /// `Spec` when it describes none, or its parts do not fit each other.
     pub fn from_spec(spec: &StepSpec, kinds: &Registry) -> gristmill_learn::Result<Self> {
-        let ((text, top, prefix), parts): ((TextRules, usize, String), _) = spec.unnested()?;
+        type Settings = (TextRules, usize, String, Vec<InputColumn>);
+        let ((text, top, prefix, input), parts): (Settings, _) = spec.unnested()?;
         let [assembler, model] = parts.as_slice() else {
             return Err(spec.bad("it does not hold features and a model"));
         };
@@ -115,58 +101,29 @@ impl Predictions {
         let model = kinds.model_from_spec(&ModelSpec::from_step(model)?)?;
         let thresholds = Thresholds::from_spec(spec)?;
         bundle::check(&assembler, model.as_ref(), &thresholds).map_err(|why| spec.bad(why))?;
-        Ok(Self::of_parts(assembler, model, thresholds, text, top).with_prefix(&prefix))
+        Ok(Self {
+            conform: Conform::new(&assembler, &input, text).map_err(|why| spec.bad(why))?,
+            top,
+            assembler,
+            model,
+            thresholds,
+            text,
+            input,
+            prefix,
+        })
     }
 
     /// The names of the classes, by number; none of a regression.
     pub(super) fn classes(&self) -> &[String] {
         self.assembler.classes()
     }
-
-    /// The batch with the columns that the encoders read in the types they can read.
-    fn typed(&self, batch: &RecordBatch) -> gristmill_learn::Result<RecordBatch> {
-        let schema = batch.schema();
-        let columns = schema
-            .fields()
-            .iter()
-            .zip(batch.columns())
-            .map(|(field, column)| {
-                let text = matches!(
-                    field.data_type(),
-                    DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-                );
-                let wanted = match field.data_type() {
-                    _ if text && self.numeric.contains(field.name()) => DataType::Float64,
-                    DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-                    other => other.clone(),
-                };
-                let typed = cast(column, &wanted)?;
-                if let Some(row) = (0..typed.len()).find(|row| typed.is_null(*row) && column.is_valid(*row)) {
-                    let text = cast(&column.slice(row, 1), &DataType::Utf8)?;
-                    return Err(gristmill_learn::Error::ColumnType {
-                        column: field.name().clone(),
-                        step: "numeric".to_owned(),
-                        expected: "numbers",
-                        given: format!("text, such as {:?}", text.as_string::<i32>().value(0)),
-                    });
-                }
-                Ok((Field::new(field.name(), wanted, true), typed))
-            });
-        let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = columns
-            .collect::<gristmill_learn::Result<Vec<_>>>()?
-            .into_iter()
-            .unzip();
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
-    }
 }
 
 impl Transformer for Predictions {
     fn columns(&self, schema: &Schema) -> gristmill_learn::Result<Vec<String>> {
-        self.assembler.check_features(
-            &self
-                .typed(&RecordBatch::new_empty(Arc::new(schema.clone())))?
-                .schema(),
-        )?;
+        let none = RecordBatch::new_empty(Arc::new(schema.clone()));
+        self.assembler
+            .check_features(&self.conform.apply(&none)?.schema())?;
         Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
     }
 
@@ -199,14 +156,7 @@ impl Transformer for Predictions {
     }
 
     fn transform(&self, batch: &RecordBatch) -> gristmill_learn::Result<Transformed> {
-        let tidy = self.text.tidy(batch, &[]).map_err(|e| match e {
-            gristmill_data::Error::Arrow(e) => gristmill_learn::Error::Arrow(e),
-            other => gristmill_learn::Error::State {
-                pass: "prediction",
-                why: other.to_string(),
-            },
-        })?;
-        let block = self.assembler.encode(&self.typed(&tidy)?)?;
+        let block = self.assembler.encode(&self.conform.apply(batch)?)?;
         let mut columns = batch.columns().to_vec();
         columns.extend(match self.assembler.label() {
             Label::Class(label) => self.probabilities(&block, label.classes())?,
@@ -225,7 +175,11 @@ impl Transformer for Predictions {
 
     fn spec(&self) -> StepSpec {
         let parts = vec![self.assembler.spec(), self.model.spec().into_step()];
-        let spec = StepSpec::nested(PREDICTIONS, json!([self.text, self.top, self.prefix]), parts);
+        let spec = StepSpec::nested(
+            PREDICTIONS,
+            json!([self.text, self.top, self.prefix, self.input]),
+            parts,
+        );
         self.thresholds.add_to(spec)
     }
 }

@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::Schema;
+use gristmill_data::convert::Form;
 use gristmill_data::durable::{NewFile, create_folder, folder_of, remove_file};
 use gristmill_data::failpoint;
 use gristmill_data::prepare::TextRules;
 use gristmill_data::table::{TableVersion, Totals};
 use gristmill_learn::contract::step::{LeftOut, StepSpec};
 use gristmill_learn::features::{Assembler, Fitted};
-use gristmill_learn::model::Thresholds;
-use gristmill_learn::model::bundle::{CLEAN, Contents, InputColumn, Provenance};
+use gristmill_learn::model::bundle::{CLEAN, Contents, Provenance};
+use gristmill_learn::model::{InputColumn, Thresholds};
 use gristmill_learn::search::Trained;
 use gristmill_learn::train::{TRAINING_FORMAT, TrainingSize};
 use serde_json::{Value, json};
@@ -50,6 +51,8 @@ pub(crate) struct Model<'a> {
     pub(crate) features: &'a TableVersion,
     /// Rows that are not in the features.
     pub(crate) left_out: LeftOut,
+    /// What the text of each column stands for.
+    pub(crate) forms: &'a BTreeMap<String, Form>,
     /// The model that the training starts from.
     pub(crate) earlier: Option<&'a EarlierModel>,
     /// The fingerprint of the features.
@@ -226,13 +229,24 @@ impl Model<'_> {
             assembler: &self.fitted.assembler,
             model: trained.model.as_ref(),
             thresholds: &self.thresholds,
-            input: &InputColumn::of(&self.fitted.assembler, schema)?,
+            input: &self.input(schema)?,
             provenance: &provenance,
         };
         create_folder(folder_of(path))?;
         let file = NewFile::create(path)?;
         bundle.write(&mut file.output()?).map_err(io(path))?;
         Ok(file)
+    }
+
+    /// The columns that the model is asked with.
+    fn input(&self, schema: &Schema) -> Result<Vec<InputColumn>> {
+        let mut columns = InputColumn::of(&self.fitted.assembler, schema)?;
+        for column in &mut columns {
+            let form = self.forms.get(&column.name).and_then(|form| form.name());
+            column.form = form.map(str::to_owned);
+            column.uncleaned = self.pipeline.source.key.contains(&column.name);
+        }
+        Ok(columns)
     }
 
     /// Every stage, those of earlier runs with the times that they took then.
