@@ -109,6 +109,21 @@ impl NewFile {
         sync_folder(folder_of(&self.path))?;
         Ok(bytes)
     }
+
+    /// The same, but leaves a file alone that is in its place, whenever it came there; says whether it put this one.
+    pub fn put_new(mut self) -> Result<bool> {
+        synced(&self.file, &self.unfinished)?;
+        match fs::hard_link(&self.unfinished, &self.path) {
+            Ok(()) => remove_file(&self.unfinished)?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            // Some systems of files know no second name of a file.
+            Err(_) if fs::symlink_metadata(&self.path).is_ok() => return Ok(false),
+            Err(_) => rename(&self.unfinished, &self.path)?,
+        }
+        self.put = true;
+        sync_folder(folder_of(&self.path))?;
+        Ok(true)
+    }
 }
 
 impl Write for Output {
@@ -444,6 +459,27 @@ mod tests {
         first.put().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"first");
         drop(NewFile::create(&path).unwrap());
+        assert_eq!(names(dir.path()), ["out.csv"]);
+    }
+
+    /// Another program may have put its file there while this one was written.
+    #[test]
+    fn a_new_file_takes_no_place_that_is_taken() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        let new = || NewFile::holding(&path, b"new").unwrap();
+        let first = new();
+        fs::write(&path, "another's").unwrap();
+        assert!(!first.put_new().unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"another's");
+        fs::remove_file(&path).unwrap();
+        symlink("nowhere", &path).unwrap();
+        assert!(!new().put_new().unwrap());
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+        fs::remove_file(&path).unwrap();
+        assert!(new().put_new().unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(dir.path()), ["out.csv"]);
     }
 

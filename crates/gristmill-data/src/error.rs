@@ -206,6 +206,32 @@ pub enum Error {
         /// The file.
         path: String,
     },
+    /// A table cannot be written to as it is.
+    #[error("table `{table}` of {url}: {}", scrub_quoted(.why))]
+    Table {
+        /// The URL of the database, redacted.
+        url: String,
+        /// The table.
+        table: String,
+        /// What is wrong with it, and the way out.
+        why: String,
+    },
+    /// A database refused what was to be written to it.
+    #[error("{url} cannot be written to: {}", scrub_quoted(.why))]
+    Write {
+        /// The URL, redacted.
+        url: String,
+        /// What the database said.
+        why: String,
+    },
+    /// There is something in a place that is to be written to.
+    #[error("{path}: {why}; give another place, or move away what is there")]
+    Taken {
+        /// The file or folder.
+        path: String,
+        /// What is there.
+        why: &'static str,
+    },
     /// Work stopped that should not have.
     #[error("{what} stopped: {}", scrub_quoted(.why))]
     Stopped {

@@ -32,6 +32,16 @@ pub const FOLDER: [&str; 3] = ["folder-written", "folder-set-aside", "folder-rep
 /// Every point of a training.
 pub const TRAINING: [&str; 2] = ["training-checkpointed", "training-scanned"];
 
+/// Every point of a prediction into a table of a database.
+pub const TABLE: [&str; 6] = [
+    "table-begun",
+    "rows-written",
+    "rows-committed",
+    "table-replacing",
+    "table-replaced",
+    "table-complete",
+];
+
 /// How long the batches come together that share a commit: `GRISTMILL_COMMIT_EVERY` milliseconds, else each has its own, so
 /// that a kill can come between any two.
 #[cfg(feature = "failpoints")]
@@ -54,7 +64,7 @@ pub fn hit(name: &str) {
     static HITS: AtomicU64 = AtomicU64::new(0);
 
     debug_assert!(
-        [&PULL[..], &STAGE, &OUTCOME, &FOLDER, &TRAINING]
+        [&PULL[..], &STAGE, &OUTCOME, &FOLDER, &TRAINING, &TABLE]
             .iter()
             .any(|points| points.contains(&name)),
         "{name} is in no list of points"

@@ -19,6 +19,7 @@ pub mod run_key;
 pub mod scratch;
 pub mod secret;
 pub mod settings;
+pub mod sink;
 pub mod source;
 pub mod source_url;
 mod sql_words;

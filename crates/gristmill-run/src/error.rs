@@ -95,6 +95,9 @@ pub enum Error {
         /// What is wrong, what is expected.
         why: String,
     },
+    /// Whoever read the output stopped reading it.
+    #[error("the output is no longer read")]
+    NobodyReads,
     /// The run was asked to stop.
     #[error("finished work is kept; run the same command to continue")]
     Interrupted,

@@ -95,7 +95,8 @@ Examples:
 Examples:
   gristmill predict runs/artists/model --input new.csv --output labels.csv
   gristmill predict runs/artists/model --input new.parquet \\
-      --output top3.parquet --top 3")]
+      --output top3.parquet --top 3
+  gristmill predict runs/artists/model --input new.csv --output - | head")]
     Predict(PredictArgs),
     /// Write a synthetic database and run a pipeline on it
     #[command(after_help = "\
@@ -161,9 +162,16 @@ pub struct PredictArgs {
     /// The rows to label: .parquet or .csv
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// Where to write labels and probabilities: .parquet or .csv
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    /// Where to write labels and probabilities: .parquet, .csv or .jsonl,
+    /// delta:FOLDER, or - for the standard output
+    #[arg(long, value_name = "PLACE")]
+    pub output: String,
+    /// The form of the output, whatever its name
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub output_format: Option<OutputFormat>,
+    /// Replace the output if it is there
+    #[arg(long)]
+    pub overwrite: bool,
     /// Write the K most likely labels of each row
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = value_parser!(u32).range(1..))]
     pub top: u32,
@@ -173,6 +181,19 @@ pub struct PredictArgs {
     /// The budget for the memory of the process, as run.memory: 64MB or more
     #[arg(long, value_name = "SIZE", default_value = "2GB", value_parser = memory)]
     pub memory: u64,
+}
+
+/// The form of what `predict` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Comma-separated values with a header.
+    Csv,
+    /// Apache Parquet.
+    Parquet,
+    /// One JSON object a line.
+    Jsonl,
+    /// A folder that is a Delta table.
+    Delta,
 }
 
 fn memory(text: &str) -> Result<u64, String> {

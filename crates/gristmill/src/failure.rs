@@ -71,6 +71,7 @@ pub fn classify(error: Error) -> Failure {
                 | Data::Io { .. }
                 | Data::DiskFull { .. }
                 | Data::BeingWritten { .. }
+                | Data::Write { .. }
                 | Data::Stopped { .. }
                 | Data::Delta(_)
                 | Data::Parquet(_)

@@ -252,6 +252,11 @@ impl Printer {
         }
     }
 
+    /// What takes rows for the standard output, where there is nothing else then.
+    pub fn rows(&self) -> Box<dyn Write + Send> {
+        Box::new(io::stdout())
+    }
+
     /// Says what the user wants to know, but not as data.
     pub fn note(&self, text: &str) {
         if !self.quiet {

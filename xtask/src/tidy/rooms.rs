@@ -53,6 +53,7 @@ const ORDER: [(&str, &[&str]); 4] = [
             "prepare",
             "table",
             "source",
+            "sink",
             "pull",
             "verify",
         ],

@@ -14,7 +14,7 @@ const READ: &str = "read_timeout";
 
 /// The longest silences; `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// Until a connection and its transaction stand, with one address of the server.
     connect: Option<Duration>,
     /// Between rows of one answer. How long the first of them takes is the query's affair.

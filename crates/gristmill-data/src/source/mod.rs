@@ -6,13 +6,13 @@ mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod limits;
-mod mysql;
+pub(crate) mod mysql;
 mod names;
 mod notice;
 pub mod open;
-mod postgres;
+pub(crate) mod postgres;
 mod produced;
-mod sql;
+pub(crate) mod sql;
 mod sqlite;
 mod tls_words;
 

@@ -1,7 +1,7 @@
 //! The little SQL text that every database shares: quoted names, and a query fit to stand in parentheses.
 
 /// `name` as an identifier.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

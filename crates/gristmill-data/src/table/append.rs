@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
@@ -240,7 +240,7 @@ impl Appender {
             RECORD: record,
         }})];
         if self.log.next_version() == 0 {
-            actions.push(json!({"protocol": self.protocol()}));
+            actions.push(json!({"protocol": protocol(&self.schema)}));
             actions.push(json!({"metaData": {
                 "id": uuid(xxh3_128(format!("{fingerprint} {} {}", nanos, std::process::id()).as_bytes())),
                 "name": "dataset",
@@ -259,18 +259,6 @@ impl Appender {
         let add = |file: &WrittenFile| add(&file.name, file.rows, &file.content, millis, true);
         actions.extend(files.iter().map(add));
         Ok(actions)
-    }
-
-    /// The oldest protocol that will do, so that every reader can read the table.
-    fn protocol(&self) -> Value {
-        if has_timestamp_ntz(self.schema.fields()) {
-            json!({
-                "minReaderVersion": 3, "minWriterVersion": 7,
-                "readerFeatures": ["timestampNtz"], "writerFeatures": ["timestampNtz"],
-            })
-        } else {
-            json!({"minReaderVersion": 1, "minWriterVersion": 2})
-        }
     }
 
     /// Removes what a killed run left behind: unfinished files, and files of batches from `next_batch` on, which no commit names.
@@ -294,6 +282,18 @@ impl Appender {
     }
 }
 
+/// The oldest protocol that will do, so that every reader can read the table.
+pub(crate) fn protocol(schema: &Schema) -> Value {
+    if has_timestamp_ntz(schema.fields()) {
+        json!({
+            "minReaderVersion": 3, "minWriterVersion": 7,
+            "readerFeatures": ["timestampNtz"], "writerFeatures": ["timestampNtz"],
+        })
+    } else {
+        json!({"minReaderVersion": 1, "minWriterVersion": 2})
+    }
+}
+
 /// The action that adds a file to the table.
 pub(crate) fn add(name: &str, rows: u64, content: &FileContent, millis: u64, data_change: bool) -> Value {
     json!({"add": {
@@ -308,7 +308,7 @@ pub(crate) fn add(name: &str, rows: u64, content: &FileContent, millis: u64, dat
 }
 
 /// The form of a UUID (version 8: contents of one's own) for 128 bits.
-fn uuid(bits: u128) -> String {
+pub(crate) fn uuid(bits: u128) -> String {
     let bits = bits & !(0xf << 76) & !(0x3 << 62) | 0x8 << 76 | 0x2 << 62;
     let hex = format!("{bits:032x}");
     format!(

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use gristmill_data::budget::value_bytes;
 use gristmill_data::csv_quotes::Swallowed;
-use gristmill_data::durable::NewFile;
 use gristmill_data::guard::{caught, stopped};
 use gristmill_data::parquet_file::BatchLimit;
 use gristmill_learn::contract::registry::Registry;
@@ -25,8 +24,9 @@ use crate::engine::MOST_GROWTH;
 use crate::error::{Error, Result};
 use files::{Format, bad};
 use input::Input;
-use output::Writer;
+use output::Sink;
 
+pub use output::{Destination, Format as OutputFormat};
 pub use rows::{Predictions, step_from_spec};
 
 /// Rows predicted at a time, and bytes of them, at most.
@@ -101,15 +101,16 @@ impl Predictor {
         &self.predictions
     }
 
-    /// Predicts every row of `input` into `output`; each is CSV (with a header) or Parquet, by its extension.
-    /// `output` appears when it is complete.
+    /// Predicts every row of `input`, which is CSV (with a header) or Parquet by its extension, into `output`, which appears when
+    /// it is complete unless it is a stream.
     ///
     /// # Errors
-    /// When the input lacks a column that the model reads, or a file cannot be read or written.
+    /// When the input lacks a column that the model reads, a file cannot be read or written, or there is one already in the
+    /// place of the output that is not to be replaced.
     pub fn predict_file(
         &self,
         input: &Path,
-        output: &Path,
+        output: Destination,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Predicted> {
         let pool = rayon::ThreadPoolBuilder::new()
@@ -123,7 +124,6 @@ impl Predictor {
         let _rows = self.budget.reserve("the rows that are predicted", rows)?;
         let row_group = self.budget.left() / ROW_GROUP_PART;
         let _row_group = self.budget.reserve("the file that is written", row_group)?;
-        let output_format = Format::of(output)?;
         let mut read = Format::of(input)?.open(input, self.batch(rows), &self.predictions.numeric())?;
         let schema = read.schema.clone();
         let result = self
@@ -147,35 +147,25 @@ impl Predictor {
             );
             return Err(bad(input, &why));
         }
-        if output
-            .parent()
-            .is_some_and(|folder| folder != Path::new("") && !folder.is_dir())
-        {
-            return Err(bad(output, &"the folder to write it in does not exist"));
-        }
         let same = |a: &Path, b: &Path| {
             a.canonicalize()
                 .is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
         };
-        if same(input, output) {
+        if same(input, output.path()) {
             return Err(bad(
-                output,
+                output.path(),
                 &"it is the input, which the predictions would replace; give another file",
             ));
         }
-        let file = NewFile::create(output)?;
-        let into = file.output()?;
-        let write = || {
-            let writer = output_format.create(into, output, result, row_group as usize)?;
-            self.write(&mut read, writer, output, (&pool, rows), progress)
-        };
+        let mut sink = output.open(result, row_group as usize)?;
+        let write = || self.write(&mut read, sink.as_mut(), (&pool, rows), progress);
         let predicted = caught(write)
             .unwrap_or_else(|panic| Err(stopped(&format!("predicting {}", input.display()), panic).into()));
-        let predicted = predicted.map_err(|error| match file.why(error) {
+        let predicted = predicted.map_err(|error| match sink.explain(error) {
             Error::Learn(why) => bad(input, &why),
             other => other,
         })?;
-        file.put()?;
+        sink.finish()?;
         Ok(predicted)
     }
 
@@ -189,12 +179,11 @@ impl Predictor {
         }
     }
 
-    /// Writes the predictions of every row to `path`, made by the threads of a pool, with so many bytes of rows at a time.
+    /// Writes the predictions of every row, made by the threads of a pool, with so many bytes of rows at a time.
     fn write(
         &self,
         input: &mut Input,
-        mut writer: Writer,
-        path: &Path,
+        sink: &mut dyn Sink,
         (pool, bytes): (&rayon::ThreadPool, u64),
         progress: &mut dyn FnMut(u64),
     ) -> Result<Predicted> {
@@ -226,11 +215,10 @@ impl Predictor {
                     transformed.map_err(|error| in_file(error, predicted.rows))?;
                 predicted.rows += rows.num_rows() as u64;
                 predicted.skipped += left_out.unseen;
-                writer.write(&rows, path)?;
+                sink.write(&rows)?;
             }
             progress(predicted.rows);
         }
-        writer.finish(path)?;
         predicted.swallowed = input.swallowed();
         Ok(predicted)
     }

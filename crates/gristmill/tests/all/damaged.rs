@@ -57,7 +57,8 @@ fn predicting_a_damaged_file_gives_all_rows_or_an_error() {
     let mut refused = 0;
     for (what, bytes) in damages {
         place.write("new.parquet", bytes);
-        let output = place.gristmill("predict run/model --input new.parquet --output predicted.parquet");
+        let output =
+            place.gristmill("predict run/model --input new.parquet --output predicted.parquet --overwrite");
         let said = stderr(&output);
         assert!(!said.contains("panicked"), "{what}: {said}");
         match output.status.code() {

@@ -15,6 +15,7 @@ mod invariance;
 mod kill;
 mod memory;
 mod musicbrainz;
+mod outputs;
 mod regression;
 mod secrets;
 mod stages;

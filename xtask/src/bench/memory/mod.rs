@@ -151,6 +151,7 @@ impl Case {
                     path("run/model"),
                     format!("--input={}", path("run/dataset/batch-0000000000.parquet")),
                     format!("--output={}", path(output)),
+                    "--overwrite".to_owned(),
                     format!("--memory={memory}MB"),
                 ]);
             }

@@ -27,7 +27,7 @@ const ACCESS_DENIED: u16 = 1045;
 const NO_SUCH_DATABASE: u16 = 1049;
 
 /// Opens a connection, which ends when it is dropped, and says how long it may keep silent.
-pub(super) async fn connect(url: &SourceUrl) -> Result<(Conn, Limits)> {
+pub(crate) async fn connect(url: &SourceUrl) -> Result<(Conn, Limits)> {
     let address = Address::parse(url, std::env::var("MYSQL_PWD").ok())?;
     // The build holds several implementations of cryptography, and the driver uses what the process has chosen.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -1,7 +1,7 @@
 //! MySQL's own way of writing: names in backticks, and where a query ends.
 
 /// `name` as an identifier.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 

@@ -3,13 +3,13 @@
 //! Values never enter SQL text: they are parameters. A transaction cannot be told to join another one's snapshot. But where
 //! a snapshot is named by its place in the binary log, two that were made at the same place are the same.
 
-mod connect;
-mod dialect;
+pub(crate) mod connect;
+pub(crate) mod dialect;
 mod equality;
 mod keys;
 mod plan;
 mod snapshot;
-mod types;
+pub(crate) mod types;
 mod values;
 
 use std::sync::Arc;
@@ -41,7 +41,7 @@ const YEAR: u32 = 31_536_000;
 /// All rows, however many and however long they take: a user's or the server's limits are meant for small questions, which a
 /// batch is not, nor the wait for one being written. `DEFAULT` would be the server's own. What is behind `M!` is for MariaDB only,
 /// which passes over what is behind `!50708`.
-fn no_limits() -> String {
+pub(crate) fn no_limits() -> String {
     format!(
         "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, net_read_timeout = {YEAR}, \
          net_write_timeout = {YEAR}, wait_timeout = {YEAR}, lock_wait_timeout = {YEAR} \
@@ -356,7 +356,7 @@ fn parameters_refused() -> Error {
 }
 
 /// What the server or the connection said.
-fn query_error(url: &str, error: &MyError) -> Error {
+pub(crate) fn query_error(url: &str, error: &MyError) -> Error {
     match error {
         MyError::Server(server) if connect::may_pass(server) => Error::Unavailable {
             url: url.to_owned(),

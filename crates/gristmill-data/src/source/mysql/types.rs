@@ -13,11 +13,11 @@ const BINARY: u16 = 63;
 
 /// One column of the query.
 #[derive(Debug)]
-pub(super) struct MyColumn {
+pub(crate) struct MyColumn {
     pub(super) name: String,
     /// As SQL names it; lengths of text are not told apart.
     pub(super) database_type: String,
-    pub(super) kind: MyKind,
+    pub(crate) kind: MyKind,
     /// The schema, the table and its column that this is, where it is no expression.
     pub(super) origin: Option<[String; 3]>,
     /// Which of its values are equal there and differ here.
@@ -26,7 +26,7 @@ pub(super) struct MyColumn {
 
 /// The type of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum MyKind {
+pub(crate) enum MyKind {
     /// `TINYINT(1)`, which is what `BOOLEAN` stands for.
     Boolean,
     Int8,
@@ -56,7 +56,7 @@ pub(super) enum MyKind {
 }
 
 impl MyColumn {
-    pub(super) fn new(column: &Column) -> Result<Self> {
+    pub(crate) fn new(column: &Column) -> Result<Self> {
         let name = column.name_str().into_owned();
         let flags = column.flags();
         let unsigned = flags.contains(ColumnFlags::UNSIGNED_FLAG);
@@ -160,7 +160,7 @@ impl MyColumn {
 }
 
 impl MyKind {
-    pub(super) fn arrow_type(self) -> DataType {
+    pub(crate) fn arrow_type(self) -> DataType {
         match self {
             Self::Boolean | Self::Bits(1) => DataType::Boolean,
             Self::Int8 => DataType::Int8,

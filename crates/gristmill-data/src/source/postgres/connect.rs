@@ -37,14 +37,14 @@ const NO_LIMITS: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_tra
 const LATER_LIMITS: [(u32, &str); 2] = [(14, "idle_session_timeout"), (17, "transaction_timeout")];
 
 /// An open connection.
-pub(super) struct Connected {
-    pub(super) client: Client,
-    pub(super) last_words: LastWords,
+pub(crate) struct Connected {
+    pub(crate) client: Client,
+    pub(crate) last_words: LastWords,
     pub(super) limits: Limits,
 }
 
 /// Opens a connection and lets it run until the client is dropped.
-pub(super) async fn connect(url: &SourceUrl) -> Result<Connected> {
+pub(crate) async fn connect(url: &SourceUrl) -> Result<Connected> {
     let environment = Environment {
         password: std::env::var("PGPASSWORD").ok(),
         passfile: passfile::default_path(),

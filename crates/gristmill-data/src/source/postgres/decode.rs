@@ -33,8 +33,8 @@ pub(super) enum ColumnBuilder {
 /// More bytes of text are not reserved, for one long value is no sign of another.
 const ROOM: usize = 1 << 19;
 
-const DAYS_TO_2000: i32 = 10_957;
-const MICROSECONDS_TO_2000: i64 = 946_684_800_000_000;
+pub(crate) const DAYS_TO_2000: i32 = 10_957;
+pub(crate) const MICROSECONDS_TO_2000: i64 = 946_684_800_000_000;
 
 impl ColumnBuilder {
     pub(super) fn new(kind: PgKind) -> Result<Self, ArrowError> {

@@ -8,7 +8,7 @@ use tokio_postgres::error::{DbError, SqlState};
 use crate::error::Error;
 
 /// Why a connection was lost, where that is known.
-pub(super) fn with_last_words(last_words: &LastWords, url: &str, error: Error) -> Error {
+pub(crate) fn with_last_words(last_words: &LastWords, url: &str, error: Error) -> Error {
     let url = url.to_owned();
     match (error, last_words.get()) {
         (Error::Lost { .. }, Some(End::Said(why))) => Error::Unavailable {
@@ -24,7 +24,7 @@ pub(super) fn with_last_words(last_words: &LastWords, url: &str, error: Error) -
 }
 
 /// What the server or the connection said.
-pub(super) fn query_error(url: &str, error: &tokio_postgres::Error) -> Error {
+pub(crate) fn query_error(url: &str, error: &tokio_postgres::Error) -> Error {
     match error.as_db_error() {
         Some(server) if !may_pass(server) => Error::Query {
             why: server_message(server, ""),
@@ -117,11 +117,11 @@ pub(super) fn broke_off(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Why a connection ended.
-pub(super) type LastWords = Arc<OnceLock<End>>;
+pub(crate) type LastWords = Arc<OnceLock<End>>;
 
 /// The end of a connection that the client did not ask for.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// What the server said, which ended it of its own accord.
     Said(String),
     /// What it said could not be understood.

@@ -3,20 +3,20 @@
 //! Values never enter SQL text. COPY takes no parameters, so the bounds of a range are put into two settings of the
 //! transaction, which the planner looks at as it would at constants.
 
-mod connect;
+pub(crate) mod connect;
 mod copy;
-mod decode;
+pub(crate) mod decode;
 mod density;
 mod equality;
-mod errors;
+pub(crate) mod errors;
 mod hosts;
-mod numeric;
+pub(crate) mod numeric;
 mod onward;
 mod passfile;
 mod plan;
 mod session;
 mod tls;
-mod types;
+pub(crate) mod types;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -46,6 +46,32 @@ pub(super) fn decode(bytes: &[u8], precision: u8, scale: i8) -> Result<i128, &'s
     Ok(if negative { -value } else { value })
 }
 
+/// The form on the wire of a value times ten to the `scale`, which is not negative.
+pub(crate) fn encode(value: i128, scale: i8, to: &mut Vec<u8>) {
+    let scale = u32::from(scale.unsigned_abs());
+    // Groups of four digits, the last first. Those behind the point begin with a whole group.
+    let behind = scale.div_ceil(4);
+    let mut rest = value.unsigned_abs();
+    let mut groups = Vec::new();
+    let spare = 10_u128.pow(behind * 4 - scale);
+    if behind > 0 {
+        let first = 10_000 / spare;
+        groups.push((rest % first * spare) as i16);
+        rest /= first;
+    }
+    while rest > 0 || groups.len() < behind as usize {
+        groups.push((rest % 10_000) as i16);
+        rest /= 10_000;
+    }
+    let weight = groups.len() as i16 - behind as i16 - 1;
+    let sign = if value < 0 { 0x4000_u16 } else { 0 };
+    to.extend((groups.len() as i16).to_be_bytes());
+    to.extend(weight.to_be_bytes());
+    to.extend(sign.to_be_bytes());
+    to.extend((scale as i16).to_be_bytes());
+    to.extend(groups.iter().rev().flat_map(|group| group.to_be_bytes()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +82,28 @@ mod tests {
             .chain(digits)
             .flat_map(|word| word.to_be_bytes())
             .collect()
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_to_the_same() {
+        let largest = 10_i128.pow(38) - 1;
+        for value in [
+            0,
+            1,
+            -1,
+            9_999,
+            10_000,
+            -123_456_789,
+            5_000_000_000,
+            largest,
+            -largest,
+        ] {
+            for scale in [0, 1, 2, 3, 4, 5, 19, 37, 38] {
+                let mut bytes = Vec::new();
+                encode(value, scale, &mut bytes);
+                assert_eq!(decode(&bytes, 38, scale), Ok(value), "{value} scaled by {scale}");
+            }
+        }
     }
 
     #[test]

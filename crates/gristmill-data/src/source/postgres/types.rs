@@ -9,22 +9,22 @@ use crate::table::Alike;
 
 /// One column of the query.
 #[derive(Debug)]
-pub(super) struct PgColumn {
+pub(crate) struct PgColumn {
     pub(super) name: String,
     /// As the catalogue names it, with its modifier.
     pub(super) database_type: String,
-    pub(super) kind: PgKind,
+    pub(crate) kind: PgKind,
     /// The table and the number of its column that this is, where it is no expression.
     pub(super) origin: Option<(u32, i16)>,
     /// Which of its values are equal there and differ here.
     pub(super) alike: Option<Alike>,
     /// Whether the server is to write it as text, which its binary form says no more than.
-    as_text: bool,
+    pub(crate) as_text: bool,
 }
 
 /// How a column's values come over the wire.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum PgKind {
+pub(crate) enum PgKind {
     Bool,
     Int2,
     Int4,
@@ -43,7 +43,7 @@ pub(super) enum PgKind {
 
 impl PgColumn {
     /// Finds the counterpart; domains arrive here as the type they are made of.
-    pub(super) fn new(column: &Column, database_type: &str) -> Result<Self> {
+    pub(crate) fn new(column: &Column, database_type: &str) -> Result<Self> {
         let as_text = matches!(
             *column.type_(),
             Type::TIME
@@ -135,7 +135,7 @@ impl PgColumn {
 }
 
 impl PgKind {
-    pub(super) fn arrow_type(self) -> DataType {
+    pub(crate) fn arrow_type(self) -> DataType {
         match self {
             Self::Bool => DataType::Boolean,
             Self::Int2 => DataType::Int16,

@@ -112,7 +112,9 @@ fn check(place: &Place, more: &[&str]) {
         "view.parquet",
     ];
     for input in exports.iter().chain(more) {
-        let output = place.gristmill(&format!("predict run/model --input {input} --output out.parquet"));
+        let output = place.gristmill(&format!(
+            "predict run/model --input {input} --output out.parquet --overwrite"
+        ));
         assert_eq!(output.status.code(), Some(0), "{input}: {}", stderr(&output));
         let mut given = Vec::new();
         for batch in parquet(&place.path("out.parquet")) {

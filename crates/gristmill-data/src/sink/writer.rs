@@ -1,0 +1,372 @@
+//! The writing of a table, batch by batch: each in one transaction with the note that it is there.
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::guard::caught_async;
+use crate::sink::database::{Database, Name, Target};
+use crate::sink::exact::{fitted, plain};
+use crate::sink::progress::{Notes, Progress, State};
+use crate::sink::{IfExists, TableSettings, mysql, of_output, postgres, sqlite};
+
+/// A table that is to be written.
+pub enum Opened {
+    /// An earlier process wrote all of it.
+    Complete(Progress),
+    /// There is more to write.
+    Open(Box<TableWriter>),
+}
+
+/// Writes the rows of a table, after those that are noted as written.
+pub struct TableWriter {
+    database: Box<dyn Database>,
+    settings: TableSettings,
+    notes: Notes,
+    /// The table that the rows are for.
+    table: Name,
+    /// The table that they are written to, which differs where another is replaced.
+    target: Target,
+    progress: Progress,
+    /// Whether a transaction is under way, and the rows in it.
+    batch: Option<u64>,
+}
+
+impl TableWriter {
+    /// Connects, and begins the table or goes on with it. `columns` are those of the rows, `now` is the time in microseconds
+    /// since 1970.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, the table is there and not to be written to, or a column does not fit.
+    pub async fn open(settings: TableSettings, columns: &Schema, now: i64) -> Result<Opened> {
+        settings
+            .url
+            .usable()
+            .map_err(|error| of_output(&settings.url.to_string(), error))?;
+        let what = format!("writing to {}", settings.url);
+        caught_async(&what, open(settings, columns, now)).await
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Adds rows to the batch that is under way, or begins one.
+    ///
+    /// # Errors
+    /// When the database refuses them, a value does not fit into its column, or another process writes the same.
+    pub async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        let number = self.progress.rows + self.batch.unwrap_or_default();
+        let (url, table) = (self.database.url().to_owned(), self.settings.table.clone());
+        let wrong = |(row, why): (usize, String)| Error::Write {
+            url: url.clone(),
+            why: format!("table `{table}`, row {}: {why}", number + row as u64 + 1),
+        };
+        let rows = fitted(rows, &self.target.columns).map_err(wrong)?;
+        for column in self.target.upsert.iter().flatten() {
+            let keys = rows.column_by_name(column).filter(|keys| keys.null_count() > 0);
+            if let Some(row) = keys.and_then(|keys| (0..keys.len()).find(|row| keys.is_null(*row))) {
+                return Err(wrong((
+                    row,
+                    format!("the key `{column}` is null, by which no row is found again"),
+                )));
+            }
+        }
+        if self.batch.is_none() {
+            self.begin_batch().await?;
+        }
+        self.database.send(&self.target, &rows).await?;
+        *self.batch.get_or_insert(0) += rows.num_rows() as u64;
+        Ok(())
+    }
+
+    /// Rows of the batch that is under way.
+    pub fn rows_of_batch(&self) -> u64 {
+        self.batch.unwrap_or_default()
+    }
+
+    /// Ends a batch: its rows are in the table, and it is noted that they are. `position` tells a later process where to go on.
+    ///
+    /// # Errors
+    /// When the database fails; then none of the batch is there.
+    pub async fn commit(&mut self, position: Option<&str>) -> Result<()> {
+        if self.batch.is_none() {
+            self.begin_batch().await?;
+        }
+        let rows = self.progress.rows + self.batch.unwrap_or_default();
+        self.database.end_rows(&self.target).await?;
+        self.notes.note(self.database.as_mut(), rows, position).await?;
+        failpoint::hit("rows-written");
+        self.database.commit().await?;
+        failpoint::hit("rows-committed");
+        self.batch = None;
+        self.progress.rows = rows;
+        self.progress.batches += 1;
+        self.progress.position = position.map(str::to_owned);
+        Ok(())
+    }
+
+    /// Ends the table; returns what is in it by this writing.
+    ///
+    /// # Errors
+    /// When the database fails, or the table cannot take the place of another.
+    pub async fn finish(mut self) -> Result<Progress> {
+        if self.batch.is_some() {
+            self.commit(None).await?;
+        }
+        if self.settings.if_exists == IfExists::Replace {
+            self.notes.set(self.database.as_mut(), State::Replacing).await?;
+            failpoint::hit("table-replacing");
+            replace(
+                self.database.as_mut(),
+                &self.notes,
+                &self.target.table,
+                &self.table,
+            )
+            .await?;
+        } else {
+            self.notes.set(self.database.as_mut(), State::Complete).await?;
+        }
+        failpoint::hit("table-complete");
+        Ok(self.progress)
+    }
+
+    async fn begin_batch(&mut self) -> Result<()> {
+        self.database.begin().await?;
+        let taken = self
+            .notes
+            .take(self.database.as_mut(), self.progress.batches)
+            .await?;
+        if !taken {
+            self.database.rollback().await?;
+            return Err(Error::Write {
+                url: self.database.url().to_owned(),
+                why: format!(
+                    "another process writes the same rows to table `{}`, or has begun to write others; wait for its end, \
+                     and run again",
+                    self.settings.table
+                ),
+            });
+        }
+        self.database.begin_rows(&self.target).await?;
+        self.batch = Some(0);
+        Ok(())
+    }
+}
+
+async fn open(settings: TableSettings, columns: &Schema, now: i64) -> Result<Opened> {
+    let mut database = connect(&settings).await?;
+    let database_mut = database.as_mut();
+    let table = database_mut.name(&settings.table);
+    let notes = Notes::of(database_mut, &table, &settings.identity).await?;
+    // No other writing has its new table under this name.
+    let name = format!("{} {}", settings.table, settings.identity);
+    let new = table.beside(&format!("gristmill_new_{:016x}", xxh3_64(name.as_bytes())));
+    let is_replaced = settings.if_exists == IfExists::Replace;
+    let written = if is_replaced { &new } else { &table };
+    let is_there = database_mut.columns(&table).await?.is_some();
+    let noted = notes.read(database_mut).await?;
+    let progress = match noted {
+        Some((State::Complete, progress)) if is_there && !settings.fresh => {
+            return Ok(Opened::Complete(progress));
+        }
+        Some((State::Replacing, progress)) => {
+            replace(database_mut, &notes, &new, &table).await?;
+            return Ok(Opened::Complete(progress));
+        }
+        Some((State::Writing, progress)) if database_mut.columns(written).await?.is_some() => progress,
+        _ => {
+            if is_there && settings.if_exists == IfExists::Fail {
+                return Err(is_there_already(&settings));
+            }
+            if is_there && !is_replaced {
+                // Before it is noted that a writing began.
+                target_of(database_mut, &settings, &table, columns).await?;
+            }
+            database_mut.begin().await?;
+            notes.begin(database_mut, settings.if_exists, now).await?;
+            if is_replaced {
+                let drop = format!("DROP TABLE IF EXISTS {}", database_mut.table(&new));
+                database_mut.execute(&drop, &[]).await?;
+            }
+            if is_replaced || !is_there {
+                let sql = create(database_mut, &settings, written, columns)?;
+                database_mut.execute(&sql, &[]).await?;
+            }
+            database_mut.commit().await?;
+            failpoint::hit("table-begun");
+            Progress {
+                batches: 0,
+                rows: 0,
+                position: None,
+                begun: now,
+            }
+        }
+    };
+    let target = target_of(database_mut, &settings, written, columns).await?;
+    Ok(Opened::Open(Box::new(TableWriter {
+        database,
+        settings,
+        notes,
+        table,
+        target,
+        progress,
+        batch: None,
+    })))
+}
+
+async fn connect(settings: &TableSettings) -> Result<Box<dyn Database>> {
+    let url = settings.url.to_string();
+    let connected: Result<Box<dyn Database>> = match settings.url.scheme() {
+        "sqlite" => sqlite::Sqlite::open(&settings.url).map(|database| Box::new(database) as _),
+        "postgres" | "postgresql" => {
+            let database = postgres::Postgres::connect(&settings.url).await;
+            database.map(|database| Box::new(database) as _)
+        }
+        "mysql" | "mariadb" => {
+            let database = mysql::MySql::connect(&settings.url).await;
+            database.map(|database| Box::new(database) as _)
+        }
+        _ => Err(settings.url.wrong("no table can be written to it".to_owned())),
+    };
+    connected.map_err(|error| of_output(&url, error))
+}
+
+/// Puts a table in the place of another, which is dropped; or finds that this was done.
+async fn replace(database: &mut dyn Database, notes: &Notes, new: &Name, table: &Name) -> Result<()> {
+    let old = table.beside(&new.table.replacen("gristmill_new_", "gristmill_old_", 1));
+    let drop =
+        |database: &dyn Database, table: &Name| format!("DROP TABLE IF EXISTS {}", database.table(table));
+    let transactional = database.has_transactional_tables();
+    let is_made = database.columns(new).await?.is_some();
+    if is_made && !transactional {
+        // One statement, which does both or none.
+        let mut renames = database.rename(new, table);
+        if database.columns(table).await?.is_some() {
+            renames = format!(
+                "{}, {} TO {}",
+                database.rename(table, &old),
+                database.table(new),
+                database.table(table)
+            );
+        }
+        database.execute(&renames, &[]).await?;
+        failpoint::hit("table-replaced");
+    }
+    if !transactional {
+        let sql = drop(database, &old);
+        database.execute(&sql, &[]).await?;
+    }
+    database.begin().await?;
+    if is_made && transactional {
+        let sql = drop(database, table);
+        database.execute(&sql, &[]).await?;
+        let sql = database.rename(new, table);
+        database.execute(&sql, &[]).await?;
+    }
+    notes.forget_others(database).await?;
+    notes.set(database, State::Complete).await?;
+    if transactional {
+        failpoint::hit("table-replaced");
+    }
+    database.commit().await
+}
+
+fn create(
+    database: &dyn Database,
+    settings: &TableSettings,
+    table: &Name,
+    columns: &Schema,
+) -> Result<String> {
+    let is_key = |name: &String| settings.if_exists == IfExists::Upsert && settings.key.contains(name);
+    let declared = columns.fields().iter().map(|field| {
+        let declared = database.declared(&plain(field.data_type()), is_key(field.name()));
+        let declared = declared.ok_or_else(|| no_type(settings, field.name(), field.data_type()))?;
+        let not_null = if is_key(field.name()) { " NOT NULL" } else { "" };
+        Ok(format!("{} {declared}{not_null}", database.quoted(field.name())))
+    });
+    let mut parts = declared.collect::<Result<Vec<String>>>()?;
+    if settings.if_exists == IfExists::Upsert {
+        let key: Vec<String> = settings.key.iter().map(|name| database.quoted(name)).collect();
+        parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
+    }
+    Ok(format!(
+        "CREATE TABLE {} ({}){}",
+        database.table(table),
+        parts.join(", "),
+        database.table_options()
+    ))
+}
+
+/// The columns of a table that is there, as the rows are to have them.
+async fn target_of(
+    database: &mut dyn Database,
+    settings: &TableSettings,
+    table: &Name,
+    columns: &Schema,
+) -> Result<Target> {
+    let there = database.columns(table).await?.unwrap_or_default();
+    let fields = columns.fields().iter().map(|field| {
+        let column = there.iter().find(|column| column.name == *field.name());
+        let Some(column) = column else {
+            let names: Vec<&str> = there.iter().map(|column| column.name.as_str()).collect();
+            return Err(unfit(
+                settings,
+                format!(
+                    "it has no column `{}`; its columns are: {}",
+                    field.name(),
+                    names.join(", ")
+                ),
+            ));
+        };
+        match &column.takes {
+            Ok(Some(values)) => Ok(Field::new(field.name(), values.clone(), true)),
+            Ok(None) => Ok(Field::new(field.name(), plain(field.data_type()), true)),
+            Err(kind) => Err(unfit(
+                settings,
+                format!(
+                    "its column `{}` has type {kind}, which cannot be written here",
+                    field.name()
+                ),
+            )),
+        }
+    });
+    let target = Target {
+        table: table.clone(),
+        columns: fields.collect::<Result<_>>()?,
+        upsert: (settings.if_exists == IfExists::Upsert).then(|| settings.key.clone()),
+    };
+    match database.refusal(&target).await? {
+        Some(why) => Err(unfit(settings, why)),
+        None => Ok(target),
+    }
+}
+
+fn unfit(settings: &TableSettings, why: String) -> Error {
+    Error::Table {
+        url: settings.url.to_string(),
+        table: settings.table.clone(),
+        why,
+    }
+}
+
+fn is_there_already(settings: &TableSettings) -> Error {
+    unfit(
+        settings,
+        "it is there already; --if-exists append adds rows, --if-exists upsert also replaces those with the same key, and \
+         --if-exists replace puts a new table in its place"
+            .to_owned(),
+    )
+}
+
+fn no_type(settings: &TableSettings, column: &str, values: &DataType) -> Error {
+    unfit(
+        settings,
+        format!(
+            "there is no type of a column for `{column}`, which is {values}; leave it out, or make it text"
+        ),
+    )
+}
