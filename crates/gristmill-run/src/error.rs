@@ -98,6 +98,9 @@ pub enum Error {
     /// Whoever read the output stopped reading it.
     #[error("the output is no longer read")]
     NobodyReads,
+    /// A prediction was asked to stop, of which nothing is kept.
+    #[error("the prediction is not complete; run the same command to begin again")]
+    Cancelled,
     /// The run was asked to stop.
     #[error("finished work is kept; run the same command to continue")]
     Interrupted,

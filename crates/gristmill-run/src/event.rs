@@ -114,6 +114,11 @@ pub enum StageResult {
         /// Whether an earlier run began it.
         resumed: bool,
     },
+    /// Of a prediction.
+    Predicted {
+        /// Rows that were predicted.
+        rows: u64,
+    },
     /// Of the evaluation of a classifier.
     Classified {
         /// Share of the test rows predicted right; NaN where there are none.

@@ -90,13 +90,18 @@ Examples:
     /// they are known, and whether the memory budget holds. Writes nothing.
     #[command(after_help = "Example:\n  gristmill check pipeline.toml")]
     Check(CheckArgs),
-    /// Label the rows of a file with a trained model
+    /// Label the rows of a file or a query with a trained model
+    ///
+    /// Into a table of a database each row is written once: a prediction
+    /// that was stopped goes on, and one that is complete does nothing.
     #[command(after_help = "\
 Examples:
   gristmill predict runs/artists/model --input new.csv --output labels.csv
   gristmill predict runs/artists/model --input new.parquet \\
       --output top3.parquet --top 3
-  gristmill predict runs/artists/model --input new.csv --output - | head")]
+  gristmill predict runs/artists/model --input new.csv --output - | head
+  gristmill predict runs/artists/model --pipeline artists.toml \\
+      --output postgres://me@host/db --table scores --if-exists upsert")]
     Predict(PredictArgs),
     /// Write a synthetic database and run a pipeline on it
     #[command(after_help = "\
@@ -159,19 +164,46 @@ pub struct CheckArgs {
 pub struct PredictArgs {
     /// The model directory that a run wrote
     pub model: PathBuf,
-    /// The rows to label: .parquet or .csv
+    /// The rows to label: .parquet, .csv, or a URL as source.url is
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        required_unless_present = "pipeline",
+        conflicts_with = "pipeline"
+    )]
+    pub input: Option<String>,
+    /// Label the rows of the source and the query of a pipeline file
     #[arg(long, value_name = "FILE")]
-    pub input: PathBuf,
+    pub pipeline: Option<PathBuf>,
+    /// The query, where the input is the URL of a database
+    #[arg(long, value_name = "SQL", requires = "input")]
+    pub query: Option<String>,
+    /// The columns by which a row is found again, by default those that
+    /// were the key of the training
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub key: Vec<String>,
     /// Where to write labels and probabilities: .parquet, .csv or .jsonl,
-    /// delta:FOLDER, or - for the standard output
+    /// delta:FOLDER, - for the standard output, or the URL of a database
     #[arg(long, value_name = "PLACE")]
     pub output: String,
     /// The form of the output, whatever its name
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub output_format: Option<OutputFormat>,
-    /// Replace the output if it is there
+    /// Replace the output file if it is there
     #[arg(long)]
     pub overwrite: bool,
+    /// The table, where the output is the URL of a database
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+    /// What becomes of a table that is there
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = IfExists::Fail)]
+    pub if_exists: IfExists,
+    /// Write to the table again what was written to it before
+    #[arg(long)]
+    pub fresh: bool,
+    /// Rows of one transaction, and of one range of a query
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = value_parser!(u64).range(1..))]
+    pub batch_rows: u64,
     /// Write the K most likely labels of each row
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = value_parser!(u32).range(1..))]
     pub top: u32,
@@ -181,6 +213,19 @@ pub struct PredictArgs {
     /// The budget for the memory of the process, as run.memory: 64MB or more
     #[arg(long, value_name = "SIZE", default_value = "2GB", value_parser = memory)]
     pub memory: u64,
+}
+
+/// What becomes of the rows of a table that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IfExists {
+    /// Refuse it.
+    Fail,
+    /// Keep them, and add others.
+    Append,
+    /// Put a new table in its place, once that is whole.
+    Replace,
+    /// Keep them, but for those with the key of a new row.
+    Upsert,
 }
 
 /// The form of what `predict` writes.

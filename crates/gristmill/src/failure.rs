@@ -57,7 +57,7 @@ impl From<Diagnostic> for Failure {
 pub fn classify(error: Error) -> Failure {
     use gristmill_data::Error as Data;
     use gristmill_learn::Error as Learn;
-    if matches!(error, Error::Interrupted) {
+    if matches!(error, Error::Interrupted | Error::Cancelled) {
         return Failure::Interrupted(error.into());
     }
     let input = match &error {

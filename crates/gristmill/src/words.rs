@@ -61,6 +61,7 @@ pub(crate) fn result(result: &StageResult) -> String {
             format!("{}, {label}", counted(*features, "feature"))
         }
         StageResult::Transformed { rows } => counted(*rows, "row of features"),
+        StageResult::Predicted { rows } => counted(*rows, "row"),
         StageResult::Trained {
             scans,
             iterations,

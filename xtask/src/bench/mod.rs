@@ -1,10 +1,11 @@
-//! Benchmarks: against peers, `cargo xtask bench extract` and `cargo xtask bench train`; of itself,
+//! Benchmarks: against peers, `cargo xtask bench extract`, `train` and `predict`; of itself,
 //! `cargo xtask bench batches` and `cargo xtask bench memory`.
 
 mod batches;
 mod extract;
 mod measure;
 mod memory;
+mod predict;
 mod train;
 
 use anyhow::{Result, bail};
@@ -12,7 +13,13 @@ use anyhow::{Result, bail};
 pub(crate) use measure::MEASURE;
 
 /// How each is called.
-pub(crate) const USAGES: [&str; 4] = [extract::USAGE, batches::USAGE, train::USAGE, memory::USAGE];
+pub(crate) const USAGES: [&str; 5] = [
+    extract::USAGE,
+    batches::USAGE,
+    train::USAGE,
+    predict::USAGE,
+    memory::USAGE,
+];
 
 /// Runs the benchmark that the arguments name.
 pub(crate) fn run(arguments: &[String], root: &std::path::Path) -> Result<()> {
@@ -20,6 +27,7 @@ pub(crate) fn run(arguments: &[String], root: &std::path::Path) -> Result<()> {
         [bench, rest @ ..] if bench == "extract" => extract::run(rest, root),
         [bench, rest @ ..] if bench == "batches" => batches::run(rest, root),
         [bench, rest @ ..] if bench == "train" => train::run(rest, root),
+        [bench, rest @ ..] if bench == "predict" => predict::run(rest, root),
         [bench, rest @ ..] if bench == "memory" => memory::run(rest, root),
         [measured, report, program, rest @ ..] if measured == MEASURE => {
             measure::child(report, program, rest)

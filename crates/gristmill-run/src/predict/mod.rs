@@ -2,31 +2,41 @@
 
 mod conform;
 mod files;
+mod incoming;
 mod input;
 mod output;
+mod query;
 mod rows;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use arrow::datatypes::SchemaRef;
 use gristmill_data::budget::value_bytes;
 use gristmill_data::csv_quotes::Swallowed;
 use gristmill_data::guard::{caught, stopped};
 use gristmill_data::parquet_file::BatchLimit;
+use gristmill_data::settings::KeyColumns;
+use gristmill_data::sink::Progress;
 use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::contract::step::{Transformed, Transformer};
 use gristmill_learn::model::bundle::Bundle;
 use gristmill_learn::settings::LabelKind;
 use rayon::prelude::*;
+use serde::Deserialize;
 
 use crate::budget::{Budget, Held};
 use crate::engine::MOST_GROWTH;
 use crate::error::{Error, Result};
-use files::{Format, bad};
-use input::Input;
-use output::Sink;
+use crate::event::{Event, Observe, Pace, StageResult};
+use files::bad;
+use incoming::Incoming;
+use output::{Opened, Shape, Sink};
+use query::Piece;
 
-pub use output::{Destination, Format as OutputFormat};
+pub use incoming::Origin;
+pub use output::{Destination, Format as OutputFormat, TableDestination};
 pub use rows::{Predictions, step_from_spec};
 
 /// Rows predicted at a time, and bytes of them, at most.
@@ -46,6 +56,10 @@ pub struct Predictor {
     predictions: Predictions,
     threads: usize,
     budget: Budget,
+    /// The hash of the model.
+    hash: String,
+    /// The columns that were the key of the rows that it learnt from.
+    key: KeyColumns,
     _held: [Held; 2],
 }
 
@@ -58,6 +72,10 @@ pub struct Predicted {
     pub skipped: u64,
     /// Rows of a CSV file that look as if they had swallowed others.
     pub swallowed: Option<Swallowed>,
+    /// Rows that an earlier process wrote, where the output can be continued.
+    pub before: Option<u64>,
+    /// Whether an earlier process wrote all of them, so that nothing was to be done.
+    pub was_complete: bool,
 }
 
 impl Predictor {
@@ -78,6 +96,11 @@ impl Predictor {
                 format!("it is a regression, which predicts one number a row and not the {top} most likely");
             return Err(bad(model, &why));
         }
+        let hash = bundle.hash.clone();
+        let key = bundle.provenance.settings.get("key");
+        let key = key
+            .and_then(|key| KeyColumns::deserialize(key).ok())
+            .unwrap_or_default();
         let predictions = Predictions::new(bundle, top).map_err(|why| gristmill_learn::Error::Bundle {
             file: model.display().to_string(),
             why,
@@ -86,6 +109,8 @@ impl Predictor {
             predictions,
             threads,
             budget: budget.clone(),
+            hash,
+            key,
             _held: [process, held],
         })
     }
@@ -101,17 +126,17 @@ impl Predictor {
         &self.predictions
     }
 
-    /// Predicts every row of `input`, which is CSV (with a header) or Parquet by its extension, into `output`, which appears when
-    /// it is complete unless it is a stream.
+    /// Predicts every row of `origin` into `output`. A file appears when it is complete; a table gets each row once, and one that
+    /// an earlier process began is continued.
     ///
     /// # Errors
-    /// When the input lacks a column that the model reads, a file cannot be read or written, or there is one already in the
-    /// place of the output that is not to be replaced.
-    pub fn predict_file(
+    /// When the input lacks a column that the model reads, something cannot be read or written, there is a file or a table already
+    /// in the place of the output that is not to be replaced, or the observer says to stop.
+    pub fn predict(
         &self,
-        input: &Path,
-        output: Destination,
-        progress: &mut dyn FnMut(u64),
+        origin: &Origin,
+        mut output: Destination,
+        observe: &dyn Observe,
     ) -> Result<Predicted> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
@@ -124,49 +149,75 @@ impl Predictor {
         let _rows = self.budget.reserve("the rows that are predicted", rows)?;
         let row_group = self.budget.left() / ROW_GROUP_PART;
         let _row_group = self.budget.reserve("the file that is written", row_group)?;
-        let mut read = Format::of(input)?.open(input, self.batch(rows), &self.predictions.numeric())?;
-        let schema = read.schema.clone();
-        let result = self
-            .predictions
-            .output_schema(&schema)
-            .map_err(|e| bad(input, &e))?;
-        if let Some(twice) = result
-            .fields()
-            .iter()
-            .skip(schema.fields().len())
-            .find(|f| schema.index_of(f.name()).is_ok())
+        let origin = &self.within_budget(origin);
+        let name = origin.name();
+        let wrong = |why: &dyn ToString| bad(Path::new(&name), &why.to_string());
+        let mut input = Incoming::open(origin, self.batch(rows), &self.predictions.numeric(), observe)?;
+        let result = self.output_columns(&input, &wrong)?;
+        refuse_itself(origin, &output)?;
+        if let Destination::Table(table) = &mut output
+            && table.key.is_empty()
         {
-            let why = format!(
-                "it has a column `{}` already, and the prediction would be another of that name; give --prefix, such as \
-                 `--prefix new_`, which names it `new_{}`",
-                twice.name(),
-                twice
-                    .name()
-                    .strip_prefix(self.predictions.prefix())
-                    .unwrap_or(twice.name())
-            );
-            return Err(bad(input, &why));
+            let key = origin.key().unwrap_or(&self.key);
+            if key.iter().all(|column| input.schema.index_of(column).is_ok()) {
+                table.key = key.to_vec();
+            }
         }
-        let same = |a: &Path, b: &Path| {
-            a.canonicalize()
-                .is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+        let shape = Shape {
+            rows: &result,
+            of_input: input.schema.fields().len(),
+            model: &self.hash,
+            input: &|| origin.identity(),
+            has_ranges: matches!(origin, Origin::Query { .. }),
         };
-        if same(input, output.path()) {
-            return Err(bad(
-                output.path(),
-                &"it is the input, which the predictions would replace; give another file",
-            ));
-        }
-        let mut sink = output.open(result, row_group as usize)?;
-        let write = || self.write(&mut read, sink.as_mut(), (&pool, rows), progress);
-        let predicted = caught(write)
-            .unwrap_or_else(|panic| Err(stopped(&format!("predicting {}", input.display()), panic).into()));
+        let (mut sink, before) = match output.open(&shape, row_group as usize, now())? {
+            Opened::Complete(progress) => {
+                return Ok(Predicted {
+                    before: Some(progress.rows),
+                    was_complete: true,
+                    ..Predicted::default()
+                });
+            }
+            Opened::Open(sink, before) => (sink, before),
+        };
+        let write = || {
+            input.start(before.as_ref())?;
+            self.write(&mut input, sink.as_mut(), (&pool, rows), before.as_ref(), observe)
+        };
+        let predicted =
+            caught(write).unwrap_or_else(|panic| Err(stopped(&format!("predicting {name}"), panic).into()));
         let predicted = predicted.map_err(|error| match sink.explain(error) {
-            Error::Learn(why) => bad(input, &why),
+            Error::Learn(why) => wrong(&why),
             other => other,
         })?;
         sink.finish()?;
         Ok(predicted)
+    }
+
+    /// The columns of the output.
+    fn output_columns(&self, input: &Incoming, wrong: &dyn Fn(&dyn ToString) -> Error) -> Result<SchemaRef> {
+        let schema = &input.schema;
+        let result = self.predictions.output_schema(schema).map_err(|e| wrong(&e))?;
+        let mut added = result.fields().iter().skip(schema.fields().len());
+        let Some(twice) = added.find(|field| schema.index_of(field.name()).is_ok()) else {
+            return Ok(result);
+        };
+        let plain = twice.name().strip_prefix(self.predictions.prefix());
+        Err(wrong(&format!(
+            "it has a column `{0}` already, and the prediction would be another of that name; give --prefix, such as \
+             `--prefix new_`, which names it `new_{1}`",
+            twice.name(),
+            plain.unwrap_or(twice.name())
+        )))
+    }
+
+    /// The same origin, whose rows take no more memory than is left.
+    fn within_budget(&self, origin: &Origin) -> Origin {
+        let mut origin = origin.clone();
+        if let Origin::Query { settings, .. } = &mut origin {
+            settings.memory = self.budget.of_rows_at_hand();
+        }
+        origin
     }
 
     /// What is read at a time: two batches for each thread, and what is made of them, have so many bytes of memory together.
@@ -182,26 +233,38 @@ impl Predictor {
     /// Writes the predictions of every row, made by the threads of a pool, with so many bytes of rows at a time.
     fn write(
         &self,
-        input: &mut Input,
+        input: &mut Incoming,
         sink: &mut dyn Sink,
         (pool, bytes): (&rayon::ThreadPool, u64),
-        progress: &mut dyn FnMut(u64),
+        before: Option<&Progress>,
+        observe: &dyn Observe,
     ) -> Result<Predicted> {
-        let mut predicted = Predicted::default();
+        let mut predicted = Predicted {
+            before: before.map(|before| before.rows),
+            ..Predicted::default()
+        };
+        let told = Told::start(observe, input.expected, predicted.before.unwrap_or_default());
         let largest = self.budget.of_rows_at_hand();
-        let mut read = 0;
+        let mut read = predicted.before.unwrap_or_default();
+        let mut written = read;
         loop {
-            let (mut group, mut taken) = (Vec::new(), 0);
+            let (mut group, mut taken, mut range) = (Vec::new(), 0, None);
             while group.len() < 2 * pool.current_num_threads() && taken * MOST_GROWTH < bytes {
-                let Some(batch) = input.next().transpose()? else {
-                    break;
-                };
-                largest.check(&batch, |row| (read + row as u64 + 1).to_string())?;
-                read += batch.num_rows() as u64;
-                taken += value_bytes(&batch);
-                group.push(batch);
+                match input.next(observe)? {
+                    Some(Piece::Rows(batch)) => {
+                        largest.check(&batch, |row| (read + row as u64 + 1).to_string())?;
+                        read += batch.num_rows() as u64;
+                        taken += value_bytes(&batch);
+                        group.push(batch);
+                    }
+                    Some(Piece::End(end)) => {
+                        range = Some(end);
+                        break;
+                    }
+                    None => break,
+                }
             }
-            if group.is_empty() {
+            if group.is_empty() && range.is_none() {
                 break;
             }
             let done: Vec<_> = pool.install(|| {
@@ -211,17 +274,86 @@ impl Predictor {
                     .collect()
             });
             for transformed in done {
-                let Transformed { rows, left_out } =
-                    transformed.map_err(|error| in_file(error, predicted.rows))?;
+                let Transformed { rows, left_out } = transformed.map_err(|error| in_file(error, written))?;
+                written += rows.num_rows() as u64;
                 predicted.rows += rows.num_rows() as u64;
                 predicted.skipped += left_out.unseen;
                 sink.write(&rows)?;
             }
-            progress(predicted.rows);
+            if let Some(range) = range {
+                sink.range_ended(&range)?;
+            }
+            told.progress(read);
         }
         predicted.swallowed = input.swallowed();
+        told.finish(&predicted);
         Ok(predicted)
     }
+}
+
+/// Tells the observer how a prediction goes.
+struct Told<'a> {
+    observe: &'a dyn Observe,
+    started: Instant,
+}
+
+impl<'a> Told<'a> {
+    const STAGE: &'static str = "predict";
+
+    fn start(observe: &'a dyn Observe, total: Option<u64>, before: u64) -> Self {
+        observe.event(Event::StageStarted {
+            stage: Self::STAGE,
+            unit: "rows",
+            total,
+        });
+        if before > 0 {
+            observe.event(Event::StageResumed {
+                stage: Self::STAGE,
+                done: before,
+            });
+        }
+        Self {
+            observe,
+            started: Instant::now(),
+        }
+    }
+
+    fn progress(&self, done: u64) {
+        self.observe.event(Event::Progress {
+            stage: Self::STAGE,
+            done,
+            pace: Pace::Steady,
+        });
+    }
+
+    fn finish(self, predicted: &Predicted) {
+        self.observe.event(Event::StageFinished {
+            stage: Self::STAGE,
+            seconds: self.started.elapsed().as_secs_f64(),
+            result: StageResult::Predicted { rows: predicted.rows },
+        });
+    }
+}
+
+/// The predictions of a file would replace it.
+fn refuse_itself(origin: &Origin, output: &Destination) -> Result<()> {
+    let (Origin::File(input), Some(output)) = (origin, output.path()) else {
+        return Ok(());
+    };
+    let (Ok(from), Ok(to)) = (input.canonicalize(), output.canonicalize()) else {
+        return Ok(());
+    };
+    if from == to {
+        let why = "it is the input, which the predictions would replace; give another file";
+        return Err(bad(output, &why));
+    }
+    Ok(())
+}
+
+/// Microseconds since 1970.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The error of a batch that begins after so many rows of the file.

@@ -25,7 +25,7 @@ use gristmill_learn::registry::built_in;
 use gristmill_run::Session;
 use gristmill_run::budget::Budget;
 use gristmill_run::event::{Event, Observe};
-use gristmill_run::predict::{Destination, OutputFormat, Predictor, step_from_spec};
+use gristmill_run::predict::{Destination, Origin, OutputFormat, Predictor, step_from_spec};
 use gristmill_run::report::metrics::Splits;
 use gristmill_run::settings::{PipelineFile, docs};
 use serde_json::Value;
@@ -171,16 +171,13 @@ fn they_are_fitted_trained_written_read_again_and_predict() {
     std::fs::write(&input, csv(false)).unwrap();
     let budget = Budget::set_by("--memory", 400_000_000);
     let predictor = Predictor::open(&model, 1, 2, &budget, &kinds()).unwrap();
+    let destination = Destination::Path {
+        path: output.clone(),
+        format: OutputFormat::Csv,
+        overwrite: false,
+    };
     let predicted = predictor
-        .predict_file(
-            &input,
-            Destination::Path {
-                path: output.clone(),
-                format: OutputFormat::Csv,
-                overwrite: false,
-            },
-            &mut |_| {},
-        )
+        .predict(&Origin::File(input), destination, &Silent)
         .unwrap();
     assert_eq!(predicted.rows, 400);
     let text = std::fs::read_to_string(output).unwrap();

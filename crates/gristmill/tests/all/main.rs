@@ -20,6 +20,7 @@ mod regression;
 mod secrets;
 mod stages;
 mod support;
+mod tables;
 mod upkeep;
 mod warm_start;
 mod whole;

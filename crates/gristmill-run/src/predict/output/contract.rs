@@ -20,9 +20,20 @@ pub(crate) trait Sink {
     /// When the rest cannot be written, or the output not be put in its place.
     fn finish(self: Box<Self>) -> Result<()>;
 
+    /// A range of the input ended, of which this is the note to go on after it.
+    ///
+    /// # Errors
+    /// When the rows since the last range cannot be written.
+    fn range_ended(&mut self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// The reason for an error of the prediction, where the output knows it better than the error says.
     fn explain(&self, error: Error) -> Error {
-        error
+        match error {
+            Error::Interrupted => Error::Cancelled,
+            error => error,
+        }
     }
 }
 

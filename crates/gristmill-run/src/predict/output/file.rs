@@ -71,7 +71,10 @@ impl Sink for FileSink {
     }
 
     fn explain(&self, error: Error) -> Error {
-        self.file.why(error)
+        match self.file.why(error) {
+            Error::Interrupted => Error::Cancelled,
+            error => error,
+        }
     }
 }
 

@@ -1,0 +1,171 @@
+//! The rows that are asked of a model, wherever they come from: in batches of bounded size, after those that were answered before.
+
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use gristmill_data::content::FileContent;
+use gristmill_data::csv_quotes::Swallowed;
+use gristmill_data::parquet_file::BatchLimit;
+use gristmill_data::settings::SourceSettings;
+use gristmill_data::sink::Progress;
+use serde_json::{Value, json};
+
+use super::files::Format;
+use super::input::Input;
+use super::query::{Piece, QueryInput};
+use crate::error::{Error, Result, io};
+use crate::event::Observe;
+
+/// Where the rows come from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A file: CSV (with a header) or Parquet, by its extension.
+    File(PathBuf),
+    /// A query, which is read in ranges of its key.
+    Query {
+        /// The database or the files, the query and its key.
+        settings: Box<SourceSettings>,
+        /// Rows of a range.
+        batch_rows: u64,
+    },
+}
+
+impl Origin {
+    /// What a refusal of it names.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Query { settings, .. } => settings.url.to_string(),
+        }
+    }
+
+    /// The columns that tell its rows apart, where it says.
+    pub(super) fn key(&self) -> Option<&[String]> {
+        match self {
+            Self::File(_) => None,
+            Self::Query { settings, .. } => Some(&settings.key),
+        }
+    }
+
+    /// What tells its rows from others.
+    ///
+    /// # Errors
+    /// When a file cannot be read, every byte of which is looked at.
+    pub(super) fn identity(&self) -> Result<Value> {
+        match self {
+            Self::File(path) => {
+                let place = path.canonicalize().map_err(io(path))?;
+                let content = FileContent::of(path).map_err(io(path))?;
+                Ok(json!([place.to_string_lossy(), content]))
+            }
+            Self::Query { settings, .. } => {
+                let SourceSettings { url, query, key, .. } = settings.as_ref();
+                Ok(json!([url.to_string(), query, key]))
+            }
+        }
+    }
+}
+
+/// Rows on their way.
+pub(super) struct Incoming {
+    pub(super) schema: SchemaRef,
+    /// Rows that are expected, where that is known.
+    pub(super) expected: Option<u64>,
+    from: Kind,
+    /// Rows of a file that were answered before.
+    skip: u64,
+    /// Rows of a batch.
+    most: usize,
+    /// What is left of rows that are more than a batch.
+    rest: Option<RecordBatch>,
+}
+
+enum Kind {
+    File(Box<Input>),
+    Query(Box<QueryInput>),
+}
+
+impl Incoming {
+    /// Opens it; of the columns `numeric` the values are numbers.
+    pub(super) fn open(
+        origin: &Origin,
+        limit: BatchLimit,
+        numeric: &[String],
+        observe: &dyn Observe,
+    ) -> Result<Self> {
+        let most = limit.rows.max(1);
+        let (schema, expected, from) = match origin {
+            Origin::File(path) => {
+                let input = Format::of(path)?.open(path, limit, numeric)?;
+                (input.schema.clone(), None, Kind::File(Box::new(input)))
+            }
+            Origin::Query { settings, batch_rows } => {
+                let query = QueryInput::open(settings.as_ref().clone(), *batch_rows, observe)?;
+                (query.schema.clone(), query.expected, Kind::Query(Box::new(query)))
+            }
+        };
+        Ok(Self {
+            schema,
+            expected,
+            from,
+            skip: 0,
+            most,
+            rest: None,
+        })
+    }
+
+    /// Begins, after what an earlier process came to.
+    pub(super) fn start(&mut self, after: Option<&Progress>) -> Result<()> {
+        match &mut self.from {
+            Kind::File(_) => self.skip = after.map_or(0, |after| after.rows),
+            Kind::Query(query) => {
+                let position = after.and_then(|after| after.position.as_deref());
+                query.start(position, after.map_or(0, |after| after.batches))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next rows, or the end of a range of them; `None` when there are no more.
+    pub(super) fn next(&mut self, observe: &dyn Observe) -> Result<Option<Piece>> {
+        loop {
+            if let Some(rows) = self.rest.take() {
+                let count = self.most.min(rows.num_rows());
+                if count < rows.num_rows() {
+                    self.rest = Some(rows.slice(count, rows.num_rows() - count));
+                }
+                return Ok(Some(Piece::Rows(rows.slice(0, count))));
+            }
+            let rows = match &mut self.from {
+                Kind::Query(query) => match query.next(observe)? {
+                    Some(Piece::Rows(rows)) => rows,
+                    other => return Ok(other),
+                },
+                Kind::File(input) => {
+                    if observe.stopping() {
+                        return Err(Error::Interrupted);
+                    }
+                    let Some(rows) = input.next().transpose()? else {
+                        return Ok(None);
+                    };
+                    rows
+                }
+            };
+            let skipped = self.skip.min(rows.num_rows() as u64);
+            self.skip -= skipped;
+            let skipped = skipped as usize;
+            if skipped < rows.num_rows() {
+                self.rest = Some(rows.slice(skipped, rows.num_rows() - skipped));
+            }
+        }
+    }
+
+    /// Rows of a CSV file that look as if they had swallowed others.
+    pub(super) fn swallowed(&self) -> Option<Swallowed> {
+        match &self.from {
+            Kind::File(input) => input.swallowed(),
+            Kind::Query(_) => None,
+        }
+    }
+}
