@@ -18,7 +18,7 @@ use crate::run::Session;
 use crate::settings::Pipeline;
 use crate::stage::fit::Fit;
 use crate::stage::transform::Transform;
-use crate::stage::{Found, find, pull, train};
+use crate::stage::{Found, find, train};
 
 /// Ranges of the plan that are worked out.
 const SHOWN_RANGES: usize = 3;
@@ -242,7 +242,7 @@ async fn retrieval(
         boundaries,
         batches: estimate.rows.map(|rows| rows.div_ceil(pipeline.batch_rows)),
     };
-    let warnings = pull::key_warning(&load.access, estimate.rows, pipeline.batch_rows);
+    let warnings = Warning::of_key(&load.access, estimate.rows, pipeline.batch_rows);
     // Last, for what is cut off may keep the connection busy.
     let mut sample = sample(source, &ranges, cleaner).await?;
     if boundaries && sample.rows > 0 {

@@ -1,6 +1,6 @@
 //! What a run tells its observer: typed events with their data. The observer finds the words for them.
 
-use gristmill_data::source::Notice;
+use gristmill_data::source::{KeyAccess, Notice};
 use gristmill_learn::search::Status;
 use serde::Serialize;
 
@@ -239,6 +239,20 @@ pub enum Warning {
     /// What the source noticed about its rows.
     #[serde(untagged)]
     Noticed(Notice),
+}
+
+impl Warning {
+    /// What is to be said beforehand of a query of so many rows, where they are known, if no index serves its key. One batch
+    /// sorts but once.
+    pub(crate) fn of_key(access: &KeyAccess, rows: Option<u64>, batch_rows: u64) -> Option<Self> {
+        match access {
+            KeyAccess::Sort(why) if rows.is_none_or(|rows| rows > batch_rows) => {
+                let why = why.to_string();
+                Some(Self::Unindexed { why })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A detail, for `-v`.

@@ -201,9 +201,10 @@ pub struct PredictArgs {
     /// Write to the table again what was written to it before
     #[arg(long)]
     pub fresh: bool,
-    /// Rows of one transaction, and of one range of a query
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = value_parser!(u64).range(1..))]
-    pub batch_rows: u64,
+    /// Rows of one transaction, and of one range of a query, by default
+    /// those of the pipeline or 100,000
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub batch_rows: Option<u64>,
     /// Write the K most likely labels of each row
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = value_parser!(u32).range(1..))]
     pub top: u32,

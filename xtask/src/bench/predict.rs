@@ -20,8 +20,8 @@ const REQUIREMENTS: [&str; 6] = [
     "pandas==3.1.1",
     "pyarrow==26.0.1",
     "scikit-learn==1.9.1",
-    "onnxruntime",
-    "skl2onnx",
+    "onnxruntime==1.32.0",
+    "skl2onnx==1.20.0",
 ];
 const SPARK: &str = "pyspark==4.3.0";
 

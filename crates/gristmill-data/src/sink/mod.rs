@@ -57,6 +57,8 @@ pub struct TableSettings {
     pub identity: String,
     /// Whether to write again what was written to the end before.
     pub fresh: bool,
+    /// Where the rows are read from all the while, if from a database.
+    pub reads: Option<SourceUrl>,
 }
 
 /// Whether a text is the URL of a database that can be written to.

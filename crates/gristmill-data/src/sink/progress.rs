@@ -98,16 +98,28 @@ impl Notes {
         Ok(Some((state.unwrap_or(State::Writing), progress)))
     }
 
-    /// Notes that a writing begins.
-    pub(super) async fn begin(&self, database: &mut dyn Database, mode: IfExists, now: i64) -> Result<()> {
+    /// Notes that a writing begins, in the place of what was noted of it before; says whether it is still that.
+    pub(super) async fn begin(
+        &self,
+        database: &mut dyn Database,
+        before: Option<&(State, Progress)>,
+        mode: IfExists,
+        now: i64,
+    ) -> Result<bool> {
         let table = database.table(&self.table);
-        self.forget(database).await?;
+        if let Some((state, progress)) = before {
+            let sql = format!(
+                "DELETE FROM {table} WHERE target = ? AND identity = ? AND state = ? AND batches = ?"
+            );
+            let [target, identity] = self.of.clone();
+            let values = [target, identity, state.name().into(), progress.batches.into()];
+            if database.execute(&sql, &values).await? != 1 {
+                return Ok(false);
+            }
+        }
         if mode == IfExists::Upsert {
             // What others wrote is about to be mixed with this.
-            let sql = format!("DELETE FROM {table} WHERE target = ? AND mode <> 'replace'");
-            database.execute(&sql, &self.of[..1]).await?;
-            let sql = format!("DELETE FROM {table} WHERE target = ? AND state = 'complete'");
-            database.execute(&sql, &self.of[..1]).await?;
+            self.forget_others(database).await?;
         }
         let time = DateTime::from_timestamp_micros(now).unwrap_or_default();
         let time = time.naive_utc().format(TIME).to_string();
@@ -117,14 +129,8 @@ impl Notes {
         );
         let [target, identity] = self.of.clone();
         let values = [target, identity, mode.name().into(), time.as_str().into()];
-        database.execute(&sql, &values).await.map(drop)
-    }
-
-    /// Notes that there was no such writing.
-    pub(super) async fn forget(&self, database: &mut dyn Database) -> Result<()> {
-        let table = database.table(&self.table);
-        let sql = format!("DELETE FROM {table} WHERE target = ? AND identity = ?");
-        database.execute(&sql, &self.of).await.map(drop)
+        database.execute(&sql, &values).await?;
+        Ok(true)
     }
 
     /// Takes the next batch, so that no other transaction can; says whether it is the next, of a writing that goes on.
@@ -166,7 +172,7 @@ impl Notes {
         database.execute(&sql, &values).await.map(drop)
     }
 
-    /// Notes that the rows of all other writings went with the table that they were in.
+    /// Notes that the rows of all other writings are no longer what they were: they were replaced, or are about to be.
     pub(super) async fn forget_others(&self, database: &mut dyn Database) -> Result<()> {
         let table = database.table(&self.table);
         for which in ["mode <> 'replace'", "state = 'complete'"] {

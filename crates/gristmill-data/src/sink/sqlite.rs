@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, params_from_iter};
 
 use crate::error::{Error, Result};
 use crate::settings::SourceUrl;
+use crate::sink::TableSettings;
 use crate::sink::database::{Column, Database, Name, Target, Value};
 use crate::source::sql::quoted;
 
@@ -26,19 +27,37 @@ pub(super) struct Sqlite {
 
 impl Sqlite {
     /// Opens the file, or makes it.
-    pub(super) fn open(url: &SourceUrl) -> Result<Self> {
-        let path = url.revealed().split_once(':').map_or("", |(_, path)| path);
-        let path = Path::new(path.strip_prefix("//").unwrap_or(path));
-        let url = url.to_string();
+    pub(super) fn open(settings: &TableSettings) -> Result<Self> {
+        let path = path_of(&settings.url);
+        let url = settings.url.to_string();
         let failed = |error: rusqlite::Error| Error::Connect {
             url: url.clone(),
             why: error.to_string(),
         };
         let connection = Connection::open(path).map_err(failed)?;
         // Views that name a table are not in the way of putting another in its place.
-        let settings = "PRAGMA legacy_alter_table = ON; PRAGMA foreign_keys = OFF";
+        let pragmas = "PRAGMA legacy_alter_table = ON; PRAGMA foreign_keys = OFF";
         connection.busy_timeout(BUSY).map_err(failed)?;
-        connection.execute_batch(settings).map_err(failed)?;
+        connection.execute_batch(pragmas).map_err(failed)?;
+        let journal = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+        let journal = connection
+            .query_row("PRAGMA journal_mode", (), journal)
+            .map_err(failed)?;
+        let is_read = settings.reads.as_ref().is_some_and(|reads| {
+            reads.scheme() == "sqlite"
+                && path_of(reads)
+                    .canonicalize()
+                    .is_ok_and(|read| path.canonicalize().is_ok_and(|path| path == read))
+        });
+        if is_read && journal != "wal" {
+            return Err(Error::Table {
+                url,
+                table: settings.table.clone(),
+                why: "it is in the file that the rows are read from, which nobody can write to meanwhile unless it has a \
+                      write-ahead log; PRAGMA journal_mode = WAL gives it one, or give another file"
+                    .to_owned(),
+            });
+        }
         Ok(Self { connection, url })
     }
 
@@ -47,8 +66,7 @@ impl Sqlite {
         let mut why = error.to_string();
         if locked.contains(&error.sqlite_error_code()) {
             why.push_str(
-                "; another connection reads it or writes to it, maybe this prediction itself: PRAGMA journal_mode = WAL lets a \
-                 file be read and written at a time",
+                "; another program reads it or writes to it: PRAGMA journal_mode = WAL lets a file be read and written at a time",
             );
         }
         if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
@@ -202,6 +220,11 @@ impl Database for Sqlite {
     async fn end_rows(&mut self, _: &Target) -> Result<()> {
         Ok(())
     }
+}
+
+fn path_of(url: &SourceUrl) -> &Path {
+    let path = url.revealed().split_once(':').map_or("", |(_, path)| path);
+    Path::new(path.strip_prefix("//").unwrap_or(path))
 }
 
 /// Inserts one row.

@@ -142,14 +142,7 @@ impl TableWriter {
             .await?;
         if !taken {
             self.database.rollback().await?;
-            return Err(Error::Write {
-                url: self.database.url().to_owned(),
-                why: format!(
-                    "another process writes the same rows to table `{}`, or has begun to write others; wait for its end, \
-                     and run again",
-                    self.settings.table
-                ),
-            });
+            return Err(busy(&self.settings));
         }
         self.database.begin_rows(&self.target).await?;
         self.batch = Some(0);
@@ -169,15 +162,17 @@ async fn open(settings: TableSettings, columns: &Schema, now: i64) -> Result<Ope
     let written = if is_replaced { &new } else { &table };
     let is_there = database_mut.columns(&table).await?.is_some();
     let noted = notes.read(database_mut).await?;
-    let progress = match noted {
+    let progress = match &noted {
         Some((State::Complete, progress)) if is_there && !settings.fresh => {
-            return Ok(Opened::Complete(progress));
+            return Ok(Opened::Complete(progress.clone()));
         }
         Some((State::Replacing, progress)) => {
             replace(database_mut, &notes, &new, &table).await?;
-            return Ok(Opened::Complete(progress));
+            return Ok(Opened::Complete(progress.clone()));
         }
-        Some((State::Writing, progress)) if database_mut.columns(written).await?.is_some() => progress,
+        Some((State::Writing, progress)) if database_mut.columns(written).await?.is_some() => {
+            progress.clone()
+        }
         _ => {
             if is_there && settings.if_exists == IfExists::Fail {
                 return Err(is_there_already(&settings));
@@ -187,7 +182,19 @@ async fn open(settings: TableSettings, columns: &Schema, now: i64) -> Result<Ope
                 target_of(database_mut, &settings, &table, columns).await?;
             }
             database_mut.begin().await?;
-            notes.begin(database_mut, settings.if_exists, now).await?;
+            let begun = notes
+                .begin(database_mut, noted.as_ref(), settings.if_exists, now)
+                .await;
+            if !matches!(begun, Ok(true)) {
+                database_mut.rollback().await?;
+                let before = noted.as_ref().map(|(_, progress)| progress);
+                let after = notes.read(database_mut).await?;
+                // Another process was first.
+                if begun.is_ok() || after.as_ref().map(|(_, progress)| progress) != before {
+                    return Err(busy(&settings));
+                }
+                begun?;
+            }
             if is_replaced {
                 let drop = format!("DROP TABLE IF EXISTS {}", database_mut.table(&new));
                 database_mut.execute(&drop, &[]).await?;
@@ -221,7 +228,7 @@ async fn open(settings: TableSettings, columns: &Schema, now: i64) -> Result<Ope
 async fn connect(settings: &TableSettings) -> Result<Box<dyn Database>> {
     let url = settings.url.to_string();
     let connected: Result<Box<dyn Database>> = match settings.url.scheme() {
-        "sqlite" => sqlite::Sqlite::open(&settings.url).map(|database| Box::new(database) as _),
+        "sqlite" => sqlite::Sqlite::open(settings).map(|database| Box::new(database) as _),
         "postgres" | "postgresql" => {
             let database = postgres::Postgres::connect(&settings.url).await;
             database.map(|database| Box::new(database) as _)
@@ -342,6 +349,16 @@ async fn target_of(
     match database.refusal(&target).await? {
         Some(why) => Err(unfit(settings, why)),
         None => Ok(target),
+    }
+}
+
+fn busy(settings: &TableSettings) -> Error {
+    Error::Write {
+        url: settings.url.to_string(),
+        why: format!(
+            "another process writes the same rows to table `{}`, or has begun to write others; wait for its end, and run again",
+            settings.table
+        ),
     }
 }
 

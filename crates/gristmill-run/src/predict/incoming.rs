@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use gristmill_data::content::FileContent;
 use gristmill_data::csv_quotes::Swallowed;
 use gristmill_data::parquet_file::BatchLimit;
-use gristmill_data::settings::SourceSettings;
+use gristmill_data::settings::{SourceSettings, SourceUrl};
 use gristmill_data::sink::Progress;
 use serde_json::{Value, json};
 
@@ -45,6 +45,14 @@ impl Origin {
         match self {
             Self::File(_) => None,
             Self::Query { settings, .. } => Some(&settings.key),
+        }
+    }
+
+    /// Where a query reads from.
+    pub(super) fn url(&self) -> Option<&SourceUrl> {
+        match self {
+            Self::File(_) => None,
+            Self::Query { settings, .. } => Some(&settings.url),
         }
     }
 

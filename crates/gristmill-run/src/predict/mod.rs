@@ -168,7 +168,7 @@ impl Predictor {
             of_input: input.schema.fields().len(),
             model: &self.hash,
             input: &|| origin.identity(),
-            has_ranges: matches!(origin, Origin::Query { .. }),
+            reads: origin.url(),
         };
         let (mut sink, before) = match output.open(&shape, row_group as usize, now())? {
             Opened::Complete(progress) => {

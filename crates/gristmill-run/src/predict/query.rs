@@ -61,6 +61,10 @@ impl QueryInput {
                 observe.event(Event::Warning(Warning::Noticed(notice)));
             }
             let expected = source.estimate().await?.rows;
+            let access = source.key_access(batch_rows).await?;
+            if let Some(warning) = Warning::of_key(&access, expected, batch_rows) {
+                observe.event(Event::Warning(warning));
+            }
             Ok((delta_schema(&source.schema())?, expected, source))
         };
         let opened = runtime.block_on(unless_stopped(observe, opening));

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use gristmill_data::pull::{BatchCost, Pace, Progress, Pulled, pull};
 use gristmill_data::run_key::RunKey;
-use gristmill_data::source::{ColumnType, KeyAccess, Source};
+use gristmill_data::source::{ColumnType, Source};
 use gristmill_data::table::{BatchRecord, DatasetIdentity, Ledger, compact};
 
 use super::Teller;
@@ -48,17 +48,6 @@ pub(crate) fn complete(
         && ledger.identity.difference(&identity).is_none())
 }
 
-/// What is to be said beforehand where no index serves the key. One batch sorts but once.
-pub(crate) fn key_warning(access: &KeyAccess, rows: Option<u64>, batch_rows: u64) -> Option<Warning> {
-    match access {
-        KeyAccess::Sort(why) if rows.is_none_or(|rows| rows > batch_rows) => {
-            let why = why.to_string();
-            Some(Warning::Unindexed { why })
-        }
-        _ => None,
-    }
-}
-
 fn pulled_batch(batch: &BatchRecord, cost: BatchCost) -> Detail {
     Detail::Batch {
         number: batch.number,
@@ -94,7 +83,7 @@ pub(crate) async fn run(
     let rows = source.estimate().await?.rows;
     let teller = Teller::start(observe, "pull", "rows", rows);
     let access = source.key_access(pipeline.batch_rows).await?;
-    if let Some(warning) = key_warning(&access, rows, pipeline.batch_rows) {
+    if let Some(warning) = Warning::of_key(&access, rows, pipeline.batch_rows) {
         observe.event(Event::Warning(warning));
     }
     let mut bytes = 0;

@@ -20,6 +20,9 @@ use crate::args::{self, PredictArgs};
 use crate::failure::{self, Failure, classify};
 use crate::printer::{Printer, counted, thousands};
 
+/// The usual rows of a batch.
+const BATCH_ROWS: u64 = 100_000;
+
 /// Predicts rows into a file, a table or the standard output.
 pub(super) fn run(args: &PredictArgs, printer: &Printer) -> Result<(), Failure> {
     printer.stop_on_signals()?;
@@ -89,7 +92,7 @@ fn origin(args: &PredictArgs, file: Option<&PipelineFile>) -> Result<Origin, Fai
     if let Some(file) = file {
         return Ok(Origin::Query {
             settings: Box::new(file.pipeline.source.clone()),
-            batch_rows: args.batch_rows,
+            batch_rows: args.batch_rows.unwrap_or(file.pipeline.batch_rows),
         });
     }
     let input = args.input.as_deref().unwrap_or_default();
@@ -120,7 +123,7 @@ fn origin(args: &PredictArgs, file: Option<&PipelineFile>) -> Result<Origin, Fai
             key: KeyColumns::new(args.key.clone()),
             memory: RowBudget::ample(),
         }),
-        batch_rows: args.batch_rows,
+        batch_rows: args.batch_rows.unwrap_or(BATCH_ROWS),
     })
 }
 
@@ -185,6 +188,6 @@ fn into_table(args: &PredictArgs, url: SourceUrl, table: String) -> TableDestina
             args::IfExists::Upsert => IfExists::Upsert,
         },
         fresh: args.fresh,
-        batch_rows: args.batch_rows,
+        batch_rows: args.batch_rows.unwrap_or(BATCH_ROWS),
     }
 }

@@ -39,8 +39,8 @@ while [ $code != 0 ] && [ $step -lt 90 ]; do
 done
 used=$(df -k --output=used run | tail -1)
 mount -o remount,size=$((used))k none run || exit 77
-for format in csv parquet; do
-    "$@" predict run/model --input rows.csv --output run/predictions.$format >>predicted 2>&1
+for output in run/predictions.csv run/predictions.parquet run/predictions.jsonl delta:run/scores; do
+    "$@" predict run/model --input rows.csv --output $output >>predicted 2>&1
     echo "code $?" >>predicted
 done
 cp -R run kept
@@ -209,11 +209,16 @@ fn a_disk_that_is_full_for_any_file_of_a_run_is_told_and_the_next_run_goes_on() 
     }
     assert!(place.model("kept") == undisturbed.model("run"));
     let predicted = words(&place, "predicted");
-    for format in ["csv", "parquet"] {
+    for format in ["csv", "parquet", "jsonl"] {
         let told = format!("run/predictions.{format}: the disk is full; make room and run again code 1");
         assert!(predicted.contains(&told), "{predicted}");
     }
-    assert_eq!(predicted.matches("code 1").count(), 2, "{predicted}");
+    assert!(
+        predicted.contains("scores.unfinished/")
+            && predicted.ends_with("the disk is full; make room and run again code 1"),
+        "{predicted}"
+    );
+    assert_eq!(predicted.matches("code 1").count(), 4, "{predicted}");
     let names = |place: &Place, run: &str| -> Vec<String> {
         let entries = std::fs::read_dir(place.path(run)).unwrap();
         let mut names: Vec<String> = entries

@@ -48,8 +48,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) model: &'a str,
     /// What tells the rows of the input from others.
     pub(crate) input: &'a dyn Fn() -> Result<serde_json::Value>,
-    /// Whether the input says itself where batches end.
-    pub(crate) has_ranges: bool,
+    /// Where the rows are read from, if by a query; it says itself where batches end then.
+    pub(crate) reads: Option<&'a SourceUrl>,
 }
 
 /// What is to be done.
@@ -131,6 +131,7 @@ impl TableSink {
             if_exists: to.if_exists,
             identity: format!("{:032x}", xxh3_128(identity.to_string().as_bytes())),
             fresh: to.fresh,
+            reads: shape.reads.cloned(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -150,7 +151,7 @@ impl TableSink {
             columns,
             schema,
             model: shape.model.to_owned(),
-            batch_rows: (!shape.has_ranges).then_some(to.batch_rows.max(1)),
+            batch_rows: shape.reads.is_none().then_some(to.batch_rows.max(1)),
         }))
     }
 
