@@ -81,6 +81,19 @@ pub enum Error {
         /// The number.
         value: f64,
     },
+    /// Numbers that are not scaled and differ by too little for their size.
+    #[error(
+        "column `{column}` holds numbers around {mean} that differ from it by {deviation} in the mean: the features have 24 bits a \
+         number, which make many of them equal; set scale = \"standard\", or subtract a constant in source.query"
+    )]
+    Precision {
+        /// The column.
+        column: String,
+        /// The mean of its values.
+        mean: f64,
+        /// Their standard deviation.
+        deviation: f64,
+    },
     /// The label is null in every training row.
     #[error("label `{column}` is null in every one of the {rows} training rows; there is nothing to learn")]
     LabelAllNull {

@@ -223,7 +223,7 @@ async fn retrieval(
 ) -> gristmill_data::Result<Retrieval> {
     let mut estimate = source.estimate().await?;
     let access = source.key_access(pipeline.batch_rows).await?;
-    let boundaries = !source.can_read_on() && access != KeyAccess::Files;
+    let boundaries = !source.can_read_on() && !matches!(access, KeyAccess::Files | KeyAccess::Once(_));
     let mut planner = Planner::new(pipeline.batch_rows, None, 0);
     let (mut ranges, mut more_ranges) = (Vec::new(), false);
     let mut planning = 0.0;

@@ -1,12 +1,14 @@
 //! The folder of a run: where everything is, what is finished, and the lock that keeps a second run out.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use gristmill_data::content::{FileContent, read_bounded};
 use gristmill_data::durable::{create_folder, lock, remove_leftovers, write_whole};
+use gristmill_data::table::check_path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,6 +24,9 @@ pub(crate) struct Directory {
 /// The version of the layout of `run.json`. Raise it when the layout changes. A folder of an earlier version is gone on with;
 /// one of a later version is left as it is.
 const VERSION: u32 = 2;
+
+/// The file that marks a folder as that of a run, and that the run locks.
+const MARKER: &str = ".gristmill";
 
 /// A run has five stages, each recorded in less than a kilobyte.
 const MAX_BYTES: u64 = 1 << 20;
@@ -73,16 +78,21 @@ impl Directory {
         // What is not to be touched is found before anything is.
         Self::read(root)?;
         create_folder(root)?;
-        let path = root.join(".lock");
-        // Nothing is written to it, whatever it is.
+        let path = root.join(MARKER);
         let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(io(&path))?;
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path);
+        let mut file = file.map_err(io(&path))?;
         if !lock(&file, &path)? {
             return Err(Error::Locked {
                 dir: root.display().to_string(),
             });
         }
+        mark(&mut file).map_err(io(&path))?;
         let directory = Self {
             _lock: Some(file),
             ..Self::read(root)?
@@ -102,7 +112,11 @@ impl Directory {
     }
 
     /// Reads what is finished in the folder, where a run may be working.
+    ///
+    /// # Errors
+    /// When it is no folder of a run and holds anything, or its path is one that the Delta library reads as another.
     pub(crate) fn read(root: &Path) -> Result<Self> {
+        check_path(root)?;
         if fs::symlink_metadata(root).is_ok() && !root.is_dir() {
             return Err(Error::NoFolder {
                 dir: root.display().to_string(),
@@ -119,7 +133,10 @@ impl Directory {
         let path = directory.record();
         let bytes = match read_bounded(&path, MAX_BYTES) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(directory),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                refuse_others(root)?;
+                return Ok(directory);
+            }
             Err(error) if error.kind() == ErrorKind::InvalidData => {
                 return Err(unreadable(&path, &error));
             }
@@ -216,6 +233,47 @@ impl Directory {
         let path = self.record();
         Ok(write_whole(&path, &to_json(&path, &self.finished)?)?)
     }
+}
+
+/// Refuses a folder that holds anything and that no run has marked: a run replaces and removes files of these names, and those of
+/// others are not to be among them.
+fn refuse_others(root: &Path) -> Result<()> {
+    if root.join(MARKER).is_file() {
+        return Ok(());
+    }
+    let mut first: Option<OsString> = None;
+    match fs::read_dir(root) {
+        Ok(entries) => {
+            for entry in entries {
+                let name = entry.map_err(io(root))?.file_name();
+                first = Some(first.map_or(name.clone(), |first| first.min(name)));
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(io(root)(error)),
+    }
+    match first {
+        None => Ok(()),
+        Some(name) => Err(Error::ForeignFolder {
+            dir: root.display().to_string(),
+            holds: name.to_string_lossy().into_owned(),
+        }),
+    }
+}
+
+/// Writes an identity of its own into the marker of a folder that has none yet.
+fn mark(file: &mut File) -> std::io::Result<()> {
+    if file.metadata()?.len() > 0 {
+        return Ok(());
+    }
+    let mut identity = [0; 16];
+    getrandom::fill(&mut identity).map_err(std::io::Error::other)?;
+    let identity: String = identity.iter().map(|byte| format!("{byte:02x}")).collect();
+    writeln!(
+        file,
+        "This folder belongs to a gristmill run, which replaces and removes files in it.\nrun {identity}"
+    )?;
+    file.sync_all()
 }
 
 /// Indented JSON, for the file at `path`.

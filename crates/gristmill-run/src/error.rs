@@ -29,6 +29,17 @@ pub enum Error {
         /// The path.
         dir: String,
     },
+    /// `run.dir` holds files, and none of a run.
+    #[error(
+        "run.dir = {dir} holds `{holds}` and is no folder of a run, which would replace and remove files in it; set one that is \
+         empty or not there yet"
+    )]
+    ForeignFolder {
+        /// The folder.
+        dir: String,
+        /// The first of what is in it.
+        holds: String,
+    },
     /// A later version of gristmill worked in the folder.
     #[error(
         "{path} was written by a later version of gristmill: its layout has version {version}, and this build knows \

@@ -139,8 +139,8 @@ pub(crate) fn warning(warning: &Warning) -> String {
             "the rest of the dataset comes from a later snapshot of the source than its beginning".to_owned()
         }
         Warning::StartedAnew { rows } => format!(
-            "what was pulled before ({}) came from an earlier snapshot of the source, and source.consistency = \"strict\": \
-             the dataset is started anew",
+            "what was pulled before ({}) came from an earlier snapshot of the source, and source.consistency = \"strict\" or a \
+             query that is read by one statement allows no other: the dataset is started anew",
             counted(*rows, "row")
         ),
         Warning::LogCleanedUp {

@@ -11,6 +11,7 @@ use crate::prepare::Dropped;
 use crate::pull::encode::EncodedBatch;
 use crate::pull::progress::{Pace, Progress};
 use crate::settings::Consistency;
+use crate::source::Source;
 use crate::table::{Appender, Ledger, Record, Totals, WrittenFile};
 
 /// Records and commits batches.
@@ -63,15 +64,16 @@ impl<'a> Committer<'a> {
         self.record.totals.batches_read
     }
 
-    /// What comes from now on is read from this snapshot; what came before its turn is read again.
-    pub(super) fn read_from(&mut self, snapshot: &str) -> Result<()> {
+    /// What comes from now on is read from this source; what came before its turn is read again.
+    pub(super) fn read_from(&mut self, source: &dyn Source) -> Result<()> {
+        let snapshot = source.snapshot();
         self.early.clear();
         if self.next() == 0 {
             return Ok(());
         }
         let totals = &self.record.totals;
         let other_snapshot = totals.last_snapshot != snapshot;
-        if other_snapshot && self.pace.consistency == Consistency::Strict {
+        if !source.resumes() || other_snapshot && self.pace.consistency == Consistency::Strict {
             (self.progress)(Progress::Anew { totals });
             self.files.clear();
             self.appender.start_anew()?;

@@ -75,7 +75,7 @@ pub async fn pull(
     let mut source: Arc<dyn Source> = source.into();
     let mut backoff = Backoff::new(TRIES);
     loop {
-        committer.read_from(&source.snapshot())?;
+        committer.read_from(source.as_ref())?;
         let before = committer.next();
         let Some(lost) = read(source, encoder.clone(), pace, &mut committer).await? else {
             break;

@@ -16,6 +16,8 @@ pub struct Estimate {
 pub enum KeyAccess {
     /// There is no server: files are read.
     Files,
+    /// All rows are read once, by one statement, and kept in a file; says what in the query makes that needed.
+    Once(String),
     /// In the order of the key, by an index.
     Index,
     /// By sorting all rows of the query, for every range.

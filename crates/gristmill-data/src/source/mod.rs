@@ -9,11 +9,13 @@ mod limits;
 pub(crate) mod mysql;
 mod names;
 mod notice;
+mod once;
 pub mod open;
 pub(crate) mod postgres;
 mod produced;
 pub(crate) mod sql;
 mod sqlite;
+mod stability;
 mod tls_words;
 
 use arrow::array::{Array, RecordBatch};
@@ -59,6 +61,11 @@ pub trait Source: Send + Sync {
 
     /// Names the snapshot that rows are read from. Equal names mean equal data; the converse need not hold.
     fn snapshot(&self) -> String;
+
+    /// Whether a pull may go on after its last batch with rows of another snapshot, or of this one read anew.
+    fn resumes(&self) -> bool {
+        true
+    }
 
     /// Another connection, which reads from the same snapshot; `None` where the database has no way to that.
     fn fork(&self) -> BoxFuture<'_, Result<Option<Box<dyn Source>>>>;

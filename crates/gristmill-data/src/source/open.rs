@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::once::readable;
 use super::{Source, files, mysql, postgres, sqlite};
 use crate::error::Result;
 use crate::guard::caught_async;
@@ -17,12 +18,12 @@ pub async fn connect(settings: &SourceSettings) -> Result<Box<dyn Source>> {
 
 async fn open(settings: &SourceSettings) -> Result<Box<dyn Source>> {
     match settings.url.revealed().split_once(':') {
-        Some(("sqlite", path)) => Ok(Box::new(sqlite::Sqlite::connect(path, settings).await?)),
+        Some(("sqlite", path)) => readable(sqlite::Sqlite::connect(path, settings).await?, settings),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
-            Ok(Box::new(Arc::new(postgres::Postgres::connect(settings).await?)))
+            readable(Arc::new(postgres::Postgres::connect(settings).await?), settings)
         }
         Some(("mysql" | "mariadb", rest)) if rest.starts_with("//") => {
-            Ok(Box::new(mysql::MySql::connect(settings).await?))
+            readable(mysql::MySql::connect(settings).await?, settings)
         }
         Some((scheme @ ("parquet" | "csv" | "delta"), rest)) => {
             Ok(Box::new(files::Files::connect(scheme, rest, settings).await?))

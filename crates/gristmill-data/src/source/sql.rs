@@ -8,21 +8,28 @@ pub(crate) fn quoted(name: &str) -> String {
 /// The query up to its closing semicolon, if it has one. What follows can only be comments: the database
 /// has prepared the whole as one statement.
 pub(super) fn without_semicolon(query: &str) -> &str {
-    let bytes = query.as_bytes();
-    let mut i = 0;
-    while i < bytes.len() {
-        let rest = &query[i..];
-        i += match bytes[i] {
-            b';' => return &query[..i],
-            b'\'' if is_escape_string(&bytes[..i]) => string_length(rest, b'\'', true),
-            quote @ (b'\'' | b'"' | b'`') => string_length(rest, quote, false),
-            b'-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            b'/' if rest.starts_with("/*") => comment_length(rest),
-            b'$' if !i.checked_sub(1).is_some_and(|p| is_word(bytes[p])) => dollar_string_length(rest),
-            _ => rest.chars().next().map_or(1, char::len_utf8),
-        };
+    let mut at = 0;
+    while let Some(c) = query[at..].chars().next() {
+        match skipped(query, at) {
+            Some(length) => at += length,
+            None if c == ';' => return &query[..at],
+            None => at += c.len_utf8(),
+        }
     }
     query
+}
+
+/// The length of the string, quoted name or comment that begins at this place of a query.
+pub(super) fn skipped(query: &str, at: usize) -> Option<usize> {
+    let (bytes, rest) = (query.as_bytes(), &query[at..]);
+    match bytes[at] {
+        b'\'' if is_escape_string(&bytes[..at]) => Some(string_length(rest, b'\'', true)),
+        quote @ (b'\'' | b'"' | b'`') => Some(string_length(rest, quote, false)),
+        b'-' if rest.starts_with("--") => Some(rest.find('\n').unwrap_or(rest.len())),
+        b'/' if rest.starts_with("/*") => Some(comment_length(rest)),
+        b'$' if !at.checked_sub(1).is_some_and(|p| is_word(bytes[p])) => Some(dollar_string_length(rest)),
+        _ => None,
+    }
 }
 
 /// Where the character at `offset` (in bytes, from 0) stands.

@@ -34,8 +34,30 @@ pub(crate) fn commit_path(dir: &Path, version: u64) -> PathBuf {
     log_path(dir).join(format!("{version:020}.json"))
 }
 
+/// Refuses a path that the Delta library takes for another: it decodes `%20` twice, takes `\` for a separator, and leaves
+/// control characters out.
+///
+/// # Errors
+/// `Dataset` when the path, made absolute, holds such a character.
+pub fn check_path(dir: &Path) -> Result<()> {
+    let absolute = dir.canonicalize().or_else(|_| std::path::absolute(dir));
+    let absolute = absolute.map_err(io(dir))?;
+    let text = absolute.to_string_lossy();
+    match text.chars().find(|c| matches!(c, '%' | '\\') || c.is_control()) {
+        None => Ok(()),
+        Some(c) => Err(Error::Dataset {
+            dir: absolute.display().to_string(),
+            why: format!(
+                "its path holds `{}`, by which the Delta library finds another folder; rename the folder",
+                c.escape_debug()
+            ),
+        }),
+    }
+}
+
 /// The folder as the Delta library wants it. The folder must be there.
 pub(crate) fn table_url(dir: &Path) -> Result<Url> {
+    check_path(dir)?;
     let absolute = dir.canonicalize().map_err(io(dir))?;
     Url::from_directory_path(&absolute).map_err(|()| Error::Dataset {
         dir: absolute.display().to_string(),

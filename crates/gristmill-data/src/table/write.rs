@@ -1,6 +1,7 @@
 //! Writing Parquet: the settings of every file written here, and plain folders of parts with a fixed number of rows.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -14,9 +15,9 @@ use crate::content::FileContent;
 use crate::durable::{
     create_anew, create_folder, io, remove, replace_folder, synced, unfinished, write_failed,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::table::manifest::{Manifest, Part, part_name};
+use crate::table::manifest::{MANIFEST, Manifest, Part, part_name};
 use crate::table::version::TableVersion;
 
 /// What a row group has at most.
@@ -58,9 +59,39 @@ pub struct PartWriter {
     rows: usize,
 }
 
+/// Refuses to take the place of a folder that holds what no [`PartWriter`] made.
+fn refuse_others(dir: &Path) -> Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(dir)(error)),
+    };
+    for entry in entries {
+        let name = entry.map_err(io(dir))?.file_name();
+        let name = name.to_string_lossy();
+        let number = name
+            .strip_prefix("part-")
+            .and_then(|rest| rest.strip_suffix(".parquet"));
+        if name != MANIFEST && !number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            return Err(Error::Folder {
+                dir: dir.display().to_string(),
+                why: format!(
+                    "it holds `{name}`, which gristmill did not write and would remove; move it elsewhere and run again"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
 impl PartWriter {
     /// Starts a folder.
+    ///
+    /// # Errors
+    /// `Folder` when one is in its place that holds what no writer of parts made.
     pub fn create(dir: &Path, schema: SchemaRef, rows_per_part: usize) -> Result<Self> {
+        refuse_others(dir)?;
         let hidden = unfinished(dir);
         remove(&hidden)?;
         create_folder(&hidden)?;

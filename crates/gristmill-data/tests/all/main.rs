@@ -13,6 +13,7 @@ mod mariadb;
 mod retrieval;
 mod session;
 mod sources;
+mod stability;
 mod support;
 mod types;
 mod upkeep;

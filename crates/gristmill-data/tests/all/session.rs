@@ -8,7 +8,7 @@ use gristmill_data::pull::Planner;
 use gristmill_data::source::open::connect;
 use gristmill_testkit::{TempMariaDb, TempPostgres};
 
-use crate::support::settings;
+use crate::support::{failure, rows_of, settings, source};
 
 const ROWS: usize = 60;
 
@@ -108,5 +108,42 @@ async fn limits_of_a_server_are_lifted_before_anything_is_read() {
             "{name}"
         );
         server.execute(&format!("SET GLOBAL {name} = {usual}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_policy_hides_are_refused_unless_the_url_says_otherwise() {
+    let server = TempPostgres::shared();
+    server.execute(
+        "CREATE TABLE owned AS SELECT g AS id, g % 2 AS part FROM generate_series(1, 100) g; CREATE TABLE open AS TABLE owned; \
+         CREATE VIEW seen WITH (security_invoker) AS SELECT * FROM owned; \
+         ALTER TABLE owned ENABLE ROW LEVEL SECURITY; CREATE POLICY half ON owned USING (part = 0); \
+         CREATE ROLE tenant LOGIN; GRANT SELECT ON owned, open, seen TO tenant; \
+         CREATE ROLE auditor LOGIN BYPASSRLS; GRANT SELECT ON owned TO auditor",
+    );
+    let of = |role: &str| server.url().replace("postgres@", &format!("{role}@"));
+    let (tenant, auditor) = (of("tenant"), of("auditor"));
+    for query in [
+        "SELECT id FROM owned",
+        "SELECT id FROM seen",
+        "SELECT a.id FROM open a JOIN owned USING (id)",
+    ] {
+        let said = failure(&tenant, query, "id").await;
+        assert!(
+            said.contains("row-level security policy for table \"owned\""),
+            "{said}"
+        );
+        assert!(said.contains("BYPASSRLS") && said.contains("?options="), "{said}");
+    }
+    let separator = if tenant.contains('?') { '&' } else { '?' };
+    let willing = format!("{tenant}{separator}options=-c%20row_security%3Don");
+    for (url, query, rows) in [
+        (&tenant, "SELECT id FROM open", 100),
+        (&auditor, "SELECT id FROM owned", 100),
+        (&server.url(), "SELECT id FROM owned", 100),
+        (&willing, "SELECT id FROM owned", 50),
+    ] {
+        let source = source(url, query, "id").await;
+        assert_eq!(rows_of(source.as_ref(), 30).await.len(), rows, "{query}");
     }
 }

@@ -16,6 +16,11 @@ use crate::statistics::{Many, Moments, MomentsState, Quantiles};
 
 const KIND: &str = "numeric";
 
+/// The relative rounding of a value of the features, which is a single-precision number.
+const ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
+/// Values that are not scaled may be rounded by so much of their standard deviation. Scaled ones are by 2^-24.
+const COARSEST: f64 = 1.0 / 4096.0;
+
 /// `encode = "numeric"`.
 pub(super) struct Numeric;
 
@@ -134,6 +139,16 @@ impl Estimator for NumericSettings {
             Impute::Mean => (moments.count > 0).then_some(moments.mean),
             Impute::Median => Quantiles::median(part(1)?)?,
         };
+        let (mean, deviation) = (moments.mean, moments.std());
+        // The deviation of equal values is what rounding leaves of it.
+        let differ = deviation > mean.abs() * 1e-15;
+        if self.scale == Scale::None && differ && mean.abs() * ROUNDING > deviation * COARSEST {
+            return Err(Error::Precision {
+                column: self.column.clone(),
+                mean,
+                deviation,
+            });
+        }
         let (fill, mean, std) = match (fill, self.scale) {
             (Some(fill), Scale::Standard) => {
                 let all = moments.imputed(fill);

@@ -3,7 +3,7 @@
 use arrow::array::{
     Decimal128Array, DictionaryArray, Int8Array, LargeStringArray, NullArray, StringViewArray,
 };
-use arrow::array::{TimestampMicrosecondArray, TimestampSecondArray};
+use arrow::array::{TimestampMicrosecondArray, TimestampMillisecondArray, TimestampSecondArray};
 use arrow::datatypes::Int32Type;
 use gristmill_learn::Error;
 use gristmill_learn::contract::step::SparseBlock;
@@ -252,6 +252,50 @@ fn nan_is_missing_and_infinity_is_an_error_at_once() {
         encoder.encode(&column(vec![1e40])),
         Err(Error::NotFinite { .. })
     ));
+}
+
+#[test]
+fn numbers_that_single_precision_makes_equal_are_refused_unless_they_are_scaled() {
+    let seconds = |first: i64, step: i64| -> ArrayRef {
+        let values = (0..2000).map(|i| 1000 * (first + step * i));
+        Arc::new(TimestampMillisecondArray::from_iter_values(values))
+    };
+    let integers = |first: i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(first..first + 2000)) };
+    let floats = |first: f64| -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(
+            (0..2000).map(|i| first + f64::from(i) / 16.0),
+        ))
+    };
+    let same = |value: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![value; 2000])) };
+    for (column, refused) in [
+        (seconds(1_700_000_000, 1), true),
+        (seconds(-1_700_000_000, 1), true),
+        (seconds(1_700_000_000, 86_400), false),
+        (integers(1 << 40), true),
+        (integers(9_007_199_254_740_000), true),
+        (integers(1990), false),
+        (integers(10_000), false),
+        (floats(1e9), true),
+        (floats(273.15), false),
+        (same(1e9 + 0.1), false),
+        (same(0.1), false),
+    ] {
+        let rows = table([("x", column)]);
+        let unscaled = NumericSettings {
+            scale: Scale::None,
+            ..numeric("x", Impute::Mean)
+        };
+        let fitted = fit(&Feature::new(unscaled), &rows);
+        let is_refused = matches!(&fitted, Err(Error::Precision { column, .. }) if column == "x");
+        assert_eq!(is_refused, refused, "{:?}", rows.column(0).slice(0, 2));
+        let scaled = fit(&Feature::new(numeric("x", Impute::Mean)), &rows).unwrap();
+        let block = scaled.encode(&rows).unwrap();
+        let distinct = entries(&block)
+            .iter()
+            .map(|row| format!("{row:?}"))
+            .collect::<std::collections::BTreeSet<_>>();
+        assert!(!refused || distinct.len() == 2000, "{}", distinct.len());
+    }
 }
 
 #[test]

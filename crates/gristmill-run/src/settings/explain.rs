@@ -53,9 +53,9 @@ impl PipelineFile {
                 "split.by" => "split.by".to_owned(),
                 _ => self.setting_of_column(column),
             },
-            E::UnseenCategory { column, .. } | E::TooManyCategories { column, .. } => {
-                self.setting_of_column(column)
-            }
+            E::UnseenCategory { column, .. }
+            | E::TooManyCategories { column, .. }
+            | E::Precision { column, .. } => self.setting_of_column(column),
             E::NegativeFeature { .. } | E::TooManyFeatures { .. } => "model.kind".to_owned(),
             E::Weight { .. } => "label.weight".to_owned(),
             E::UnknownClass { setting, .. } => (*setting).to_owned(),

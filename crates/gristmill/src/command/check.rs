@@ -119,6 +119,11 @@ fn load(load: &Load) -> String {
     };
     let scans = match (&load.access, load.boundaries) {
         (KeyAccess::Files, _) => return "no database load: the source is files".to_owned(),
+        (KeyAccess::Once(why), _) => {
+            return format!(
+                "1 connection; one statement, whose rows are kept in a temporary file, because the query has {why}"
+            );
+        }
         (KeyAccess::Index, false) => {
             "one scan of the query along the key's index, and no other query".to_owned()
         }

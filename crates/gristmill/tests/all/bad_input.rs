@@ -469,7 +469,7 @@ fn a_read_only_run_directory() {
     let said = failure(&place.gristmill("run pipeline.toml"), 1);
     assert_eq!(
         said,
-        "error: cannot work in run.dir = run; see to its permissions and its space, or set\n  another\n  caused by: run/.lock: Permission denied (os error 13)\n"
+        "error: cannot work in run.dir = run; see to its permissions and its space, or set\n  another\n  caused by: run/.gristmill: Permission denied (os error 13)\n"
     );
 }
 

@@ -259,7 +259,7 @@ fn a_read_only_disk_is_told_and_nothing_is_lost() {
     let said = words(&place, "said");
     assert_eq!(said.matches("code 1").count(), 4, "{said}");
     assert_eq!(said.matches("Read-only file system").count(), 4, "{said}");
-    assert_eq!(said.matches("run/.lock").count(), 4, "{said}");
+    assert_eq!(said.matches("run/.gristmill").count(), 4, "{said}");
     assert!(
         crate::support::files(&place.path("run")) == before,
         "something is lost"

@@ -10,6 +10,7 @@ mod disk;
 mod empty;
 mod entities;
 mod files;
+mod folders;
 mod interrupt;
 mod invariance;
 mod kill;

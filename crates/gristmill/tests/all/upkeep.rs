@@ -236,11 +236,11 @@ fn what_is_not_the_dataset_that_was_pulled_is_not_trained_on() {
             let way_out = "restore it, or delete the folder to pull the rows again";
             assert!(said.contains(MERGED) && said.contains(way_out), "{case}: {said}");
             let mut after = crate::support::files(&place.path("run"));
-            after.retain(|path, _| !path.ends_with(".lock"));
+            after.retain(|path, _| !path.ends_with(".gristmill"));
             assert!(
                 before
                     .into_iter()
-                    .filter(|(path, _)| !path.ends_with(".lock"))
+                    .filter(|(path, _)| !path.ends_with(".gristmill"))
                     .eq(after),
                 "{case}"
             );

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::basic::{Compression, ZstdLevel};
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::FutureExt;
 use futures::StreamExt;
@@ -28,6 +29,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::spawn_blocking;
 
+use crate::budget::RowBudget;
 use crate::durable::{io, write_failed};
 use crate::error::{Error, Result};
 use crate::guard::{caught, stopped};
@@ -60,7 +62,7 @@ pub(super) struct Files {
 }
 
 struct Shared {
-    location: Location,
+    url: String,
     input: Arc<Input>,
     query: Query,
     columns: Vec<ColumnType>,
@@ -125,9 +127,36 @@ impl Files {
         Ok(Self {
             shared: Arc::new(Shared {
                 columns: columns.collect(),
-                location,
+                url: location.url,
                 input,
                 query,
+                schema,
+                key,
+                prepared: OnceCell::new(),
+            }),
+        })
+    }
+
+    /// Rows that come once, as a source: they are kept in a file of our own, which nobody else can open.
+    ///
+    /// `key` is the place of the key among the columns.
+    pub(super) async fn keep(
+        url: &str,
+        rows: BatchStream,
+        columns: Vec<ColumnType>,
+        schema: SchemaRef,
+        key: usize,
+        memory: RowBudget,
+    ) -> Result<Self> {
+        let input = kept("keeping the rows", schema.clone(), rows).await?;
+        let input = Arc::new(input);
+        let query = Query::plan(&format!("SELECT * FROM {TABLE}"), &input, memory).await?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                url: url.to_owned(),
+                input,
+                query,
+                columns,
                 schema,
                 key,
                 prepared: OnceCell::new(),
@@ -172,48 +201,19 @@ impl Shared {
     async fn copy(&self) -> Result<Prepared> {
         // What the sort spills over the disk is no longer needed once its last row is written.
         let spilled = Scratch::new()?;
-        let mut rows = self.query.sorted(&self.input, self.key, spilled.path()).await?;
-        let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
+        let rows = self.query.sorted(&self.input, self.key, spilled.path()).await?;
         let (schema, key) = (self.schema.clone(), self.key);
-        let writing = blocking("writing the sorted copy", move || {
-            let properties = WriterProperties::builder()
-                .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-                .set_max_row_group_row_count(Some(GROUP_ROWS))
-                .set_statistics_enabled(EnabledStatistics::None)
-                .set_offset_index_disabled(true)
-                .build();
-            // Where errors say that it is.
-            let to = scratch::base();
-            let file = scratch::unnamed()?;
-            let read = file.try_clone().map_err(io(&to))?;
-            let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
-            while let Some(batch) = receiver.blocking_recv() {
-                let batch =
-                    types::to_held(&batch, &schema, |row| sorted::row_name(&batch, &schema, key, row))?;
-                writer.write(&batch).map_err(write_failed(&to))?;
-                if writer.in_progress_size() > GROUP_BYTES {
-                    writer.flush().map_err(write_failed(&to))?;
-                }
-            }
-            writer.close().map_err(write_failed(&to))?;
-            let copy = Input::parquet("", vec![parquet::ParquetFile::unnamed(read, &to)?], None)?;
-            let columns = (0..schema.fields().len()).collect();
-            Sorted::index(Arc::new(copy), columns, schema, key)
+        let rows = rows.map(move |batch| {
+            let batch = batch.map_err(query::failed)?;
+            types::to_held(&batch, &schema, |row| sorted::row_name(&batch, &schema, key, row))
         });
-        let reading = async move {
-            while let Some(batch) = rows.next().await {
-                // Nobody receives any more where writing failed.
-                if sender.send(batch.map_err(query::failed)?).await.is_err() {
-                    break;
-                }
-            }
-            Ok::<_, Error>(())
-        };
-        let (read, written) = futures::join!(reading, writing);
-        let sorted = match (read, written) {
-            (Err(error), _) | (Ok(()), Err(error)) => return Err(error),
-            (Ok(()), Ok(sorted)) => sorted,
-        };
+        let copy = Arc::new(kept("writing the sorted copy", self.schema.clone(), rows.boxed()).await?);
+        let schema = self.schema.clone();
+        let columns = (0..schema.fields().len()).collect();
+        let sorted = blocking("reading the keys", move || {
+            Sorted::index(copy, columns, schema, key)
+        })
+        .await?;
         let sorted = sorted.ok_or_else(|| Error::Stopped {
             what: "sorting by the key".to_owned(),
             why: "the rows are not in its order".to_owned(),
@@ -224,7 +224,7 @@ impl Shared {
 
 impl Source for Files {
     fn describe(&self) -> String {
-        self.shared.location.url.clone()
+        self.shared.url.clone()
     }
 
     fn schema(&self) -> SchemaRef {
@@ -289,7 +289,7 @@ impl Source for Files {
         async move {
             let (prepared, bounds) = (self.prepared().await?, range.bounds.clone());
             let memory = self.shared.query.memory;
-            let what = format!("reading {} ({bounds})", self.shared.location.url);
+            let what = format!("reading {} ({bounds})", self.shared.url);
             Ok(on_thread(what, move |taker| {
                 let sorted = &prepared.sorted;
                 let read = sorted
@@ -301,6 +301,43 @@ impl Source for Files {
         }
         .boxed()
     }
+}
+
+/// Rows, written into a Parquet file of our own, which nobody else can open.
+async fn kept(what: &str, schema: SchemaRef, mut rows: BatchStream) -> Result<Input> {
+    let (sender, mut receiver) = mpsc::channel::<RecordBatch>(BATCHES_AHEAD);
+    let writing = blocking(what, move || {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_max_row_group_row_count(Some(GROUP_ROWS))
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_offset_index_disabled(true)
+            .build();
+        // Where errors say that it is.
+        let to = scratch::base();
+        let file = scratch::unnamed()?;
+        let read = file.try_clone().map_err(io(&to))?;
+        let mut writer = ArrowWriter::try_new(file, schema, Some(properties))?;
+        while let Some(batch) = receiver.blocking_recv() {
+            writer.write(&batch).map_err(write_failed(&to))?;
+            if writer.in_progress_size() > GROUP_BYTES {
+                writer.flush().map_err(write_failed(&to))?;
+            }
+        }
+        writer.close().map_err(write_failed(&to))?;
+        Input::parquet("", vec![parquet::ParquetFile::unnamed(read, &to)?], None)
+    });
+    let reading = async move {
+        while let Some(batch) = rows.next().await {
+            // Nobody receives any more where writing failed.
+            if sender.send(batch?).await.is_err() {
+                break;
+            }
+        }
+        Ok::<_, Error>(())
+    };
+    let (read, written) = futures::join!(reading, writing);
+    read.and(written)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -8,22 +8,29 @@ pub(crate) fn quoted(name: &str) -> String {
 /// The query up to its closing semicolon, if it has one. What follows can only be comments: the server has prepared
 /// the whole as one statement. `backslash` says whether one escapes, which the server's `sql_mode` may deny.
 pub(super) fn without_semicolon(query: &str, backslash: bool) -> &str {
-    let bytes = query.as_bytes();
-    let mut i = 0;
-    while let Some(byte) = bytes.get(i) {
-        let rest = &bytes[i..];
-        i += match byte {
-            b';' => return &query[..i],
-            quote @ (b'\'' | b'"') => string_length(rest, *quote, backslash),
-            b'`' => string_length(rest, b'`', false),
-            b'#' => line_length(rest),
-            // Without a blank after it, this is minus a negative number.
-            b'-' if is_dash_comment(rest) => line_length(rest),
-            b'/' if rest.starts_with(b"/*") => comment_length(rest),
-            _ => 1,
-        };
+    let mut at = 0;
+    while let Some(c) = query[at..].chars().next() {
+        match skipped(query, at, backslash) {
+            Some(length) => at += length,
+            None if c == ';' => return &query[..at],
+            None => at += c.len_utf8(),
+        }
     }
     query
+}
+
+/// The length of the string, quoted name or comment that begins at this place of a query.
+pub(super) fn skipped(query: &str, at: usize, backslash: bool) -> Option<usize> {
+    let rest = &query.as_bytes()[at..];
+    match rest[0] {
+        quote @ (b'\'' | b'"') => Some(string_length(rest, quote, backslash)),
+        b'`' => Some(string_length(rest, b'`', false)),
+        b'#' => Some(line_length(rest)),
+        // Without a blank after it, this is minus a negative number.
+        b'-' if is_dash_comment(rest) => Some(line_length(rest)),
+        b'/' if rest.starts_with(b"/*") => Some(comment_length(rest)),
+        _ => None,
+    }
 }
 
 /// Which keys a condition is for.

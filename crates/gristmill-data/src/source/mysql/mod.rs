@@ -9,6 +9,7 @@ mod equality;
 mod keys;
 mod plan;
 mod snapshot;
+mod stability;
 pub(crate) mod types;
 mod values;
 
@@ -26,7 +27,9 @@ use crate::key::{Bounds, Key, KeyRange};
 use crate::settings::SourceSettings;
 use crate::source::limits::Limits;
 use crate::source::names::find_key;
+use crate::source::once::Whole;
 use crate::source::produced::{Taker, on_task};
+use crate::source::stability::Stability;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
 use dialect::{Side, compared, without_semicolon};
 use snapshot::Snapshot;
@@ -64,6 +67,7 @@ pub(super) struct MySql {
     columns: Columns,
     /// Which columns are the key.
     key: Arc<[usize]>,
+    stability: Stability,
     /// The query, ready to stand in parentheses.
     query: String,
 }
@@ -88,6 +92,7 @@ impl MySql {
         equality::find_alike(&mut connection, &query, &mut columns)
             .await
             .map_err(failed)?;
+        let stability = stability::of(&mut connection, &query, backslash).await;
         let columns: Columns = columns.into();
         let source = Self {
             connection: Arc::new(Mutex::new(connection)),
@@ -97,6 +102,7 @@ impl MySql {
             snapshot,
             columns,
             key,
+            stability: stability.map_err(failed)?,
             query,
         };
         // What cannot be a subquery is refused here.
@@ -260,22 +266,44 @@ impl Source for MySql {
                     (format!("{after} AND {until}"), parameters)
                 }
             };
-            let sql = self.select("q.*", &format!("WHERE {condition} ORDER BY {}", self.key_order()));
-            let batches = Batches::new(
-                self.columns.clone(),
-                self.schema(),
-                self.key.clone(),
-                self.settings.memory,
-            )?;
-            let connection = self.connection.clone().lock_owned().await;
             let what = format!("reading {} ({})", self.url, range.bounds);
-            let (url, limits) = (self.url.clone(), self.limits);
-            // Rows are borrowed from the connection, and the stream must not be.
-            Ok(on_task(what, |taker| {
-                send_rows(connection, sql, parameters, batches, taker, url, limits)
-            }))
+            self.rows(what, &condition, parameters).await
         }
         .boxed()
+    }
+}
+
+impl Whole for MySql {
+    fn stability(&self) -> &Stability {
+        &self.stability
+    }
+
+    fn key(&self) -> &[usize] {
+        &self.key
+    }
+
+    fn all(&self) -> BoxFuture<'_, Result<BatchStream>> {
+        let what = format!("reading {}", self.url);
+        async move { self.rows(what, "true", vec![]).await }.boxed()
+    }
+}
+
+impl MySql {
+    /// The rows that meet a condition, in the order of the key.
+    async fn rows(&self, what: String, condition: &str, parameters: Vec<Value>) -> Result<BatchStream> {
+        let sql = self.select("q.*", &format!("WHERE {condition} ORDER BY {}", self.key_order()));
+        let batches = Batches::new(
+            self.columns.clone(),
+            self.schema(),
+            self.key.clone(),
+            self.settings.memory,
+        )?;
+        let connection = self.connection.clone().lock_owned().await;
+        let (url, limits) = (self.url.clone(), self.limits);
+        // Rows are borrowed from the connection, and the stream must not be.
+        Ok(on_task(what, |taker| {
+            send_rows(connection, sql, parameters, batches, taker, url, limits)
+        }))
     }
 }
 

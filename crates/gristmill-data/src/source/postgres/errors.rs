@@ -59,6 +59,12 @@ pub(super) fn server_message(server: &DbError, position: &str) -> String {
             "convert_from(convert(convert_to(column, 'SQL_ASCII'), 'LATIN1', 'UTF8'), 'SQL_ASCII') in source.query",
         );
     }
+    if *server.code() == SqlState::INSUFFICIENT_PRIVILEGE && server.routine() == Some("check_enable_rls") {
+        message.push_str(
+            "; rows that it hides would be missing from the dataset: read as a role with BYPASSRLS, or add \
+             ?options=-c%20row_security%3Don to the URL for the rows that this role sees",
+        );
+    }
     message
 }
 

@@ -15,6 +15,7 @@ mod onward;
 mod passfile;
 mod plan;
 mod session;
+mod stability;
 mod tls;
 pub(crate) mod types;
 
@@ -36,7 +37,9 @@ use crate::key::{Bounds, Key, KeyRange};
 use crate::settings::SourceSettings;
 use crate::source::limits::Limits;
 use crate::source::names::find_key;
+use crate::source::once::Whole;
 use crate::source::sql::{line_and_column, quoted, without_semicolon};
+use crate::source::stability::Stability;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, OpenRange, Source};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use copy::fuzz::copy_stream;
@@ -82,6 +85,7 @@ struct Query {
     /// The parallel workers that a range may have, as the server is set.
     workers: String,
     density: Density,
+    stability: Stability,
     /// The query, ready to stand in parentheses.
     sql: String,
 }
@@ -253,6 +257,8 @@ impl Query {
             column.alike = equality::alike(wire, collation.as_ref(), loose.as_deref());
         }
         let columns: Arc<[PgColumn]> = columns.into();
+        let stability = stability::of(client, sql).await;
+        let stability = stability.map_err(|error| query_error(&url, &error))?;
         let key_part = |&i: &usize| {
             let is_integer = matches!(columns[i].kind, PgKind::Int2 | PgKind::Int4 | PgKind::Int8);
             KeyPart {
@@ -286,6 +292,7 @@ impl Query {
             reads_on,
             workers,
             density: Density::default(),
+            stability,
             sql: sql.to_owned(),
         })
     }
@@ -510,6 +517,20 @@ impl Source for Arc<Postgres> {
             })
         }
         .boxed()
+    }
+}
+
+impl Whole for Arc<Postgres> {
+    fn stability(&self) -> &Stability {
+        &self.query.stability
+    }
+
+    fn key(&self) -> &[usize] {
+        &self.query.key
+    }
+
+    fn all(&self) -> BoxFuture<'_, Result<BatchStream>> {
+        self.copy(Some("true".to_owned()), &[], Order::ByKey).boxed()
     }
 }
 

@@ -16,6 +16,11 @@ const SETTINGS: &str = "SET LOCAL datestyle = 'ISO'; SET LOCAL extra_float_digit
 const NO_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', \
     'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
 
+/// Rows that a policy hides from the role are an error, as in `pg_dump`, unless the URL's `options` say otherwise: they would be
+/// missing from the dataset without a word.
+const NO_HIDDEN_ROWS: &str = "SELECT set_config(name, 'off', true) FROM pg_settings \
+    WHERE name = 'row_security' AND source <> 'client'";
+
 /// How far a standby has come; null elsewhere.
 const REPLAYED: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text";
 
@@ -65,6 +70,7 @@ pub(super) async fn begin(client: &Client, url: &str, join: Option<&Snapshot>) -
     }
     client.batch_execute(SETTINGS).await.map_err(failed)?;
     client.simple_query(NO_LIMITS).await.map_err(failed)?;
+    client.simple_query(NO_HIDDEN_ROWS).await.map_err(failed)?;
     let names =
         "SELECT pg_export_snapshot(), pg_current_snapshot(), pg_backend_pid() || ' ' || clock_timestamp()";
     let names = values(client, names).await.map_err(failed)?;

@@ -1,19 +1,15 @@
 //! Which values of each SQLite column are equal by `=` and yet differ as they are written here.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use crate::error::Result;
 use crate::source::sql::quoted;
 use crate::source::sqlite::columns::{SqliteColumn, SqliteKind};
 use crate::source::sqlite::errors::query_error;
+use crate::source::sqlite::uses::uses;
 use crate::table::Alike;
-
-/// A column of a table that the query reads: database, table, column.
-type Read = (String, String, String);
 
 /// Finds the columns that have such values.
 ///
@@ -92,7 +88,7 @@ struct Origins {
 impl Origins {
     fn of(connection: &Connection, query: &str) -> rusqlite::Result<Self> {
         let mut mixed = is_compound(connection, query)?;
-        let mut all = reads(connection, query)?;
+        let mut all = uses(connection, query)?.columns;
         let tables = all
             .iter()
             .map(|(database, table, _)| (database.clone(), table.clone()));
@@ -137,32 +133,6 @@ fn columns_of(connection: &Connection, database: &str, table: &str) -> rusqlite:
     let mut columns = connection.prepare("SELECT name, hidden IN (2, 3) FROM pragma_table_xinfo(?1, ?2)")?;
     let columns = columns.query_map((table, database), |row| Ok((row.get(0)?, row.get(1)?)))?;
     columns.collect()
-}
-
-/// The columns of tables that the query reads, also those behind its views.
-fn reads(connection: &Connection, query: &str) -> rusqlite::Result<BTreeSet<Read>> {
-    let reads = Arc::new(Mutex::new(BTreeSet::new()));
-    let seen = reads.clone();
-    connection.authorizer(Some(move |context: AuthContext<'_>| {
-        if let (
-            AuthAction::Read {
-                table_name,
-                column_name,
-            },
-            Some(database),
-        ) = (context.action, context.database_name)
-            && !column_name.is_empty()
-        {
-            let read = (database.to_owned(), table_name.to_owned(), column_name.to_owned());
-            seen.lock().unwrap_or_else(PoisonError::into_inner).insert(read);
-        }
-        Authorization::Allow
-    }))?;
-    let prepared = connection.prepare(query).map(drop);
-    connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
-    prepared?;
-    let mut reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(std::mem::take(&mut *reads))
 }
 
 /// Whether no value of a column has letters of both cases by which another could differ: all are as `lower` leaves them, or all as

@@ -6,6 +6,8 @@ mod errors;
 mod plan;
 mod rows;
 mod snapshot;
+mod stability;
+mod uses;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,8 +24,10 @@ use crate::error::{Error, Result};
 use crate::key::{Bounds, Key, KeyRange};
 use crate::settings::SourceSettings;
 use crate::source::names::find_key;
+use crate::source::once::Whole;
 use crate::source::produced::on_thread;
 use crate::source::sql::{quoted, without_semicolon};
+use crate::source::stability::Stability;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Source};
 use columns::SqliteColumn;
 use errors::query_error;
@@ -43,6 +47,7 @@ pub(super) struct Sqlite {
     columns: Arc<[SqliteColumn]>,
     /// Which columns are the key.
     key: Arc<[usize]>,
+    stability: Stability,
     /// The query, ready to stand in parentheses.
     query: String,
 }
@@ -97,6 +102,7 @@ impl Sqlite {
             .map(|(name, declared)| SqliteColumn::new(name, declared, &connection, &query))
             .collect::<Result<Vec<_>>>()?;
         equality::find_alike(&mut columns, &connection, &query)?;
+        let stability = stability::of(&connection, &query).map_err(|e| query_error(&e, None))?;
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
             path: path.to_owned(),
@@ -105,6 +111,7 @@ impl Sqlite {
             state,
             columns: columns.into(),
             key,
+            stability,
             query,
         })
     }
@@ -286,25 +293,47 @@ impl Source for Sqlite {
                     (format!("{} AND {until}", self.compared(">", 1)), parameters)
                 }
             };
-            let columns: Vec<String> = self.columns.iter().map(SqliteColumn::selected).collect();
-            let sql = self.select(
-                &columns.join(", "),
-                &format!("WHERE {condition} ORDER BY {}", self.key_order()),
-            );
-            let shape = rows::Shape {
-                columns: self.columns.clone(),
-                schema: self.schema(),
-                key: self.key.clone(),
-                memory: self.settings.memory,
-            };
-            let connection = self.connection.clone().lock_owned().await;
             let what = format!("reading {} ({})", self.settings.url, range.bounds);
-            Ok(on_thread(what, move |taker| {
-                let send = |batch| taker.give_blocking(batch);
-                rows::read(&connection, &sql, parameters, &shape, send)
-            }))
+            self.rows(what, &condition, parameters).await
         }
         .boxed()
+    }
+}
+
+impl Whole for Sqlite {
+    fn stability(&self) -> &Stability {
+        &self.stability
+    }
+
+    fn key(&self) -> &[usize] {
+        &self.key
+    }
+
+    fn all(&self) -> BoxFuture<'_, Result<BatchStream>> {
+        let what = format!("reading {}", self.settings.url);
+        async move { self.rows(what, "true", vec![]).await }.boxed()
+    }
+}
+
+impl Sqlite {
+    /// The rows that meet a condition, in the order of the key.
+    async fn rows(&self, what: String, condition: &str, parameters: Vec<Value>) -> Result<BatchStream> {
+        let columns: Vec<String> = self.columns.iter().map(SqliteColumn::selected).collect();
+        let sql = self.select(
+            &columns.join(", "),
+            &format!("WHERE {condition} ORDER BY {}", self.key_order()),
+        );
+        let shape = rows::Shape {
+            columns: self.columns.clone(),
+            schema: self.schema(),
+            key: self.key.clone(),
+            memory: self.settings.memory,
+        };
+        let connection = self.connection.clone().lock_owned().await;
+        Ok(on_thread(what, move |taker| {
+            let send = |batch| taker.give_blocking(batch);
+            rows::read(&connection, &sql, parameters, &shape, send)
+        }))
     }
 }
 

@@ -497,6 +497,31 @@ async fn strict_starts_a_dataset_anew_rather_than_mix_two_snapshots() {
     assert_eq!((said, pulled.totals), (vec![("resumed", true)], whole.totals));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_is_read_by_one_statement_starts_anew_on_the_same_snapshot() {
+    let database = database();
+    let mut settings = of(&database);
+    settings.query = format!("SELECT * FROM ({}) LIMIT 150", settings.query.written()).into();
+    let dir = database.dir.path().join("dataset");
+    cut_off(&settings, &dir, Consistency::Resume).await;
+    let source = connect(&settings).await.unwrap();
+    let mut anew = 0;
+    let mut watch = |event: Progress<'_>| anew += u32::from(matches!(event, Progress::Anew { .. }));
+    let pace = Pace::new(10, 2, Consistency::Resume);
+    let identity = identity(source.as_ref(), &settings, &clean(None));
+    let pulled = pull(source, &settings, identity, &dir, pace, &mut watch)
+        .await
+        .unwrap();
+    assert_eq!(
+        (anew, pulled.totals.rows_read, pulled.totals.batches_read),
+        (1, 150, 15)
+    );
+    let fresh = database.dir.path().join("fresh");
+    let whole = self::pulled(&settings, &clean(None), &fresh, 10).await;
+    assert_eq!(pulled.totals.hash, whole.totals.hash);
+    assert!(compared(&settings, &clean(None), &dir).await.same());
+}
+
 #[tokio::test]
 async fn on_postgres() {
     let server = TempPostgres::start();
