@@ -17,6 +17,8 @@ pub struct SourceSettings {
     pub query: Filled,
     /// The columns of the query whose ranges are the batches.
     pub key: KeyColumns,
+    /// Columns whose values stand for themselves, as classes and categories do. Files without types keep them as they are written.
+    pub categories: Vec<String>,
     /// What its rows may take on their way.
     pub memory: RowBudget,
 }

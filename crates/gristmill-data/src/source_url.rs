@@ -1,5 +1,7 @@
 //! The URL of a source: taken apart once, with its secrets inside, and shown without them.
 
+mod keywords;
+
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -69,6 +71,8 @@ impl SourceUrl {
     /// A URL as the pipeline file has it, and with its variables filled in.
     pub fn filled(written: &str, value: &str) -> Self {
         let mut url = Self::from(value);
+        let of_keywords = keywords::url(written);
+        let written = of_keywords.as_deref().unwrap_or(written);
         let as_written = match scheme_of(written) {
             Some(scheme) if SERVERS.contains(&scheme) => {
                 Parts::of(scheme, written).ok().map(|parts| parts.masked())
@@ -138,11 +142,14 @@ impl SourceUrl {
 /// A URL without variables.
 impl From<&str> for SourceUrl {
     fn from(url: &str) -> Self {
+        if let Some(url) = keywords::url(url) {
+            return Self::from(url);
+        }
         let Some(scheme) = scheme_of(url) else {
             return match url.split_once(':') {
                 _ if is_keywords(url) => Self::unusable(
                     HIDDEN,
-                    "these are keywords and values, not a URL; write scheme://user:password@host:port/database",
+                    "these are keywords and values, and not those of libpq; write scheme://user:password@host:port/database",
                 ),
                 Some((scheme, _)) if is_name(scheme) => Self::unusable(
                     &format!("{scheme}:{HIDDEN}"),
@@ -432,8 +439,9 @@ mod tests {
             // Without an @, and none of these can be used.
             ("postgres://u:LEAK", "postgres://***"),
             ("postgres://u:LEAK/db", "postgres://***"),
-            ("host=h user=u password=LEAK", "***"),
-            ("host=h password='a:LEAK'", "***"),
+            ("host=h user=u password=LEAK", "postgresql://u:***@h"),
+            ("host=h password='a:LEAK'", "postgresql://:***@h"),
+            ("host=h passwd=LEAK", "***"),
             ("Driver={PostgreSQL};Server=h;Pwd=LEAK;", "***"),
             ("jdbc:postgresql://u:LEAK@h/db", "jdbc:***"),
             ("u:LEAK@h/db", "u:***"),
@@ -506,6 +514,18 @@ mod tests {
                 "postgres://me:LEAK@host/music",
                 "postgres://me:***@host/music",
                 "postgres://me:***@host/music",
+            ),
+            (
+                "host=${H} port=${PORT} user=${U} password=${P} dbname=music",
+                "host=host port=1 user=me password=LEAK dbname=music",
+                "postgresql://${U}:***@${H}:${PORT}/music",
+                "postgresql://me:***@host:1/music",
+            ),
+            (
+                "${DSN}",
+                "host=host user=me password=LEAK",
+                "postgresql://me:***@host",
+                "postgresql://me:***@host",
             ),
             (
                 "sqlite:${DIR}/a.db",

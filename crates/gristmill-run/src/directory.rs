@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use gristmill_data::content::{FileContent, read_bounded};
-use gristmill_data::durable::{create_folder, lock, remove_leftovers, write_whole};
+use gristmill_data::durable::{create_folder, lock, remove_leftovers, replace_folder, write_whole};
 use gristmill_data::table::check_path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -97,7 +97,11 @@ impl Directory {
             _lock: Some(file),
             ..Self::read(root)?
         };
+        if directory.is_between_datasets() {
+            replace_folder(&directory.fresh_dataset(), &directory.dataset())?;
+        }
         for path in [
+            directory.dataset(),
             directory.record(),
             directory.fit(),
             directory.features(),
@@ -166,6 +170,16 @@ impl Directory {
     /// The Delta table.
     pub(crate) fn dataset(&self) -> PathBuf {
         self.root.join("dataset")
+    }
+
+    /// The Delta table that is to take the place of the dataset once it is complete.
+    pub(crate) fn fresh_dataset(&self) -> PathBuf {
+        self.root.join("dataset.fresh")
+    }
+
+    /// Whether a kill came when the dataset was set aside already and the fresh one was not yet in its place.
+    pub(crate) fn is_between_datasets(&self) -> bool {
+        !self.dataset().exists() && self.fresh_dataset().is_dir()
     }
 
     /// The state of the fit.

@@ -170,6 +170,8 @@ pub enum Warning {
     },
     /// The rest of the dataset comes from a later snapshot than its beginning.
     LaterSnapshot,
+    /// The dataset is complete, and its source is, or may be, another one than it was.
+    SourceChanged,
     /// The dataset was discarded: the database changed, and it is to be of one snapshot.
     StartedAnew {
         /// Rows that were in it.
@@ -265,6 +267,11 @@ pub enum Detail {
         batches: u64,
         /// Rows read for them.
         rows: u64,
+    },
+    /// Whether the source changed since the dataset was pulled is not known.
+    SourceNotAsked {
+        /// Why it could not be asked.
+        why: String,
     },
     /// A batch was pulled.
     Batch {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use gristmill_data::convert::Form;
-use gristmill_data::durable::folder_of;
+use gristmill_data::durable::{folder_of, replace_folder};
 use gristmill_data::prepare::Cleaner;
 use gristmill_data::pull::Pulled;
 use gristmill_data::run_key::RunKey;
 use gristmill_data::secret;
 use gristmill_data::source::Source;
-use gristmill_data::source::open::connect;
+use gristmill_data::source::open::{connect, current_snapshot};
 use gristmill_data::table::{Alike, BatchRecord, Ledger, TableVersion, delta_schema};
 use gristmill_data::verify::{Verified, verify_source};
 use gristmill_learn::contract::pass::Pass;
@@ -50,6 +50,8 @@ pub struct Session<'a> {
     forms: BTreeMap<String, Form>,
     runtime: Option<tokio::runtime::Runtime>,
     warm_start: Option<(PathBuf, Registry)>,
+    /// Whether a new dataset is pulled, which takes the place of the one that is there when it is complete.
+    fresh: bool,
 }
 
 impl<'a> Session<'a> {
@@ -59,12 +61,24 @@ impl<'a> Session<'a> {
     /// When the database cannot be reached, or refuses the query or the key; or the run is to stop meanwhile.
     pub fn open(pipeline: &'a Pipeline, observe: &dyn Observe) -> Result<Self> {
         // A folder that cannot be worked in is told before the database is asked.
-        Directory::read(&pipeline.run.dir)?;
+        let folder = Directory::read(&pipeline.run.dir)?;
+        if folder.is_between_datasets() {
+            // Opening puts the new one in its place.
+            Directory::open(&pipeline.run.dir)?;
+        }
         let runtime = runtime(pipeline)?;
         let dir = pipeline.run.dir.join("dataset");
         if let Some(ledger) = runtime.block_on(Ledger::read(&dir))? {
             let schema = runtime.block_on(TableVersion::open_delta(&dir))?.schema;
             if pull::complete(&ledger, pipeline, &schema)? {
+                let now = current_snapshot(&pipeline.source);
+                match runtime.block_on(unless_stopped(observe, async { Ok(now.await) }))? {
+                    Ok(now) if now == ledger.record.totals.last_snapshot => {}
+                    Ok(_) => observe.event(Event::Warning(Warning::SourceChanged)),
+                    Err(error) => observe.event(Event::Detail(Detail::SourceNotAsked {
+                        why: error.to_string(),
+                    })),
+                }
                 return Ok(Self {
                     pipeline,
                     source: None,
@@ -73,10 +87,23 @@ impl<'a> Session<'a> {
                     forms: forms(|column| ledger.identity.form(column), pipeline),
                     runtime: Some(runtime),
                     warm_start: None,
+                    fresh: false,
                 });
             }
         }
         Self::connected(pipeline, runtime, observe)
+    }
+
+    /// Connects, to pull the dataset once more from its source as it is now. The one that is there stays until the new one is
+    /// complete.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn refresh(pipeline: &'a Pipeline, observe: &dyn Observe) -> Result<Self> {
+        Directory::read(&pipeline.run.dir)?;
+        let mut session = Self::connected(pipeline, runtime(pipeline)?, observe)?;
+        session.fresh = true;
+        Ok(session)
     }
 
     /// Connects in any case.
@@ -123,6 +150,7 @@ impl<'a> Session<'a> {
             source: Some(source),
             runtime: Some(runtime),
             warm_start: None,
+            fresh: false,
         })
     }
 
@@ -313,9 +341,15 @@ impl<'a> Session<'a> {
                 resumed: true,
             });
         };
-        let dataset = dir.dataset();
+        let dataset = match self.fresh {
+            true => dir.fresh_dataset(),
+            false => dir.dataset(),
+        };
         let pulling = pull::run(source, self.pipeline, &dataset, observe);
         let (pulled, seconds) = self.block_on(unless_stopped(observe, pulling))??;
+        if self.fresh {
+            replace_folder(&dataset, &dir.dataset())?;
+        }
         let (fingerprint, rows) = (pulled.totals.hash.to_string(), pulled.totals.rows_read);
         dir.finish("pull", FinishedStage::new(fingerprint, seconds, rows))?;
         Ok(pulled)

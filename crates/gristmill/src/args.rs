@@ -150,6 +150,19 @@ pub struct RunArgs {
     /// start from nothing, for the earlier model may have learnt from the rows that score them.
     #[arg(long, value_name = "MODEL")]
     pub warm_start: Option<PathBuf>,
+    /// Which dataset it works on
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+}
+
+/// Which dataset a command works on.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DatasetArgs {
+    /// Pull the dataset once more from the source as it is now
+    ///
+    /// The dataset that is there stays until the new one is complete. What was begun is continued.
+    #[arg(long)]
+    pub fresh: bool,
 }
 
 /// `gristmill check`.
@@ -271,6 +284,9 @@ pub struct InspectArgs {
 pub struct PullArgs {
     /// The pipeline file (TOML)
     pub file: PathBuf,
+    /// Which dataset it works on
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
 }
 
 /// `gristmill verify`.

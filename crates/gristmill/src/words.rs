@@ -89,7 +89,7 @@ pub(crate) fn result(result: &StageResult) -> String {
 /// Why a stage had nothing to do.
 pub(crate) fn skipped(stage: &str) -> &'static str {
     match stage {
-        "pull" => "the dataset is complete; set another run.dir to read the database again",
+        "pull" => "the dataset is complete; --fresh pulls it again",
         _ => "finished before",
     }
 }
@@ -112,6 +112,16 @@ pub(crate) fn warning(warning: &Warning) -> String {
                 rows => format!("{} look", counted(*rows, "row")),
             }
         ),
+        Warning::Noticed(Notice::DecimalCommas {
+            column,
+            value,
+            file,
+            line,
+        }) => format!(
+            "column `{0}` is text, because its numbers have a decimal comma, such as {value:?} in line {line} of {file}; to read \
+             them as numbers, write CAST(replace(\"{0}\", ',', '.') AS DOUBLE) AS \"{0}\" in source.query",
+            visible::name(column),
+        ),
         Warning::Noticed(Notice::OddValues {
             column,
             otherwise,
@@ -122,7 +132,7 @@ pub(crate) fn warning(warning: &Warning) -> String {
             values,
         }) => format!(
             "column `{0}` is text because of {1} of its {2}; the others are {otherwise}. The first is {3:?}, in line {line} of {file}: \
-             fix it there, or write TRY_CAST(\"{0}\" AS …) in source.query, which makes such values null",
+             fix it there, name it as null (csv:…?null=…), or write TRY_CAST(\"{0}\" AS …) in source.query, which makes such values null",
             visible::name(column),
             thousands(*odd),
             counted(*values, "value"),
@@ -138,6 +148,9 @@ pub(crate) fn warning(warning: &Warning) -> String {
         Warning::LaterSnapshot => {
             "the rest of the dataset comes from a later snapshot of the source than its beginning".to_owned()
         }
+        Warning::SourceChanged => "the source was written to, or may have been, since the dataset was pulled; \
+             `gristmill run --fresh` pulls it again, and keeps the dataset that is there until the new one is complete"
+            .to_owned(),
         Warning::StartedAnew { rows } => format!(
             "what was pulled before ({}) came from an earlier snapshot of the source, and source.consistency = \"strict\" or a \
              query that is read by one statement allows no other: the dataset is started anew",
@@ -244,6 +257,9 @@ pub(crate) fn detail(detail: &Detail) -> String {
             counted(*files as u64, "file"),
             *bytes as f64 / 1e6
         ),
+        Detail::SourceNotAsked { why } => {
+            format!("whether the source changed since the dataset was pulled is not known: {why}")
+        }
         Detail::Compared { batch } => format!("batch {batch} compared"),
         Detail::RareClasses {
             label,

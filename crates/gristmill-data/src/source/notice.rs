@@ -17,6 +17,17 @@ pub enum Notice {
         /// Where the first of them ends.
         last_line: u64,
     },
+    /// The numbers of a CSV column have a decimal comma, which makes it text.
+    DecimalCommas {
+        /// The column.
+        column: String,
+        /// The first of them.
+        value: String,
+        /// Its file.
+        file: String,
+        /// The line where its row begins.
+        line: u64,
+    },
     /// A CSV column is text only for a few of its values.
     OddValues {
         /// The column.

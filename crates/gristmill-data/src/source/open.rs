@@ -16,6 +16,25 @@ pub async fn connect(settings: &SourceSettings) -> Result<Box<dyn Source>> {
     caught_async(&what, open(settings)).await
 }
 
+/// Names the snapshot that a source would be read from now, without looking at the query; equal names mean equal data.
+///
+/// # Errors
+/// When the source cannot be reached.
+pub async fn current_snapshot(settings: &SourceSettings) -> Result<String> {
+    settings.url.usable()?;
+    let what = format!("connecting to {}", settings.url);
+    let asking = async {
+        match settings.url.revealed().split_once(':') {
+            Some(("sqlite", path)) => sqlite::Sqlite::current_snapshot(path, settings).await,
+            Some(("postgres" | "postgresql", _)) => postgres::Postgres::current_snapshot(settings).await,
+            Some(("mysql" | "mariadb", _)) => mysql::MySql::current_snapshot(settings).await,
+            Some((scheme, rest)) => files::Files::current_snapshot(scheme, rest, settings).await,
+            None => Err(settings.url.wrong("unknown kind of database".to_owned())),
+        }
+    };
+    caught_async(&what, asking).await
+}
+
 async fn open(settings: &SourceSettings) -> Result<Box<dyn Source>> {
     match settings.url.revealed().split_once(':') {
         Some(("sqlite", path)) => readable(sqlite::Sqlite::connect(path, settings).await?, settings),

@@ -20,6 +20,7 @@ async fn pulled(database: &Path, dir: &Path) -> Pulled {
         url: format!("sqlite:{}", database.display()).into(),
         query: "SELECT id, v FROM t".into(),
         key: "id".into(),
+        categories: Vec::new(),
         memory: RowBudget::ample(),
     };
     let clean = CleanSettings {

@@ -59,6 +59,7 @@ impl Case {
             url: format!("sqlite:{}", dir.path().join("source.db").display()).into(),
             query: query.into(),
             key: key.into(),
+            categories: Vec::new(),
             memory: RowBudget::ample(),
         };
         let clean = CleanSettings {

@@ -709,7 +709,9 @@ async fn files_that_cannot_be_read_are_explained() {
         (
             "parquet",
             "kinds",
-            format!("{at}/kinds/b.parquet: its column `v` has type Int64, that of the first file Utf8"),
+            format!(
+                "{at}/kinds/b.parquet: its column `v` has type Int64, that of the files before Utf8, and no type holds the values of both"
+            ),
         ),
         (
             "parquet",
@@ -728,7 +730,7 @@ async fn files_that_cannot_be_read_are_explained() {
             "csv",
             "latin.csv",
             format!(
-                "{at}/latin.csv: line 3, column `v`: \"caf\u{fffd}\" is not UTF-8; convert the file, for example with iconv"
+                "{at}/latin.csv: line 3, column `v`: \"caf\u{fffd}\" is not UTF-8; if the file is Latin-1 or Windows-1252, add encoding=latin1 to source.url (csv:…?encoding=latin1)"
             ),
         ),
         (
@@ -971,5 +973,202 @@ async fn a_pull_of_files_that_change_goes_on_from_the_new_ones() {
             "{}",
             pulled.totals.rows_read
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_has_the_types_and_the_nulls_that_the_url_gives() {
+    let files = TempFiles::new();
+    files.write(
+        "a.csv",
+        "id,zip,n,day\n1,0123,NA,2024-01-02\n2,4567,-,\n3,,7,2024-02-03\n",
+    );
+    for (options, types, rows) in [
+        ("", "integer text text date", "3|∅|7|2024-02-03"),
+        ("?null=NA,-", "integer text integer date", "3|∅|7|2024-02-03"),
+        (
+            "?null=NA,-&types=n:number",
+            "integer text number date",
+            "3|∅|7.0|2024-02-03",
+        ),
+        ("?types=text", "text text text text", "3|∅|7|2024-02-03"),
+        (
+            "?types=text,id:integer",
+            "integer text text text",
+            "3|∅|7|2024-02-03",
+        ),
+    ] {
+        let url = format!("{}{options}", files.url("csv", "a.csv"));
+        let source = source(&url, ALL, "id").await;
+        let found: Vec<&str> = source
+            .column_types()
+            .iter()
+            .map(|column| match column.arrow_type {
+                DataType::Int64 => "integer",
+                DataType::Float64 => "number",
+                DataType::Date32 => "date",
+                DataType::Utf8 => "text",
+                _ => "another",
+            })
+            .collect();
+        assert_eq!(found.join(" "), types, "{options}");
+        assert_eq!(rows_of(source.as_ref(), 10).await[2].join("|"), rows, "{options}");
+    }
+    for (options, why) in [
+        (
+            "?types=n:number",
+            "line 2, column `n`: \"NA\" is none of the numbers that source.url says it has",
+        ),
+        (
+            "?types=zip:integer",
+            "line 2, column `zip`: \"0123\" is none of the integers",
+        ),
+        (
+            "?types=zap:text",
+            "it has no column `zap`, whose type source.url gives; its columns are id, zip, n, day",
+        ),
+        (
+            "?types=n:money",
+            "there is no type `money`; the types are text, boolean, integer, number, date",
+        ),
+    ] {
+        let message = failure(&format!("{}{options}", files.url("csv", "a.csv")), ALL, "id").await;
+        assert!(message.contains(why), "{options}: {message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn classes_and_categories_are_text_where_they_are_not_written_as_their_type_is() {
+    let files = TempFiles::new();
+    for (values, kept) in [
+        (["1.10", "1.1"], false),
+        (["100.0", "100"], false),
+        (["1E3", "1000"], false),
+        (["1.5", "2.25"], true),
+        (["1", "2"], true),
+        (["TRUE", "FALSE"], false),
+        (["true", "false"], true),
+        (["2024-01-01", "2024-01-02"], true),
+        (["2024-01-01 00:00:00", "2024-01-02 00:00:00"], false),
+        (["2024-01-01T00:00:00", "2024-01-02T00:00:01"], true),
+        (["inf", "1.0"], true),
+        (["-0.0", "0.0"], true),
+    ] {
+        files.write("a.csv", format!("id,v\n1,{}\n2,{}\n", values[0], values[1]));
+        let settings = settings(&files.url("csv", "a.csv"), ALL, "id");
+        let typed = gristmill_data::source::open::connect(&settings).await.unwrap();
+        assert_ne!(typed.schema().field(1).data_type(), &DataType::Utf8, "{values:?}");
+        let written = gristmill_data::settings::SourceSettings {
+            categories: vec!["v".to_owned()],
+            ..settings
+        };
+        let written = gristmill_data::source::open::connect(&written).await.unwrap();
+        let is_text = *written.schema().field(1).data_type() == DataType::Utf8;
+        assert_eq!(is_text, !kept, "{values:?}");
+        assert!(written.notices().is_empty(), "{values:?}");
+        if is_text {
+            let rows = rows_of(written.as_ref(), 10).await;
+            assert_eq!([&rows[0][1], &rows[1][1]], values, "each as it is written");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_of_other_separators_encodings_and_commas_names_the_option() {
+    let files = TempFiles::new();
+    files.write("semicolons.csv", "id;v\n1;a\n");
+    files.write("semicolons-and-commas.csv", "id;v\n1;1,5\n");
+    files.write("tabs.csv", "id\tv\n1\ta\n");
+    files.write("latin.csv", b"id,v\n1,caf\xe9 \x80\n");
+    files.write("latin-header.csv", b"id,caf\xe9\n1,a\n");
+    for (name, why) in [
+        ("semicolons.csv", "csv:…?delimiter=;"),
+        ("semicolons-and-commas.csv", "csv:…?delimiter=;"),
+        ("tabs.csv", "csv:…?delimiter=%09"),
+        ("latin.csv", "csv:…?encoding=latin1"),
+        ("latin-header.csv", "encoding=latin1"),
+    ] {
+        let message = failure(&files.url("csv", name), ALL, "id").await;
+        assert!(message.contains(why), "{name}: {message}");
+    }
+    for (name, options, row) in [
+        ("semicolons.csv", "?delimiter=;", "1|a"),
+        ("tabs.csv", "?delimiter=%09", "1|a"),
+        ("latin.csv", "?encoding=latin1", "1|café €"),
+    ] {
+        let source = source(&format!("{}{options}", files.url("csv", name)), ALL, "id").await;
+        assert_eq!(rows_of(source.as_ref(), 10).await[0].join("|"), row);
+    }
+    files.write("commas.csv", "id;v\n1;1,5\n2;3\n3;-0,25\n");
+    let source = source(
+        &format!("{}?delimiter=;", files.url("csv", "commas.csv")),
+        ALL,
+        "id",
+    )
+    .await;
+    assert!(
+        matches!(&source.notices()[..], [gristmill_data::source::Notice::DecimalCommas { column, value, line, .. }]
+            if column == "v" && value == "1,5" && *line == 2),
+        "{:?}",
+        source.notices()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parquet_files_of_one_folder_are_read_as_the_type_that_holds_all_of_their_values() {
+    let files = TempFiles::new();
+    let seconds: ArrayRef = Arc::new(TimestampSecondArray::from(vec![1_700_000_000]));
+    let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![1_700_000_001_000_002_000]));
+    for (case, one, other, expected) in [
+        (
+            "text",
+            as_type(texts(&["a"]), DataType::LargeUtf8),
+            texts(&["b"]),
+            ["a", "b"],
+        ),
+        ("null", Arc::new(NullArray::new(1)), integers([7]), ["∅", "7"]),
+        (
+            "width",
+            as_type(integers([-3]), DataType::Int8),
+            integers([1 << 40]),
+            ["-3", "1099511627776"],
+        ),
+        (
+            "sign",
+            as_type(integers([-3]), DataType::Int8),
+            as_type(integers([250]), DataType::UInt8),
+            ["-3", "250"],
+        ),
+        (
+            "float",
+            as_type(integers([3]), DataType::Int16),
+            as_type(integers([4]), DataType::Float64),
+            ["3.0", "4.0"],
+        ),
+        (
+            "unit",
+            seconds,
+            nanos,
+            ["2023-11-14T22:13:20", "2023-11-14T22:13:21.000002"],
+        ),
+    ] {
+        for (first, second, expected) in [
+            (&one, &other, expected),
+            (&other, &one, [expected[1], expected[0]]),
+        ] {
+            let rows =
+                |id: i64, values: &ArrayRef| columns(vec![("id", integers([id])), ("v", values.clone())]);
+            let name = |file: &str| format!("{case}/{file}.parquet");
+            std::fs::create_dir_all(files.path(case)).unwrap();
+            files.parquet(&name("a"), &rows(1, first), 10);
+            files.parquet(&name("b"), &rows(2, second), 10);
+            let source = source(&files.url("parquet", case), ALL, "id").await;
+            let read: Vec<String> = rows_of(source.as_ref(), 1)
+                .await
+                .into_iter()
+                .map(|row| row[1].clone())
+                .collect();
+            assert_eq!(read, expected, "{case}");
+        }
     }
 }

@@ -61,6 +61,11 @@ pub trait Estimator: Send + Sync {
     /// Its settings, as a bundle keeps them; [`EncoderKind::feature`] takes them too.
     fn settings(&self) -> Value;
 
+    /// What it reads its columns as.
+    fn reads(&self) -> Reads {
+        Reads::Category
+    }
+
     /// The setting by which some of its values are below 0, if any is.
     fn negative(&self) -> Option<Negative> {
         None

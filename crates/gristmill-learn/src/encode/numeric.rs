@@ -109,6 +109,10 @@ impl Estimator for NumericSettings {
         json!(self)
     }
 
+    fn reads(&self) -> Reads {
+        Reads::Number
+    }
+
     fn negative(&self) -> Option<Negative> {
         (self.scale == Scale::Standard).then_some(Negative {
             setting: "scale = \"standard\"",

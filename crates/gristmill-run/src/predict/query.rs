@@ -97,6 +97,14 @@ impl QueryInput {
         let (Some(runtime), Some(source)) = (&self.runtime, self.source.take()) else {
             return Ok(());
         };
+        if after.is_some() && !source.resumes() {
+            return Err(Error::File {
+                path: source.describe(),
+                why: "an earlier process predicted some rows of this query, and asked again, the database may choose others, as \
+                      it has LIMIT, a window function or the like; predict anew with --fresh and --if-exists replace"
+                    .to_owned(),
+            });
+        }
         let planner = Planner::new(self.batch_rows, after, next);
         let (sender, receiver) = channel(BATCHES_AHEAD);
         let schema = self.schema.clone();

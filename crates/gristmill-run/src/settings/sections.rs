@@ -9,6 +9,8 @@ use crate::budget::of_rows;
 use gristmill_data::budget::RowBudget;
 use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
 use gristmill_data::source::open::default_query;
+use gristmill_learn::contract::encoder::Feature;
+use gristmill_learn::contract::reads::Reads;
 use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::settings::{
     ClassWeight, LabelKind, LabelSettings, Metric, Rare, SearchSettings, SplitSettings,
@@ -49,11 +51,12 @@ pub(super) fn pipeline<'t>(
     let features = features
         .iter()
         .filter_map(|section| by_key::feature(r, section, kinds))
-        .collect();
+        .collect::<Vec<Feature>>();
     let (clean, label) = (clean(r, root), label(r, root, learns));
     let (split, search) = (split(r, root, &source.key), search(r, root, learns));
     let run = run(r, root, path);
     source.memory = of_rows(run.memory, connections);
+    source.categories = categories(&features, &label);
     Some(Pipeline {
         consistency,
         batch_rows,
@@ -68,6 +71,21 @@ pub(super) fn pipeline<'t>(
         run,
         source,
     })
+}
+
+/// The columns that are read as categories or classes, and by nothing as numbers.
+fn categories(features: &[Feature], label: &LabelSettings) -> Vec<String> {
+    let read = |as_categories: bool| {
+        let features = features.iter().filter(move |feature| {
+            let numbers = matches!(feature.reads(), Reads::Number | Reads::Quantity);
+            numbers != as_categories
+        });
+        features.flat_map(|feature| feature.columns())
+    };
+    let class = (label.kind == LabelKind::Class).then_some(&label.column);
+    let numbers: Vec<&String> = read(false).collect();
+    let all = read(true).chain(class);
+    all.filter(|column| !numbers.contains(column)).cloned().collect()
 }
 
 /// Reports each table that a pipeline needs and that is not there, with an example of it.
@@ -123,6 +141,7 @@ fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (SourceSettings, Con
             |r, name, v| r.axis(name, v, Reader::text).map(KeyColumns::new),
         ),
         // Until the sections that say more are read.
+        categories: Vec::new(),
         memory: RowBudget::ample(),
     };
     (source, consistency.unwrap_or_default())

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::run::run_file;
-use crate::args::DemoArgs;
+use crate::args::{DatasetArgs, DemoArgs};
 use crate::demo;
 use crate::failure::Failure;
 use crate::printer::{Printer, counted};
@@ -30,7 +30,13 @@ pub(super) fn run(args: &DemoArgs, printer: &Printer) -> Result<(), Failure> {
     fs::write(&pipeline, demo::pipeline(args.rows, &database, &run_dir))
         .with_context(|| format!("cannot write {}", pipeline.display()))
         .map_err(Failure::Run)?;
-    let outcome = run_file(&PipelineFile::read(&pipeline, &built_in())?, None, printer)?;
+    let dataset = DatasetArgs { fresh: false };
+    let outcome = run_file(
+        &PipelineFile::read(&pipeline, &built_in())?,
+        &dataset,
+        None,
+        printer,
+    )?;
     printer.data(&outcome.summary)?;
     printer.note(&format!(
         "\nAll of it is in {}. The pipeline is {}: change it and run\n  gristmill run {}",

@@ -7,6 +7,7 @@ use gristmill_run::Session;
 use gristmill_run::event::Observe;
 use gristmill_run::settings::{Pipeline, PipelineFile};
 
+use crate::args::DatasetArgs;
 use crate::failure::{self, Failure, classify};
 use crate::printer::Printer;
 
@@ -27,6 +28,18 @@ pub(super) fn on_dataset<T>(
         .context("cannot start the runtime")
         .map_err(Failure::Run)?;
     runtime.block_on(work).map_err(|error| classify(error.into()))
+}
+
+/// Opens a session to work on the dataset that is there or, where that is asked for, on a fresh one.
+pub(super) fn on<'a>(
+    file: &'a PipelineFile,
+    dataset: &DatasetArgs,
+    printer: &Printer,
+) -> Result<Session<'a>, Failure> {
+    match dataset.fresh {
+        true => open(file, Session::refresh, printer),
+        false => open(file, Session::open, printer),
+    }
 }
 
 /// Opens a session for a pipeline file and checks its columns, every problem at its line.

@@ -121,6 +121,7 @@ fn origin(args: &PredictArgs, file: Option<&PipelineFile>) -> Result<Origin, Fai
             url,
             query: query.into(),
             key: KeyColumns::new(args.key.clone()),
+            categories: Vec::new(),
             memory: RowBudget::ample(),
         }),
         batch_rows: args.batch_rows.unwrap_or(BATCH_ROWS),

@@ -1,9 +1,8 @@
 //! `gristmill pull`: the dataset of a pipeline, and no more.
 
 use gristmill_learn::registry::built_in;
-use gristmill_run::Session;
 
-use super::open::open;
+use super::open::on;
 use crate::args::PullArgs;
 use crate::failure::{self, Failure};
 use crate::printer::Printer;
@@ -13,7 +12,7 @@ use gristmill_run::settings::PipelineFile;
 pub(super) fn run(args: &PullArgs, printer: &Printer) -> Result<(), Failure> {
     let file = PipelineFile::read(&args.file, &built_in())?;
     printer.stop_on_signals()?;
-    let session = open(&file, Session::open, printer)?;
+    let session = on(&file, &args.dataset, printer)?;
     session.pull(printer).map_err(|error| failure::at(&file, error))?;
     printer.note(&format!(
         "The dataset is {}",

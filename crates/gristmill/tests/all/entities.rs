@@ -235,6 +235,7 @@ async fn read(url: &str, query: &str) -> (Vec<RecordBatch>, Option<Alike>) {
         url: url.into(),
         query: query.into(),
         key: "id".into(),
+        categories: Vec::new(),
         memory: RowBudget::ample(),
     };
     let source = connect(&settings)
@@ -341,6 +342,7 @@ async fn what_postgresql_calls_equal_is_one_entity_or_refused() {
         url: server.url().into(),
         query: slow.into(),
         key: "id".into(),
+        categories: Vec::new(),
         memory: RowBudget::ample(),
     };
     let source = connect(&settings).await.unwrap();
@@ -388,6 +390,7 @@ async fn what_mariadb_calls_equal_is_one_entity_or_refused() {
         url: server.url().into(),
         query: slow.into(),
         key: "id".into(),
+        categories: Vec::new(),
         memory: RowBudget::ample(),
     };
     let source = connect(&settings).await.unwrap();

@@ -58,7 +58,7 @@ fn a_second_run_skips_everything_and_leaves_every_byte() {
     assert_eq!(second.stdout, first.stdout);
     assert_eq!(
         crate::support::stderr(&second),
-        "     pull skipped: the dataset is complete; set another run.dir to read the database again\n\
+        "     pull skipped: the dataset is complete; --fresh pulls it again\n\
          \x20     fit skipped: finished before\n\
          transform skipped: finished before\n\
          \x20   train skipped: finished before\n\

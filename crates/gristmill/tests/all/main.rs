@@ -11,6 +11,7 @@ mod empty;
 mod entities;
 mod files;
 mod folders;
+mod fresh;
 mod interrupt;
 mod invariance;
 mod kill;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{Field, SchemaRef};
 
 use crate::error::Result;
@@ -30,7 +31,12 @@ pub(super) fn arranged(
         Ok(if found.data_type() == field.data_type() {
             found
         } else {
-            arrow::compute::cast(&found, field.data_type())?
+            // What does not fit is an error, and no null.
+            let strictly = CastOptions {
+                safe: false,
+                ..CastOptions::default()
+            };
+            cast_with_options(&found, field.data_type(), &strictly)?
         })
     };
     let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;

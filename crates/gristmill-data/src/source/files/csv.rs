@@ -9,6 +9,7 @@ use std::sync::mpsc::channel;
 use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use flate2::read::MultiGzDecoder;
+use regex::Regex;
 
 use crate::count::counted;
 use crate::csv_quotes::{Swallowed, Swallowing};
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::source::Notice;
 use crate::source::files::batches::Batches;
 use crate::source::files::guess::Guess;
+use crate::source::files::latin1::Latin1;
 use crate::source::files::location::CsvFormat;
 
 /// No byte of UTF-8, for Arrow's reader, which always has a quotation mark.
@@ -27,6 +29,8 @@ const NO_QUOTE: u8 = 0xff;
 pub(super) struct CsvFiles {
     paths: Vec<PathBuf>,
     format: CsvFormat,
+    /// Columns whose values stand for themselves.
+    categories: Vec<String>,
     names: Vec<String>,
     guesses: Vec<Guess>,
     /// Of which file, and what.
@@ -37,10 +41,13 @@ pub(super) struct CsvFiles {
 
 impl CsvFiles {
     /// Reads every file once: for the types of its columns, its rows, and what makes it unreadable.
-    pub(super) fn open(paths: &[PathBuf], format: CsvFormat) -> Result<Self> {
+    ///
+    /// Values of `categories` stand for themselves: where they are written otherwise than their type writes them, they are text.
+    pub(super) fn open(paths: &[PathBuf], format: CsvFormat, categories: &[String]) -> Result<Self> {
         let mut files = Self {
             paths: paths.to_vec(),
             format,
+            categories: categories.to_vec(),
             names: Vec::new(),
             guesses: Vec::new(),
             swallowed: Vec::new(),
@@ -105,7 +112,17 @@ impl CsvFiles {
                 values: odd.values,
             })
         });
-        swallowed.chain(odd).collect()
+        let columns = self.names.iter().zip(&self.guesses);
+        let commas = columns.filter_map(|(column, guess)| {
+            let first = guess.decimal_comma()?;
+            Some(Notice::DecimalCommas {
+                column: column.clone(),
+                value: first.value.clone(),
+                file: file(first.file),
+                line: first.line,
+            })
+        });
+        swallowed.chain(odd).chain(commas).collect()
     }
 
     /// The rows of a file, with the columns at these places.
@@ -117,7 +134,12 @@ impl CsvFiles {
             .with_delimiter(self.delimiter_of(&path))
             .with_quote(if self.format.quotes { b'"' } else { NO_QUOTE })
             .with_projection(columns.to_vec())
-            .with_batch_size(batch_rows)
+            .with_batch_size(batch_rows);
+        let reader = match self.format.nulls.as_slice() {
+            [] => reader,
+            nulls => reader.with_null_regex(null_pattern(nulls)?),
+        };
+        let reader = reader
             .build(BufReader::with_capacity(1 << 16, self.records(&path)?))
             .map_err(|e| broken(&path, e.to_string()))?;
         Ok(Box::new(reader.map(move |batch| {
@@ -133,7 +155,12 @@ impl CsvFiles {
 
     /// The bytes of a file. No row is longer than it may be.
     fn records(&self, path: &Path) -> Result<Records<Box<dyn Read + Send>>> {
-        let records = Records::new(open(path)?, self.delimiter_of(path));
+        let bytes = open(path)?;
+        let bytes: Box<dyn Read + Send> = match self.format.latin1 {
+            true => Box::new(Latin1::new(bytes)),
+            false => bytes,
+        };
+        let records = Records::new(bytes, self.delimiter_of(path));
         Ok(if self.format.quotes {
             records
         } else {
@@ -158,8 +185,21 @@ impl CsvFiles {
             let header = reader.headers().map_err(|e| unreadable(path, e, line()))?;
             line();
             let names = names(header);
+            if let ([name], None) = (&names[..], self.format.delimiter)
+                && let Some(delimiter) = separator(name)
+            {
+                return Err(broken(
+                    path,
+                    format!(
+                        "its first line has no `,` in it, but `{}`; {}",
+                        shown(delimiter),
+                        add(delimiter)
+                    ),
+                ));
+            }
             if number == 0 {
                 self.names = names;
+                self.guesses = self.names.iter().map(|name| self.guess(name)).collect();
             } else if names != self.names {
                 return Err(broken(
                     path,
@@ -178,6 +218,7 @@ impl CsvFiles {
         {
             if self.names.is_empty() {
                 self.names = (1..=record.len()).map(|n| format!("column_{n}")).collect();
+                self.guesses = self.names.iter().map(|name| self.guess(name)).collect();
             }
             if record.len() != self.names.len() {
                 return Err(broken(
@@ -195,9 +236,20 @@ impl CsvFiles {
         }
         self.swallowed
             .extend(swallowing.found().map(|found| (number, found)));
-        self.guesses.resize_with(self.names.len(), Guess::default);
         if self.names.is_empty() {
             return Err(broken(path, "it is empty".to_owned()));
+        }
+        if let Some((name, _)) = self
+            .format
+            .types
+            .iter()
+            .find(|(name, _)| !self.names.contains(name))
+        {
+            let names = self.names.join(", ");
+            return Err(broken(
+                path,
+                format!("it has no column `{name}`, whose type source.url gives; its columns are {names}"),
+            ));
         }
         for (at, name) in self.names.iter().enumerate() {
             if self.names[..at].contains(name) {
@@ -210,6 +262,11 @@ impl CsvFiles {
         Ok(())
     }
 
+    fn guess(&self, column: &str) -> Guess {
+        let as_written = self.categories.iter().any(|category| category == column);
+        Guess::new(self.format.typed(column), as_written)
+    }
+
     /// Takes in the values of a row, with the number of its file and the line where it begins.
     fn take_in(
         &mut self,
@@ -217,19 +274,27 @@ impl CsvFiles {
         record: &csv::ByteRecord,
         swallowing: &mut Swallowing,
     ) -> Result<()> {
-        self.guesses.resize_with(self.names.len(), Guess::default);
         let mut lines = 0;
         for ((value, guess), name) in record.iter().zip(&mut self.guesses).zip(&self.names) {
             let text = std::str::from_utf8(value).map_err(|_| {
                 broken(
                     &self.paths[number],
                     format!(
-                        "line {line}, column `{name}`: {:?} is not UTF-8; convert the file, for example with iconv",
+                        "line {line}, column `{name}`: {:?} is not UTF-8; if the file is Latin-1 or Windows-1252, add \
+                         encoding=latin1 to source.url (csv:…?encoding=latin1)",
                         String::from_utf8_lossy(&value[..value.len().min(40)])
                     ),
                 )
             })?;
-            guess.learn(text, number, line);
+            if !self.format.nulls.iter().any(|null| null == text) {
+                if let Some(expected) = guess.misfit(text) {
+                    let why = format!(
+                        "line {line}, column `{name}`: {text:?} is none of the {expected} that source.url says it has"
+                    );
+                    return Err(broken(&self.paths[number], why));
+                }
+                guess.learn(text, number, line);
+            }
             lines += breaks(text);
         }
         if lines > 0 {
@@ -240,6 +305,34 @@ impl CsvFiles {
         }
         Ok(())
     }
+}
+
+/// What matches the empty value and these.
+fn null_pattern(nulls: &[String]) -> Result<Regex> {
+    let nulls: Vec<String> = nulls.iter().map(|null| regex::escape(null)).collect();
+    let pattern = Regex::new(&format!("^(?:|{})$", nulls.join("|")));
+    pattern.map_err(|error| Error::FileQuery {
+        why: error.to_string(),
+    })
+}
+
+/// What separates the values of a line, where that is no comma.
+fn separator(line: &str) -> Option<u8> {
+    [b';', b'\t', b'|']
+        .into_iter()
+        .find(|byte| line.as_bytes().contains(byte))
+}
+
+fn shown(delimiter: u8) -> String {
+    match delimiter {
+        b'\t' => "%09".to_owned(),
+        other => char::from(other).to_string(),
+    }
+}
+
+fn add(delimiter: u8) -> String {
+    let shown = shown(delimiter);
+    format!("if that separates the values, add delimiter={shown} to source.url (csv:…?delimiter={shown})")
 }
 
 /// The names of a header; a column without one is called by its number.
@@ -276,7 +369,7 @@ fn unreadable(path: &Path, error: csv::Error, line: u64) -> Error {
             counted(*len, "field")
         ),
         csv::ErrorKind::Utf8 { .. } => {
-            "its header is not UTF-8; convert the file, for example with iconv".to_owned()
+            "its header is not UTF-8; if the file is Latin-1 or Windows-1252, add encoding=latin1 to source.url".to_owned()
         }
         csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|error| error.is::<Wrong>()) => format!(
             "{error}; if quotation marks are plain characters in this file, add quote=none to source.url (csv:…?quote=none)"

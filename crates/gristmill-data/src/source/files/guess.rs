@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::compute::cast;
 use arrow::compute::kernels::cast_utils::string_to_datetime;
 use arrow::datatypes::{DataType, TimeUnit};
 
@@ -23,15 +25,62 @@ const WORDS: [&str; 8] = [
 /// Characters of a value that a message repeats.
 const SHOWN: usize = 40;
 
+/// A type that a column has by order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Typed {
+    Text,
+    Boolean,
+    Integer,
+    Number,
+    Date,
+    Timestamp,
+    TimestampZone,
+}
+
+const TYPED: [(Typed, &str, Kinds); 7] = [
+    (Typed::Text, "text", Kinds::NONE),
+    (Typed::Boolean, "boolean", Kinds::BOOLEAN),
+    (Typed::Integer, "integer", Kinds::INTEGER),
+    (Typed::Number, "number", Kinds::NUMBER),
+    (Typed::Date, "date", Kinds::DATE),
+    (Typed::Timestamp, "timestamp", Kinds::TIMESTAMP),
+    (Typed::TimestampZone, "timestamptz", Kinds::TIMESTAMP_ZONE),
+];
+
+impl Typed {
+    /// That of a name in a URL.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let found = TYPED.iter().find(|(_, known, _)| *known == name);
+        found.map(|(typed, ..)| *typed)
+    }
+
+    /// All names.
+    pub(super) fn names() -> String {
+        TYPED.map(|(_, name, _)| name).join(", ")
+    }
+
+    fn kind(self) -> Kinds {
+        let found = TYPED.iter().find(|(typed, ..)| *typed == self);
+        found.map_or(Kinds::NONE, |(.., kind)| *kind)
+    }
+}
+
 /// What the values so far can be. An empty value is null, which is of any type.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Guess {
+    /// The type that it has by order.
+    typed_as: Option<Typed>,
+    /// Whether values are kept as they are written: then one has a type only if it is written as the type writes it.
+    as_written: bool,
     /// Values that are not empty.
     values: u64,
     /// Those among them that have some kind.
     typed: u64,
     /// Those among them that are numbers only by a word, such as `nan`.
     words: u64,
+    /// Those that are numbers with a decimal comma, or integers; and the first with a comma.
+    with_comma: u64,
+    comma: Option<Place>,
     /// For each of [`Kinds::ALL`].
     tallies: [Tally; Kinds::ALL.len()],
 }
@@ -45,7 +94,7 @@ struct Tally {
 }
 
 /// A value and where it stands.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Place {
     /// The number of the file.
     pub(super) file: usize,
@@ -113,6 +162,18 @@ impl Kinds {
         }
     }
 
+    /// Those among them whose text for the value is this one.
+    fn written_as(self, value: &str) -> Self {
+        let text: ArrayRef = Arc::new(StringArray::from(vec![value]));
+        let same = |kind: Self| {
+            let typed = cast(&text, &kind.data_type()).ok()?;
+            let back = cast(&typed, &DataType::Utf8).ok()?;
+            (back.is_valid(0) && back.as_string::<i32>().value(0) == value).then_some(kind)
+        };
+        let kinds = Self::ALL.into_iter().filter(|kind| self.has(*kind));
+        kinds.filter_map(same).fold(Self::NONE, Self::or)
+    }
+
     /// What its values are called.
     fn words(self) -> &'static str {
         match self {
@@ -128,12 +189,32 @@ impl Kinds {
 }
 
 impl Guess {
+    /// Of a column that has a type by order, or whose values stand for themselves, as classes and categories do: `1.10` is another
+    /// one than `1.1`.
+    pub(super) fn new(typed_as: Option<Typed>, as_written: bool) -> Self {
+        Self {
+            typed_as,
+            as_written,
+            ..Self::default()
+        }
+    }
+
+    /// What a value should be by order and is not.
+    pub(super) fn misfit(&self, value: &str) -> Option<&'static str> {
+        let kind = self.typed_as?.kind();
+        let fits = value.is_empty() || kind == Kinds::NONE || kinds_of(value).has(kind);
+        (!fits).then(|| kind.words())
+    }
+
     /// Takes in the value of a row that begins at a line of a file.
     pub(super) fn learn(&mut self, value: &str, file: usize, line: u64) {
         if value.is_empty() {
             return;
         }
-        let kinds = kinds_of(value);
+        let mut kinds = kinds_of(value);
+        if self.as_written {
+            kinds = kinds.written_as(value);
+        }
         let mut place = None;
         for (kind, tally) in Kinds::ALL.into_iter().zip(&mut self.tallies) {
             if kinds.has(kind) {
@@ -146,6 +227,12 @@ impl Guess {
                 tally.other = Some(place.clone());
             }
         }
+        let comma = has_decimal_comma(value);
+        if comma && self.comma.is_none() {
+            let value = value.to_owned();
+            self.comma = Some(Place { file, line, value });
+        }
+        self.with_comma += u64::from(comma || kinds.has(Kinds::INTEGER));
         self.values += 1;
         self.typed += u64::from(kinds != Kinds::NONE);
         self.words += u64::from(WORDS.contains(&value));
@@ -159,7 +246,7 @@ impl Guess {
     /// What was found.
     pub(super) fn words(&self) -> &'static str {
         match self.values {
-            0 => "text (no value)",
+            0 if self.typed_as.is_none() => "text (no value)",
             _ => self.kind().words(),
         }
     }
@@ -171,6 +258,9 @@ impl Guess {
 
     /// What a column of text would be without a few of its values.
     pub(super) fn odd(&self) -> Option<Odd<'_>> {
+        if self.typed_as.is_some() || self.as_written {
+            return None;
+        }
         let (kind, tally) = self.likely().filter(|_| self.kind() == Kinds::NONE)?;
         Some(Odd {
             otherwise: kind.words(),
@@ -180,8 +270,17 @@ impl Guess {
         })
     }
 
+    /// The first value with a decimal comma of a column of numbers that are so written, which makes it text.
+    pub(super) fn decimal_comma(&self) -> Option<&Place> {
+        let all = self.with_comma == self.values && self.typed_as.is_none() && !self.as_written;
+        self.comma.as_ref().filter(|_| all)
+    }
+
     /// The narrowest kind that all values have.
     fn kind(&self) -> Kinds {
+        if let Some(typed) = self.typed_as {
+            return typed.kind();
+        }
         let mut tallies = Kinds::ALL.into_iter().zip(&self.tallies);
         // Words alone are no numbers.
         let all = tallies.find(|(_, tally)| tally.values == self.values && self.values > self.words);
@@ -207,6 +306,15 @@ fn kinds_of(value: &str) -> Kinds {
         b'-' | b'0'..=b'9' => number(value).or(time(value)),
         _ => Kinds::NONE,
     }
+}
+
+/// `-?[0-9]+,[0-9]+`.
+fn has_decimal_comma(value: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = value.strip_prefix('-').unwrap_or(value);
+    unsigned
+        .split_once(',')
+        .is_some_and(|(whole, fraction)| digits(whole) && digits(fraction))
 }
 
 fn is_boolean(value: &str) -> bool {

@@ -50,16 +50,10 @@ struct FileState {
 impl Input {
     /// Opens the files of a location. Parquet is opened by its footers; CSV is read once, for its types. A Delta table's
     /// `listing` says which its files are.
-    pub(super) fn open(location: &Location, listing: Option<Listing>) -> Result<Self> {
-        let paths = match &listing {
-            Some(listing) => listing.files.iter().map(|file| file.path.clone()).collect(),
-            None => location.files()?,
-        };
-        let files = paths
-            .iter()
-            .map(|path| FileState::of(path))
-            .collect::<Result<Vec<_>>>()?;
-        let mut input = match (location.format, &listing) {
+    pub(super) fn open(location: &Location, listing: Option<Listing>, categories: &[String]) -> Result<Self> {
+        let files = states(location, listing.as_ref())?;
+        let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+        let mut input = match (&location.format, &listing) {
             (_, Some(listing)) => {
                 let open = |file: &crate::table::ListedFile| {
                     let parquet = ParquetFile::open(&file.path)?;
@@ -70,7 +64,7 @@ impl Input {
                 Self::parquet(&location.url, parquet, Some(listing.schema.clone()))?
             }
             (Format::Csv(format), None) => {
-                let csv = CsvFiles::open(&paths, format)?;
+                let csv = CsvFiles::open(&paths, format.clone(), categories)?;
                 Self {
                     schema: csv.schema(),
                     rows: csv.rows(),
@@ -86,11 +80,7 @@ impl Input {
                 Self::parquet(&location.url, parquet.collect::<Result<Vec<_>>>()?, None)?
             }
         };
-        input.snapshot = match listing {
-            // A table that was deleted and written again may come to the same version, under its old id too.
-            Some(Listing { version, id, .. }) => format!("version {version} of {id}, {}", name_of(&files)),
-            None => name_of(&files),
-        };
+        input.snapshot = name_of(&files, listing.as_ref());
         input.url.clone_from(&location.url);
         input.files = files;
         Ok(input)
@@ -99,16 +89,13 @@ impl Input {
     /// Parquet files that nobody else changes.
     pub(super) fn parquet(url: &str, files: Vec<ParquetFile>, schema: Option<SchemaRef>) -> Result<Self> {
         let first = files.first().map(|file| file.schema.clone());
-        let (schema, strict) = match (schema, first) {
-            (Some(schema), _) => (schema, false),
-            (None, Some(schema)) => (schema, true),
-            (None, None) => (Arc::new(Schema::empty()), true),
+        let schema = match (schema, first) {
+            (Some(schema), _) => schema,
+            (None, None) => Arc::new(Schema::empty()),
+            (None, Some(first)) => files
+                .iter()
+                .try_fold(first, |schema, file| file.unified_with(&schema))?,
         };
-        if strict {
-            for file in &files {
-                file.check_columns(&schema)?;
-            }
-        }
         Ok(Self {
             rows: files.iter().map(|file| file.rows).sum(),
             types: schema
@@ -208,12 +195,31 @@ fn batch_rows(bytes: u64, rows: u64) -> usize {
     (MEAN_BATCH_BYTES / mean).clamp(1, MAX_BATCH_ROWS as u64) as usize
 }
 
+/// The files of a location as they are now. A Delta table's `listing` says which its files are.
+fn states(location: &Location, listing: Option<&Listing>) -> Result<Vec<FileState>> {
+    let paths = match listing {
+        Some(listing) => listing.files.iter().map(|file| file.path.clone()).collect(),
+        None => location.files()?,
+    };
+    paths.iter().map(|path| FileState::of(path)).collect()
+}
+
+/// The state of the files of a location, without opening them.
+pub(super) fn snapshot(location: &Location, listing: Option<&Listing>) -> Result<String> {
+    Ok(name_of(&states(location, listing)?, listing))
+}
+
 /// Equal for the same files in the same state.
-fn name_of(files: &[FileState]) -> String {
+fn name_of(files: &[FileState], listing: Option<&Listing>) -> String {
     let mut text = String::new();
     for file in files {
         let path = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
         text.push_str(&format!("{}\0{:?}\n", path.display(), file.stamp));
     }
-    format!("files {:032x}", xxh3_128(text.as_bytes()))
+    let name = format!("files {:032x}", xxh3_128(text.as_bytes()));
+    match listing {
+        // A table that was deleted and written again may come to the same version, under its old id too.
+        Some(Listing { version, id, .. }) => format!("version {version} of {id}, {name}"),
+        None => name,
+    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::source::files::guess::Typed;
 
 /// What follows `parquet:`, `csv:` or `delta:`, taken apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +15,7 @@ pub(super) struct Location {
 }
 
 /// What the files are, and how they are read.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Format {
     Parquet,
     Csv(CsvFormat),
@@ -25,7 +26,7 @@ pub(super) enum Format {
 }
 
 /// How CSV is written.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct CsvFormat {
     /// `None` goes by the file's name: a tab for `.tsv`, else a comma.
     pub(super) delimiter: Option<u8>,
@@ -33,6 +34,13 @@ pub(super) struct CsvFormat {
     pub(super) header: bool,
     /// Whether a value may be in quotation marks; without, they are characters of it.
     pub(super) quotes: bool,
+    /// Whether a byte is a character, as in Latin-1 and Windows-1252; else the files are UTF-8.
+    pub(super) latin1: bool,
+    /// Values that are null, besides the empty one.
+    pub(super) nulls: Vec<String>,
+    /// The types that columns have by order, and the one that all others have.
+    pub(super) types: Vec<(String, Typed)>,
+    pub(super) all: Option<Typed>,
 }
 
 impl Default for CsvFormat {
@@ -41,8 +49,47 @@ impl Default for CsvFormat {
             delimiter: None,
             header: true,
             quotes: true,
+            latin1: false,
+            nulls: Vec::new(),
+            types: Vec::new(),
+            all: None,
         }
     }
+}
+
+impl CsvFormat {
+    /// The type that a column has by order.
+    pub(super) fn typed(&self, column: &str) -> Option<Typed> {
+        let own = self.types.iter().find(|(name, _)| name == column);
+        own.map(|(_, typed)| *typed).or(self.all)
+    }
+
+    /// Takes `types=text`, or `types=zip:text,day:date`.
+    fn take_types(&mut self, value: &str) -> Result<(), String> {
+        for part in value.split(',') {
+            let (column, name) = match part.rsplit_once(':') {
+                Some((column, name)) => (Some(decoded(column)), name),
+                None => (None, part),
+            };
+            let Some(typed) = Typed::named(name) else {
+                return Err(format!(
+                    "types={value}: there is no type `{name}`; the types are {}",
+                    Typed::names()
+                ));
+            };
+            match column {
+                Some(column) => self.types.push((column, typed)),
+                None => self.all = Some(typed),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn decoded(value: &str) -> String {
+    percent_encoding::percent_decode_str(value)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 impl Location {
@@ -71,13 +118,21 @@ impl Location {
                     csv.header = value == "true";
                 }
                 (Format::Csv(csv), "quote") if value == "none" => csv.quotes = false,
+                (Format::Csv(csv), "encoding") if matches!(value, "latin1" | "utf8") => {
+                    csv.latin1 = value == "latin1";
+                }
+                (Format::Csv(csv), "null") => csv.nulls = value.split(',').map(decoded).collect(),
+                (Format::Csv(csv), "types") => csv.take_types(value).map_err(failed)?,
                 (Format::Delta { version }, "version") => {
                     let number = value.parse();
                     *version = Some(number.map_err(|_| failed(format!("version={value} is not a number")))?);
                 }
                 _ => {
                     let known = match format {
-                        Format::Csv(_) => "delimiter=…, header=true or false, and quote=none",
+                        Format::Csv(_) => {
+                            "delimiter=…, header=true or false, quote=none, null=NA,-, encoding=latin1 and types=text or \
+                             types=column:text,…"
+                        }
                         Format::Delta { .. } => "version=…",
                         Format::Parquet => "none",
                     };
@@ -220,7 +275,20 @@ mod tests {
                 Format::Csv(CsvFormat {
                     delimiter: Some(b'\t'),
                     header: false,
-                    quotes: true,
+                    ..CsvFormat::default()
+                }),
+            ),
+            (
+                "csv:a.csv?null=NA,-&types=zip:text,day%3Aof:date&encoding=latin1",
+                "a.csv",
+                Format::Csv(CsvFormat {
+                    latin1: true,
+                    nulls: vec!["NA".to_owned(), "-".to_owned()],
+                    types: vec![
+                        ("zip".to_owned(), Typed::Text),
+                        ("day:of".to_owned(), Typed::Date),
+                    ],
+                    ..CsvFormat::default()
                 }),
             ),
             (
@@ -257,6 +325,8 @@ mod tests {
             ("csv:x.csv?delimiter=ab", "is not one ASCII character"),
             ("csv:x.csv?header=maybe", "unknown option header=maybe"),
             ("csv:x.csv?quote='", "unknown option quote='"),
+            ("csv:x.csv?types=money", "there is no type `money`"),
+            ("csv:x.csv?encoding=ebcdic", "unknown option encoding=ebcdic"),
             ("delta:t?version=last", "version=last is not a number"),
             ("csv:", "no path in it"),
         ] {

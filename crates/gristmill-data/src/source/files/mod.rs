@@ -10,11 +10,13 @@ pub(super) mod fuzz;
 mod guess;
 mod input;
 mod keys;
+mod latin1;
 mod location;
 mod parquet;
 mod query;
 mod sorted;
 mod types;
+mod unify;
 
 use std::sync::Arc;
 
@@ -39,7 +41,7 @@ use crate::settings::SourceSettings;
 use crate::source::names::find_key;
 use crate::source::produced::on_thread;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Notice, Source};
-use crate::table::list_files;
+use crate::table::{Listing, list_files};
 use input::Input;
 use location::{Format, Location};
 use query::Query;
@@ -80,18 +82,13 @@ struct Prepared {
 impl Files {
     /// `rest` is what follows `scheme:` in the URL.
     pub(super) async fn connect(scheme: &str, rest: &str, settings: &SourceSettings) -> Result<Self> {
-        let location = Location::parse(&settings.url.to_string(), scheme, rest)?;
-        let listing = match location.format {
-            Format::Delta { version } if location.path().is_dir() => {
-                Some(list_files(location.path(), version).await?)
-            }
-            Format::Delta { .. } => {
-                return Err(location.failed(format!("there is no folder {}", location.path().display())));
-            }
-            _ => None,
-        };
+        let (location, listing) = listed(scheme, rest, settings).await?;
         let place = location.clone();
-        let input = blocking("opening the files", move || Input::open(&place, listing)).await?;
+        let categories = settings.categories.clone();
+        let input = blocking("opening the files", move || {
+            Input::open(&place, listing, &categories)
+        })
+        .await?;
         let input = Arc::new(input);
         let query = Query::plan(&settings.query, &input, settings.memory).await?;
         let names: Vec<String> = query
@@ -135,6 +132,19 @@ impl Files {
                 prepared: OnceCell::new(),
             }),
         })
+    }
+
+    /// What would be read now.
+    pub(super) async fn current_snapshot(
+        scheme: &str,
+        rest: &str,
+        settings: &SourceSettings,
+    ) -> Result<String> {
+        let (location, listing) = listed(scheme, rest, settings).await?;
+        blocking("looking at the files", move || {
+            input::snapshot(&location, listing.as_ref())
+        })
+        .await
     }
 
     /// Rows that come once, as a source: they are kept in a file of our own, which nobody else can open.
@@ -301,6 +311,21 @@ impl Source for Files {
         }
         .boxed()
     }
+}
+
+/// Where the files of a URL are, with those of a Delta table.
+async fn listed(scheme: &str, rest: &str, settings: &SourceSettings) -> Result<(Location, Option<Listing>)> {
+    let location = Location::parse(&settings.url.to_string(), scheme, rest)?;
+    let listing = match &location.format {
+        Format::Delta { version } if location.path().is_dir() => {
+            Some(list_files(location.path(), *version).await?)
+        }
+        Format::Delta { .. } => {
+            return Err(location.failed(format!("there is no folder {}", location.path().display())));
+        }
+        _ => None,
+    };
+    Ok((location, listing))
 }
 
 /// Rows, written into a Parquet file of our own, which nobody else can open.

@@ -13,6 +13,7 @@ use crate::durable::io;
 use crate::error::{Error, Result};
 use crate::parquet_file::{self, BatchLimit, Footer, Part};
 use crate::source::files::batches::{Batches, arranged};
+use crate::source::files::unify::unified;
 
 /// A Parquet file that was opened by its footer.
 pub(super) struct ParquetFile {
@@ -112,30 +113,32 @@ impl ParquetFile {
         }
     }
 
-    /// Refuses a file that does not have the same columns.
-    pub(super) fn check_columns(&self, schema: &SchemaRef) -> Result<()> {
+    /// The columns of the files before, each with the type that holds the values of this file too.
+    ///
+    /// # Errors
+    /// When this file does not have the same columns, or one whose values no type holds with those of the others.
+    pub(super) fn unified_with(&self, schema: &SchemaRef) -> Result<SchemaRef> {
         let differs = |why: String| Error::SourceFile {
             path: self.path.display().to_string(),
             why,
         };
+        let mut fields = Vec::new();
         for field in schema.fields() {
-            match self.schema.field_with_name(field.name()) {
-                Err(_) => {
-                    return Err(differs(format!(
-                        "it has no column `{}`, which the first file has",
-                        field.name()
-                    )));
-                }
-                Ok(own) if own.data_type() != field.data_type() => {
-                    return Err(differs(format!(
-                        "its column `{}` has type {}, that of the first file {}",
-                        field.name(),
-                        own.data_type(),
-                        field.data_type()
-                    )));
-                }
-                Ok(_) => {}
-            }
+            let Ok(own) = self.schema.field_with_name(field.name()) else {
+                return Err(differs(format!(
+                    "it has no column `{}`, which the first file has",
+                    field.name()
+                )));
+            };
+            let Some(kind) = unified(field.data_type(), own.data_type()) else {
+                return Err(differs(format!(
+                    "its column `{}` has type {}, that of the files before {}, and no type holds the values of both",
+                    field.name(),
+                    own.data_type(),
+                    field.data_type()
+                )));
+            };
+            fields.push(field.as_ref().clone().with_data_type(kind));
         }
         let more = self
             .schema
@@ -147,7 +150,7 @@ impl ParquetFile {
                 "it has a column `{}`, which the first file does not have",
                 more.name()
             ))),
-            None => Ok(()),
+            None => Ok(Arc::new(Schema::new(fields))),
         }
     }
 

@@ -75,11 +75,13 @@ pub(super) struct MySql {
 impl MySql {
     pub(super) async fn connect(settings: &SourceSettings) -> Result<Self> {
         let url = settings.url.to_string();
-        let (mut connection, limits) = connect::connect(&settings.url).await?;
         let failed = |error| query_error(&url, &error);
-        let begin = begin(&mut connection);
-        let begin = async { begin.await.map_err(failed) };
-        let (snapshot, sql_mode) = limits.connecting(&url, "the server", begin).await?;
+        let Begun {
+            mut connection,
+            limits,
+            snapshot,
+            sql_mode,
+        } = Begun::new(settings).await?;
         let backslash = !sql_mode.is_some_and(|mode| mode.contains("NO_BACKSLASH_ESCAPES"));
 
         // Prepared as it is written, so that lines in messages are right and a second statement is refused.
@@ -113,6 +115,11 @@ impl MySql {
             .map_err(failed)?;
         drop(connection);
         Ok(source)
+    }
+
+    /// What a connection made now would read.
+    pub(super) async fn current_snapshot(settings: &SourceSettings) -> Result<String> {
+        Ok(Begun::new(settings).await?.snapshot.name)
     }
 
     /// `SELECT` of the query's rows, one way or another.
@@ -304,6 +311,30 @@ impl MySql {
         Ok(on_task(what, |taker| {
             send_rows(connection, sql, parameters, batches, taker, url, limits)
         }))
+    }
+}
+
+/// A connection with its transaction.
+struct Begun {
+    connection: Conn,
+    limits: Limits,
+    snapshot: Snapshot,
+    sql_mode: Option<String>,
+}
+
+impl Begun {
+    async fn new(settings: &SourceSettings) -> Result<Self> {
+        let url = settings.url.to_string();
+        let (mut connection, limits) = connect::connect(&settings.url).await?;
+        let begin = begin(&mut connection);
+        let begin = async { begin.await.map_err(|error| query_error(&url, &error)) };
+        let (snapshot, sql_mode) = limits.connecting(&url, "the server", begin).await?;
+        Ok(Self {
+            connection,
+            limits,
+            snapshot,
+            sql_mode,
+        })
     }
 }
 

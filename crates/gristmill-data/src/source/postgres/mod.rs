@@ -114,13 +114,25 @@ enum Order {
 impl Postgres {
     pub(super) async fn connect(settings: &SourceSettings) -> Result<Self> {
         let url = settings.url.to_string();
+        let (connected, snapshot) = Self::begin(settings).await?;
+        let query = Query::prepare(&connected.client, settings, url.clone()).await;
+        let query = query.map_err(|error| connected.told(&url, error))?;
+        Ok(Self::new(connected, snapshot, Arc::new(query)))
+    }
+
+    /// What a connection made now would read.
+    pub(super) async fn current_snapshot(settings: &SourceSettings) -> Result<String> {
+        Ok(Self::begin(settings).await?.1.name)
+    }
+
+    /// Connects, and begins a transaction on a snapshot of its own.
+    async fn begin(settings: &SourceSettings) -> Result<(Connected, Snapshot)> {
+        let url = settings.url.to_string();
         let connected = connect::connect(&settings.url).await?;
         let begin = session::begin(&connected.client, &url, None);
         let snapshot = connected.limits.connecting(&url, "the server", begin).await;
         let snapshot = snapshot.map_err(|error| connected.told(&url, error))?;
-        let query = Query::prepare(&connected.client, settings, url.clone()).await;
-        let query = query.map_err(|error| connected.told(&url, error))?;
-        Ok(Self::new(connected, snapshot, Arc::new(query)))
+        Ok((connected, snapshot))
     }
 
     /// Another connection, on the same snapshot.

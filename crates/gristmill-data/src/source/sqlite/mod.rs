@@ -62,7 +62,17 @@ impl Sqlite {
             .unwrap_or_else(|e| Err(stopped(&e)))
     }
 
-    fn open(path: &Path, settings: SourceSettings) -> Result<Self> {
+    /// What a connection made now would read.
+    pub(super) async fn current_snapshot(path: &str, settings: &SourceSettings) -> Result<String> {
+        let path = path.strip_prefix("//").unwrap_or(path).to_owned();
+        let settings = settings.clone();
+        let begun = spawn_blocking(move || Self::begin(Path::new(&path), &settings));
+        let (_connection, state) = begun.await.unwrap_or_else(|e| Err(stopped(&e)))?;
+        Ok(state.name())
+    }
+
+    /// Opens the file, and begins a transaction.
+    fn begin(path: &Path, settings: &SourceSettings) -> Result<(Connection, State)> {
         let failed = |why: String| Error::Connect {
             url: settings.url.to_string(),
             why,
@@ -76,6 +86,11 @@ impl Sqlite {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|e| failed(e.to_string()))?;
         let state = begin(&connection, path).map_err(failed)?;
+        Ok((connection, state))
+    }
+
+    fn open(path: &Path, settings: SourceSettings) -> Result<Self> {
+        let (connection, state) = Self::begin(path, &settings)?;
 
         // Prepared as it is written, so that positions in messages are right and a second statement is refused.
         let statement = connection

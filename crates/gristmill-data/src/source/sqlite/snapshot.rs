@@ -201,6 +201,7 @@ mod tests {
             url: format!("sqlite:{}", path.display()).into(),
             query: "SELECT id, v FROM t".into(),
             key: "id".into(),
+            categories: Vec::new(),
             memory: crate::budget::RowBudget::ample(),
         };
         let source = Sqlite::connect(path.to_str().unwrap(), &settings).await.unwrap();

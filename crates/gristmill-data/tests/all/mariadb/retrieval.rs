@@ -47,6 +47,7 @@ impl Case {
             url: self.server.url().into(),
             query: "SELECT id, name, size FROM item".into(),
             key: "id".into(),
+            categories: Vec::new(),
             memory: RowBudget::ample(),
         };
         let source = source::open::connect(&settings).await.unwrap();

@@ -59,6 +59,7 @@ impl Case {
             url: self.url.as_str().into(),
             query: self.query.into(),
             key: "id".into(),
+            categories: Vec::new(),
             memory: RowBudget::ample(),
         }
     }

@@ -80,6 +80,7 @@ async fn a_standby_that_was_promoted_and_a_server_that_was_restarted_have_names_
             url: url.into(),
             query: "SELECT 1 AS id".into(),
             key: "id".into(),
+            categories: Vec::new(),
             memory: gristmill_data::budget::RowBudget::ample(),
         };
         gristmill_data::source::open::connect(&settings)

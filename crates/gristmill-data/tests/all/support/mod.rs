@@ -26,6 +26,7 @@ pub fn settings(url: &str, query: &str, key: impl Into<KeyColumns>) -> SourceSet
         url: url.into(),
         query: query.into(),
         key: key.into(),
+        categories: Vec::new(),
         memory: RowBudget::ample(),
     }
 }

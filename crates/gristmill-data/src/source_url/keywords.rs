@@ -1,0 +1,153 @@
+//! Connection strings of libpq, `host=… user=… password='…'`, as URLs.
+
+use percent_encoding::{AsciiSet, utf8_percent_encode};
+
+use super::{ENCODED, HARMLESS};
+
+/// Keywords of libpq besides those whose values may be shown.
+const OTHERS: [&str; 2] = ["options", "password"];
+
+/// What a value may hold as it is: also the variables of a pipeline file, which are filled in elsewhere.
+const VALUE: &AsciiSet = &ENCODED.remove(b'$').remove(b'{').remove(b'}');
+
+/// The URL of a connection string; `None` if it is no string of keywords that libpq knows.
+///
+/// As in libpq, a value with blanks stands in single quotes, and a backslash makes a quote or a backslash plain.
+pub(super) fn url(text: &str) -> Option<String> {
+    let mut pairs = pairs(text)?;
+    let mut take = |name: &str| {
+        let at = pairs.iter().position(|(known, _)| known == name)?;
+        Some(pairs.remove(at).1)
+    };
+    let (user, password, database) = (take("user"), take("password"), take("dbname"));
+    let (host, port) = (take("host"), take("port"));
+    let mut url = "postgresql://".to_owned();
+    if let Some(user) = &user {
+        url.push_str(&encoded(user));
+    }
+    if let Some(password) = &password {
+        url.push(':');
+        url.push_str(&encoded(password));
+    }
+    if user.is_some() || password.is_some() {
+        url.push('@');
+    }
+    match host {
+        // The folder of a socket is no part of a URL that stands for a host.
+        Some(host) if host.starts_with('/') => {
+            pairs.push(("host".to_owned(), host));
+            pairs.extend(port.map(|port| ("port".to_owned(), port)));
+        }
+        Some(host) => url.push_str(&hosts(&host, port.as_deref())?),
+        None => pairs.extend(port.map(|port| ("port".to_owned(), port))),
+    }
+    if let Some(database) = &database {
+        url.push('/');
+        url.push_str(&encoded(database));
+    }
+    for (at, (name, value)) in pairs.iter().enumerate() {
+        url.push(if at == 0 { '?' } else { '&' });
+        url.push_str(&format!("{name}={}", encoded(value)));
+    }
+    Some(url)
+}
+
+/// Each host with its port; of several hosts with one port each has that.
+fn hosts(hosts: &str, port: Option<&str>) -> Option<String> {
+    let ports: Vec<&str> = port.map(|port| port.split(',').collect()).unwrap_or_default();
+    let hosts: Vec<&str> = hosts.split(',').collect();
+    if !matches!(ports.len(), 0 | 1) && ports.len() != hosts.len() {
+        return None;
+    }
+    let of = |(at, host): (usize, &&str)| {
+        let port = ports.get(at).or(ports.first()).filter(|port| !port.is_empty());
+        let host = match host.contains(':') {
+            true => format!("[{host}]"),
+            false => (*host).to_owned(),
+        };
+        port.map_or(host.clone(), |port| format!("{host}:{port}"))
+    };
+    Some(hosts.iter().enumerate().map(of).collect::<Vec<_>>().join(","))
+}
+
+fn encoded(value: &str) -> String {
+    utf8_percent_encode(value, VALUE).to_string()
+}
+
+/// Keywords and values, of keywords given twice the last.
+fn pairs(text: &str) -> Option<Vec<(String, String)>> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let (name, after) = rest.split_once('=')?;
+        let name = name.trim();
+        if !HARMLESS.contains(&name) && !OTHERS.contains(&name) {
+            return None;
+        }
+        let (value, after) = value(after.trim_start())?;
+        pairs.retain(|(known, _)| known != name);
+        pairs.push((name.to_owned(), value));
+        rest = after.trim_start();
+    }
+    (!pairs.is_empty()).then_some(pairs)
+}
+
+/// The value at the start of a text, and what follows it.
+fn value(text: &str) -> Option<(String, &str)> {
+    let quoted = text.starts_with('\'');
+    let mut value = String::new();
+    let mut characters = text.char_indices().skip(usize::from(quoted));
+    while let Some((at, c)) = characters.next() {
+        match c {
+            '\\' => value.push(characters.next()?.1),
+            '\'' if quoted => return Some((value, &text[at + 1..])),
+            c if !quoted && c.is_whitespace() => return Some((value, &text[at..])),
+            c => value.push(c),
+        }
+    }
+    (!quoted).then_some((value, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_strings_are_urls() {
+        for (text, expected) in [
+            ("host=h", Some("postgresql://h")),
+            (
+                "host=h port=1 dbname=d user=u password=p sslmode=require",
+                Some("postgresql://u:p@h:1/d?sslmode=require"),
+            ),
+            (
+                r"host = h user=u password = 'it\'s a \\ /@?'",
+                Some("postgresql://u:it%27s%20a%20%5C%20%2F%40%3F@h"),
+            ),
+            (r"host=h password=a\ b", Some("postgresql://:a%20b@h")),
+            ("host=a,b port=1,2", Some("postgresql://a:1,b:2")),
+            ("host=a,b port=1", Some("postgresql://a:1,b:1")),
+            ("host=::1 port=1", Some("postgresql://[::1]:1")),
+            (
+                "host=/run/pg port=1 user=u",
+                Some("postgresql://u@?host=%2Frun%2Fpg&port=1"),
+            ),
+            ("dbname=a dbname=b host=h", Some("postgresql://h/b")),
+            ("host=h password=''", Some("postgresql://:@h")),
+            (
+                "host=h options='-c a=b'",
+                Some("postgresql://h?options=-c%20a%3Db"),
+            ),
+            ("postgres://h/db", None),
+            ("postgres://h/db?user=u", None),
+            ("sqlite:a=b.db", None),
+            ("Driver={PostgreSQL};Server=h", None),
+            ("host=h passwd=x", None),
+            ("host=h password='open", None),
+            ("host", None),
+            ("", None),
+        ] {
+            assert_eq!(url(text).as_deref(), expected, "{text}");
+        }
+    }
+}
