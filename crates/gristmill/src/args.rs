@@ -203,16 +203,16 @@ pub struct PredictArgs {
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub output_format: Option<OutputFormat>,
     /// Replace the output file if it is there
-    #[arg(long)]
+    #[arg(long, conflicts_with = "table")]
     pub overwrite: bool,
     /// The table, where the output is the URL of a database
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,
-    /// What becomes of a table that is there
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = IfExists::Fail)]
-    pub if_exists: IfExists,
+    /// What becomes of a table that is there: by default it is refused
+    #[arg(long, value_enum, value_name = "WHAT", requires = "table")]
+    pub if_exists: Option<IfExists>,
     /// Write to the table again what was written to it before
-    #[arg(long)]
+    #[arg(long, requires = "table")]
     pub fresh: bool,
     /// Rows of one transaction, and of one range of a query, by default
     /// those of the pipeline or 100,000
