@@ -96,6 +96,8 @@ impl Session<'_> {
     pub fn check(&self) -> Result<Check> {
         self.check_types()?;
         let pipeline = self.pipeline();
+        // A run would be refused for it.
+        Directory::read(&pipeline.run.dir)?;
         let (threads, _) = worker_threads(pipeline.run.threads);
         Budget::new(pipeline.run.memory).reserve_process(threads)?;
         let source = self.source()?;

@@ -128,7 +128,8 @@ impl Ledger {
         let identity = DatasetIdentity::read(table.metadata().configuration());
         let identity = identity.map_err(|why| broken(dir, why))?;
         let mut ledger = Self {
-            version: table.version(),
+            // A run that writes meanwhile may have committed more since the entries were listed.
+            version: entries.last,
             identity,
             record: Record::default(),
             batches: Vec::new(),

@@ -750,3 +750,21 @@ async fn sqlite_rows_come_from_one_snapshot() {
             .snapshot()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sqlite_file_with_a_log_that_cannot_be_shared_says_what_to_do() {
+    let database = TempSqlite::new(
+        "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)",
+    );
+    let path = database.url().trim_start_matches("sqlite:").to_owned();
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{path}{suffix}"));
+    }
+    // As in a folder that cannot be written to, which is no hindrance to root.
+    std::fs::create_dir(format!("{path}-shm")).unwrap();
+    let message = failure(&database.url(), "SELECT id FROM t", "id").await;
+    assert!(
+        message.contains("PRAGMA journal_mode = DELETE") && message.contains("-shm"),
+        "{message}"
+    );
+}

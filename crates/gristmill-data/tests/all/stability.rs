@@ -195,7 +195,7 @@ async fn mariadb_rows_come_once_whatever_chooses_them() {
          CREATE VIEW sampled AS SELECT * FROM big WHERE rand() < 0.5; \
          CREATE ALGORITHM = TEMPTABLE VIEW kept AS SELECT * FROM big WHERE rand() < 0.5; \
          CREATE VIEW parts AS SELECT * FROM big ORDER BY v LIMIT 300; \
-         CREATE VIEW nested AS SELECT * FROM parts",
+         CREATE VIEW nested AS SELECT * FROM parts; CREATE VIEW bi AS SELECT * FROM big WHERE rand() < 0.5",
     );
     let window = "a window function (OVER)";
     for (query, key, expected) in [

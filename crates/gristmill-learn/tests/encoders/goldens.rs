@@ -116,10 +116,17 @@ fn numbers_are_scikit_learns_imputer_and_scaler() {
                 scale,
                 ..numeric("x", impute)
             };
-            let block = fit(&Feature::new(settings), &rows)
-                .unwrap()
-                .encode(&rows)
-                .unwrap();
+            let fitted = fit(&Feature::new(settings), &rows);
+            // Single precision would make the three numbers after 1e9 one.
+            if scale == Scale::None && case.values.iter().any(|value| *value > 1e9) {
+                assert!(
+                    matches!(fitted, Err(gristmill_learn::Error::Precision { .. })),
+                    "{}",
+                    case.impute
+                );
+                continue;
+            }
+            let block = fitted.unwrap().encode(&rows).unwrap();
             let values: Vec<f32> = (0..block.rows())
                 .map(|row| block.row(row).1.first().copied().unwrap_or(0.0))
                 .collect();

@@ -39,7 +39,7 @@ fn a_folder_with_files_of_others_is_refused_and_stays_as_it_is() {
         fs::create_dir_all(place.path(file).parent().unwrap()).unwrap();
         place.write(file, "mine");
         let before = held(&place);
-        for command in ["run", "pull"] {
+        for command in ["run", "pull", "check", "run --fresh"] {
             let said = failure(&place.gristmill(&format!("{command} pipeline.toml")), 2);
             let expected = format!("run.dir = run holds `{named}` and is no folder of a run");
             let said = said.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -3,7 +3,7 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
-use crate::source::mysql::dialect::skipped;
+use crate::source::mysql::dialect::{quoted, skipped};
 use crate::source::stability::{Stability, words};
 
 /// Functions that give another value at each call.
@@ -43,17 +43,19 @@ pub(super) async fn of(
     texts.push(query.to_owned());
     let mut stability = Stability::Stable;
     while let Some(text) = texts.pop() {
-        stability = stability.and(of_text(&text, backslash));
+        let words = words(&text, |text, at| skipped(text, at, backslash));
+        stability = stability.and(of_words(&words));
         // A view that is not merged into the query stands there by its name alone.
-        let named = views.extract_if(.., |(name, _)| text.contains(&**name));
+        let named = views.extract_if(.., |(name, _)| {
+            text.contains(&quoted(name)) || words.iter().any(|word| word.eq_ignore_ascii_case(name))
+        });
         texts.extend(named.map(|(_, definition)| definition));
     }
     Ok(stability)
 }
 
-fn of_text(text: &str, backslash: bool) -> Stability {
-    let words = words(text, |text, at| skipped(text, at, backslash));
-    let stability = Stability::of_words(&words, &VOLATILE);
+fn of_words(words: &[&str]) -> Stability {
+    let stability = Stability::of_words(words, &VOLATILE);
     // A variable that one row sets and the next one reads depends on the order of the rows.
     let sets = words.windows(2).any(|pair| pair == [":", "="]);
     match sets {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::source::sql::skipped;
@@ -16,15 +17,6 @@ const VOLATILE: &str = "SELECT p.proname::text, bool_and(p.oid < 16384 OR EXISTS
 
 /// Looks at the plan of a query, which shows what is behind its views.
 pub(super) async fn of(client: &Client, sql: &str) -> Result<Stability, tokio_postgres::Error> {
-    let explain = format!("EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) {sql}");
-    let messages = client.simple_query(&explain).await?;
-    let plan = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
-    });
-    let plan: Value = plan
-        .and_then(|plan| serde_json::from_str(plan).ok())
-        .unwrap_or_default();
     let words = words(sql, |text, at| skipped(text, at));
     let has = |text: &str| words.iter().any(|word| word.eq_ignore_ascii_case(text));
     let distinct_on = words
@@ -35,7 +27,13 @@ pub(super) async fn of(client: &Client, sql: &str) -> Result<Stability, tokio_po
         called: BTreeSet::new(),
         drops_rows: distinct_on || !(has("distinct") || has("union")),
     };
-    found.look(&plan);
+    match plan(client, sql).await? {
+        Some(plan) => found.look(&plan),
+        None => {
+            found.stability = Stability::of_words(&words, &[]);
+            found.called = called(sql).into_iter().collect();
+        }
+    }
     let called: Vec<String> = found.called.into_iter().collect();
     let mut stability = found.stability;
     for row in client.query(VOLATILE, &[&called]).await? {
@@ -47,6 +45,27 @@ pub(super) async fn of(client: &Client, sql: &str) -> Result<Stability, tokio_po
         });
     }
     Ok(stability)
+}
+
+/// The plan; `None` where the server cannot send it, as it holds text of the query in an encoding that is not known.
+async fn plan(client: &Client, sql: &str) -> Result<Option<Value>, tokio_postgres::Error> {
+    client.simple_query("SAVEPOINT stability").await?;
+    let explain = format!("EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) {sql}");
+    let plan = match client.simple_query(&explain).await {
+        Ok(messages) => {
+            let plan = messages.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            });
+            plan.and_then(|plan| serde_json::from_str(plan).ok())
+        }
+        Err(error) if error.code() == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE) => None,
+        Err(error) => return Err(error),
+    };
+    client
+        .simple_query("ROLLBACK TO SAVEPOINT stability; RELEASE SAVEPOINT stability")
+        .await?;
+    Ok(plan)
 }
 
 struct Found {

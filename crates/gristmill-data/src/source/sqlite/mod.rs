@@ -9,6 +9,7 @@ mod snapshot;
 mod stability;
 mod uses;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -85,7 +86,14 @@ impl Sqlite {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|e| failed(e.to_string()))?;
-        let state = begin(&connection, path).map_err(failed)?;
+        let state = begin(&connection, path).map_err(|why| match has_log(path) {
+            true => failed(format!(
+                "{why}; a file in WAL mode is read by way of a file {}-shm beside it: let the folder be written to, copy the file \
+                 with its -wal elsewhere, or have its owner set PRAGMA journal_mode = DELETE",
+                path.display()
+            )),
+            false => failed(why),
+        })?;
         Ok((connection, state))
     }
 
@@ -350,6 +358,13 @@ impl Sqlite {
             rows::read(&connection, &sql, parameters, &shape, send)
         }))
     }
+}
+
+/// Whether the header of a file says that it is in WAL mode.
+fn has_log(path: &Path) -> bool {
+    let mut header = [0; 20];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header[18..20] == [2, 2]
 }
 
 /// Begins a read transaction, and tells which state of the file it reads.
