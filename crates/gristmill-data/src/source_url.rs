@@ -4,46 +4,17 @@ mod keywords;
 
 use std::fmt;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use crate::error::{Error, Result};
 use crate::secret;
+use keywords::{ENCODED, HARMLESS};
 
 /// What stands for a secret.
 const HIDDEN: &str = "***";
 
-/// All but the characters that are themselves anywhere in a URL.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
 const FILES: [&str; 4] = ["sqlite", "parquet", "csv", "delta"];
 const SERVERS: [&str; 4] = ["postgres", "postgresql", "mysql", "mariadb"];
-
-/// Parameters whose values may be shown. Any other may be a password under another name, or hold one.
-const HARMLESS: [&str; 19] = [
-    "application_name",
-    "channel_binding",
-    "connect_timeout",
-    "dbname",
-    "host",
-    "hostaddr",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_retries",
-    "load_balance_hosts",
-    "passfile",
-    "port",
-    "read_timeout",
-    "socket",
-    "sslmode",
-    "sslrootcert",
-    "target_session_attrs",
-    "user",
-];
 
 /// A URL as it may be shown: `Display` and `Debug` say neither a password nor what a variable brought in. Only
 /// `SourceUrl::revealed` does.

@@ -1,8 +1,36 @@
 //! Connection strings of libpq, `host=… user=… password='…'`, as URLs.
 
-use percent_encoding::{AsciiSet, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{ENCODED, HARMLESS};
+/// All but the characters that are themselves anywhere in a URL.
+pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Parameters whose values may be shown. Any other may be a password under another name, or hold one.
+pub(super) const HARMLESS: [&str; 19] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "passfile",
+    "port",
+    "read_timeout",
+    "socket",
+    "sslmode",
+    "sslrootcert",
+    "target_session_attrs",
+    "user",
+];
 
 /// Keywords of libpq besides those whose values may be shown.
 const OTHERS: [&str; 2] = ["options", "password"];

@@ -21,7 +21,6 @@ use Expected::{Once, Ranges, Refused};
 async fn check(url: &str, query: &str, key: &str, expected: Expected) {
     let (rows, access) = match expected {
         Refused(why) => {
-            println!("{query}");
             let message = failure(url, query, key).await;
             let whole = format!("{why} gives other values each time the query is asked");
             assert!(message.contains(&whole), "{query}: {message}");
@@ -34,7 +33,6 @@ async fn check(url: &str, query: &str, key: &str, expected: Expected) {
         Once(why, rows) => (Some(rows), Some(why)),
         Ranges => (None, None),
     };
-    println!("{query}");
     let source = source(url, query, key).await;
     match (source.key_access(100).await.unwrap(), access) {
         (KeyAccess::Once(why), Some(expected)) => assert_eq!(why, expected, "{query}"),

@@ -90,9 +90,9 @@ fn bits(kind: &DataType) -> Option<usize> {
 
 fn float(bits: usize) -> Option<DataType> {
     match bits {
-        ..=11 => Some(DataType::Float16),
-        ..=24 => Some(DataType::Float32),
-        ..=53 => Some(DataType::Float64),
+        0..=11 => Some(DataType::Float16),
+        12..=24 => Some(DataType::Float32),
+        25..=53 => Some(DataType::Float64),
         _ => None,
     }
 }

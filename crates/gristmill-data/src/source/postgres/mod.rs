@@ -18,6 +18,7 @@ mod session;
 mod stability;
 mod tls;
 pub(crate) mod types;
+mod whole;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,7 +38,6 @@ use crate::key::{Bounds, Key, KeyRange};
 use crate::settings::SourceSettings;
 use crate::source::limits::Limits;
 use crate::source::names::find_key;
-use crate::source::once::Whole;
 use crate::source::sql::{line_and_column, quoted, without_semicolon};
 use crate::source::stability::Stability;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, OpenRange, Source};
@@ -529,20 +529,6 @@ impl Source for Arc<Postgres> {
             })
         }
         .boxed()
-    }
-}
-
-impl Whole for Arc<Postgres> {
-    fn stability(&self) -> &Stability {
-        &self.query.stability
-    }
-
-    fn key(&self) -> &[usize] {
-        &self.query.key
-    }
-
-    fn all(&self) -> BoxFuture<'_, Result<BatchStream>> {
-        self.copy(Some("true".to_owned()), &[], Order::ByKey).boxed()
     }
 }
 

@@ -17,7 +17,7 @@ const VOLATILE: &str = "SELECT p.proname::text, bool_and(p.oid < 16384 OR EXISTS
 
 /// Looks at the plan of a query, which shows what is behind its views.
 pub(super) async fn of(client: &Client, sql: &str) -> Result<Stability, tokio_postgres::Error> {
-    let words = words(sql, |text, at| skipped(text, at));
+    let words = words(sql, skipped);
     let has = |text: &str| words.iter().any(|word| word.eq_ignore_ascii_case(text));
     let distinct_on = words
         .windows(2)

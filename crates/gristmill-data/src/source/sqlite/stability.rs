@@ -32,6 +32,6 @@ pub(super) fn of(connection: &Connection, query: &str) -> rusqlite::Result<Stabi
     // Its functions are known already.
     let texts = texts
         .iter()
-        .map(|text| Stability::of_words(&words(text, |text, at| skipped(text, at)), &[]));
+        .map(|text| Stability::of_words(&words(text, skipped), &[]));
     Ok(texts.fold(stability, Stability::and))
 }
