@@ -5,10 +5,10 @@ use crate::contract::registry::Registry;
 use crate::contract::spec::StepSpec;
 use crate::encode::ngrams::buckets;
 use crate::error::Result;
-use crate::evaluate::{regression, repeated, score};
+use crate::evaluate::{regression, repeated, score, unseen};
 use crate::features::fit;
 use crate::rows::summary;
-use crate::statistics::{many, moments, quantiles, vocabulary};
+use crate::statistics::{many, moments, profile, quantiles, vocabulary};
 use crate::train::adagrad::epoch;
 use crate::train::least_squares::products;
 use crate::train::logistic::{gather, scan};
@@ -26,6 +26,7 @@ macro_rules! rebuilt {
 /// Each kind with what rebuilds its passes.
 const PASSES: &[(&str, Rebuild)] = &[
     (moments::KIND, rebuilt!(moments::Moments::from_spec)),
+    (profile::KIND, rebuilt!(profile::Profile::from_spec)),
     (quantiles::KIND, rebuilt!(quantiles::Quantiles::from_spec)),
     (vocabulary::KIND, rebuilt!(vocabulary::Vocabulary::from_spec)),
     (buckets::KIND, rebuilt!(buckets::Buckets::from_spec)),
@@ -54,6 +55,7 @@ const PASSES: &[(&str, Rebuild)] = &[
     (regression::KIND, |spec, kinds| {
         Ok(Box::new(regression::RegressionPass::from_spec(spec, kinds)?))
     }),
+    (unseen::KIND, rebuilt!(StepSpec::settings::<unseen::UnseenPass>)),
     (repeated::HELD_OUT, rebuilt!(repeated::HeldOutPass::from_spec)),
     (repeated::REPEATED, rebuilt!(repeated::RepeatedPass::from_spec)),
     (

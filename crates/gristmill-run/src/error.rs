@@ -112,6 +112,17 @@ pub enum Error {
     /// A prediction was asked to stop, of which nothing is kept.
     #[error("the prediction is not complete; run the same command to begin again")]
     Cancelled,
+    /// Too many rows are unlike those of the training, and the prediction was to be strict.
+    #[error(
+        "{path}: {why}; the prediction is strict and is not finished: write the column as it was in training, or train on \
+         rows like these"
+    )]
+    Unlike {
+        /// The rows.
+        path: String,
+        /// Which feature, and in how many.
+        why: String,
+    },
     /// The run was asked to stop.
     #[error("finished work is kept; run the same command to continue")]
     Interrupted,

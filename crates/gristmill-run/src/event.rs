@@ -238,6 +238,11 @@ pub enum Warning {
         /// Their share of the test rows looked at.
         share: f64,
     },
+    /// A feature finds nothing known in more rows that are predicted than can be expected.
+    Unlike {
+        /// Which, and in how many.
+        why: String,
+    },
     /// What the source noticed about its rows.
     #[serde(untagged)]
     Noticed(Notice),

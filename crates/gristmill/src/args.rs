@@ -177,7 +177,8 @@ pub struct CheckArgs {
 pub struct PredictArgs {
     /// The model directory that a run wrote
     pub model: PathBuf,
-    /// The rows to label: .parquet, .csv, or a URL as source.url is
+    /// The rows to label: .parquet, .csv, .tsv or .jsonl (the last three
+    /// also .gz), a URL as source.url is, or - for the standard input
     #[arg(
         long,
         value_name = "FILE|URL",
@@ -185,6 +186,15 @@ pub struct PredictArgs {
         conflicts_with = "pipeline"
     )]
     pub input: Option<String>,
+    /// The form of the standard input
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "csv",
+        hide_default_value = true
+    )]
+    pub input_format: InputFormat,
     /// Label the rows of the source and the query of a pipeline file
     #[arg(long, value_name = "FILE")]
     pub pipeline: Option<PathBuf>,
@@ -227,6 +237,19 @@ pub struct PredictArgs {
     /// The budget for the memory of the process, as run.memory: 64MB or more
     #[arg(long, value_name = "SIZE", default_value = "2GB", value_parser = memory)]
     pub memory: u64,
+    /// Fail, and leave no file, where too many rows hold what training
+    /// never saw
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// The form of what `predict` reads from the standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InputFormat {
+    /// Comma-separated values with a header.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
 }
 
 /// What becomes of the rows of a table that is there.

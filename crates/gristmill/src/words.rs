@@ -197,6 +197,9 @@ pub(crate) fn warning(warning: &Warning) -> String {
             "feature `{}` (encode = \"{encode}\") tells the model nothing: {why}",
             columns.join("`, `")
         ),
+        Warning::Unlike { why } => format!(
+            "{why}: is the column written as it was in training? `gristmill inspect` shows what the model was trained on"
+        ),
         Warning::RepeatedRows { share } => format!(
             "{:.1} % of the test rows have the very features of a training row of another entity, so the scores may tell what the \
              model remembers; if these rows are copies, keep one of each in source.query, or set split.by to what copies have in common",

@@ -29,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::key::{Key, KeyRange};
 use crate::table::Alike;
 pub use access::{Estimate, KeyAccess, NoIndex, WayOut};
+pub use files::{FileRows, TextFormat};
 pub use notice::Notice;
 
 /// A record batch is closed at this many rows or bytes, whichever comes first.

@@ -1,7 +1,7 @@
 //! Features: the kinds there are, what learns one from training rows, and what then encodes it.
 
 use std::fmt;
-use std::ops::{Deref, RangeInclusive};
+use std::ops::{Deref, Range, RangeInclusive};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt8Array};
@@ -78,6 +78,15 @@ pub trait Estimator: Send + Sync {
 
     /// The fold that gathers what is needed. It is given the rows of the training split that have a label.
     fn pass(&self) -> Box<dyn Pass>;
+
+    /// The most frequent categories of the training rows with the rows of each, in the final state of that pass; none of a feature
+    /// that counts none.
+    ///
+    /// # Errors
+    /// When the state is not of that pass.
+    fn frequent(&self, _state: &RecordBatch) -> Result<Vec<(String, u64)>> {
+        Ok(Vec::new())
+    }
 
     /// The encoder fitted from the final state of that pass.
     ///
@@ -184,6 +193,12 @@ pub trait Encoder: Send + Sync {
     /// Why the training rows are all encoded alike, if they are: the user is told.
     fn uninformative(&self) -> Option<&'static str> {
         (self.width() == 0).then_some("nothing in it is frequent enough in the training rows to get a column")
+    }
+
+    /// The sparse columns of which a row has at least one, unless nothing in it was in the training rows. `None` where that cannot be
+    /// told.
+    fn seen(&self) -> Option<Range<u32>> {
+        None
     }
 
     /// What decides the meaning of the sparse column of a name. Settings that only decide which columns there are do not.

@@ -64,7 +64,8 @@ fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-fn is_number(data_type: &DataType) -> bool {
+/// Whether a type has a place on the number line.
+pub(crate) fn is_number(data_type: &DataType) -> bool {
     use DataType::{Boolean, Date32, Date64, Null, Timestamp};
     data_type.is_numeric() || matches!(data_type, Boolean | Date32 | Date64 | Timestamp(..) | Null)
 }

@@ -1,6 +1,7 @@
 //! One-hot encoding of categories, indexed as by Spark ML's `StringIndexer` with `frequencyDesc`.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use arrow::array::{Array, Float32Array, RecordBatch, StringArray};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,9 @@ use crate::statistics::column::strings;
 use crate::statistics::{Counts, Vocabulary, allocated, map_bytes};
 
 const KIND: &str = "one_hot";
+
+/// Categories that a profile names.
+const FREQUENT: usize = 10;
 
 /// `encode = "one_hot"`.
 pub(super) struct OneHot;
@@ -127,6 +131,12 @@ impl Estimator for OneHotSettings {
 
     fn pass(&self) -> Box<dyn Pass> {
         Box::new(Vocabulary::new(&self.column, KIND))
+    }
+
+    fn frequent(&self, state: &RecordBatch) -> Result<Vec<(String, u64)>> {
+        let mut values = Counts::from_state(state)?.values;
+        values.truncate(FREQUENT);
+        Ok(values)
     }
 
     fn fitted(&self, state: &RecordBatch, _to: &FittedTo<'_>) -> Result<Box<dyn Encoder>> {
@@ -240,6 +250,13 @@ impl Encoder for OneHotEncoder {
     fn uninformative(&self) -> Option<&'static str> {
         let none = self.categories.is_empty();
         none.then_some("no value of it is in `min_count` training rows or more")
+    }
+
+    fn seen(&self) -> Option<Range<u32>> {
+        let known = self.categories.len();
+        // A category whose column is 0 in every row leaves nothing in a row that has it.
+        let told = self.values.iter().take(known).all(|value| *value != 0.0);
+        told.then_some(0..known as u32)
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<SparseBlock> {

@@ -4,7 +4,9 @@ pub(crate) mod predictions;
 pub mod regression;
 pub mod repeated;
 pub mod score;
+pub mod unseen;
 
 pub use regression::RegressionPass;
 pub use repeated::{HeldOutPass, Repeated, RepeatedPass};
 pub use score::ScorePass;
+pub use unseen::UnseenPass;

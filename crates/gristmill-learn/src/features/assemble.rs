@@ -1,5 +1,6 @@
 //! Joins the encoders, the label and the split into the rows that a model learns from.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -137,6 +138,14 @@ impl Assembler {
     /// The encoders, in the order of their columns.
     pub fn encoders(&self) -> &[Box<dyn Encoder>] {
         &self.encoders
+    }
+
+    /// Of each encoder, the sparse columns of [`Encoder::seen`].
+    pub fn seen(&self) -> Vec<Option<Range<u32>>> {
+        let encoders = self.encoders.iter().zip(&self.starts);
+        encoders
+            .map(|(encoder, start)| encoder.seen().map(|seen| start + seen.start..start + seen.end))
+            .collect()
     }
 
     /// The label.

@@ -1,5 +1,6 @@
 //! Everything that is fitted, in one scan over the dataset.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, UInt8Array, UInt64Array};
@@ -17,13 +18,13 @@ use crate::label::{Label, Weigher};
 use crate::rows::{SPLIT_NAMES, Split};
 use crate::settings::{LabelSettings, SplitSettings};
 use crate::statistics::column::find;
-use crate::statistics::{Counts, Many, state_column};
+use crate::statistics::{ColumnProfile, Counts, Many, Profile, state_column};
 
 const NAME: &str = "fit";
 
 /// The version of the state that a fit leaves, of every encoder, the label and the split. Raise it when its layout changes, or
 /// when the same rows and settings give another state: what an earlier version fitted is then fitted again.
-pub const FIT_FORMAT: u32 = 3;
+pub const FIT_FORMAT: u32 = 4;
 
 /// The kind of the spec of [`FitPass`].
 pub(crate) const KIND: &str = NAME;
@@ -31,12 +32,15 @@ pub(crate) const KIND: &str = NAME;
 /// Fits the label and every feature on the training rows that have a label, rare ones included, and counts all rows.
 pub struct FitPipeline {
     features: Vec<Feature>,
+    /// The columns that they read, each once.
+    columns: Vec<String>,
     pass: FitPass,
 }
 
 /// The pass of a [`FitPipeline`].
 ///
-/// The state holds, as that of [`Many`], the rows of every split, the classes, and the state of each feature.
+/// The state holds, as that of [`Many`], the rows of every split, the classes, the state of each feature, and the profile of each
+/// column that they read.
 pub struct FitPass {
     splitter: Splitter,
     label: LabelSettings,
@@ -49,6 +53,8 @@ pub struct FitPass {
 pub struct Fitted {
     /// The fitted features, label and split.
     pub assembler: Assembler,
+    /// What the training rows have in each column that a feature reads.
+    pub profiles: BTreeMap<String, ColumnProfile>,
     /// Rows of each split ([`SPLIT_NAMES`]), with a label or without.
     pub rows: [u64; 3],
     /// Those of them with no label.
@@ -74,8 +80,17 @@ impl FitPipeline {
     pub fn new(features: &[Feature], label: &LabelSettings, split: &SplitSettings, folds: u32) -> Self {
         let mut passes: Vec<Box<dyn Pass>> = vec![Label::pass(label)];
         passes.extend(features.iter().map(|feature| feature.pass()));
+        let mut columns: Vec<String> = Vec::new();
+        for column in features.iter().flat_map(|feature| feature.columns()) {
+            if !columns.contains(column) {
+                columns.push(column.clone());
+            }
+        }
+        let profiles = columns.iter().map(|column| Box::new(Profile::new(column)) as _);
+        passes.extend(profiles);
         Self {
             features: features.to_vec(),
+            columns,
             pass: FitPass {
                 splitter: Splitter::new(split, folds),
                 label: label.clone(),
@@ -98,10 +113,13 @@ impl FitPipeline {
     /// The fitted pipeline from the final state.
     pub fn fitted(&self, state: &RecordBatch) -> Result<Fitted> {
         let states = Many::states(state)?;
-        let (rows, label, features) = match states.as_slice() {
-            [rows, label, features @ ..] if features.len() == self.features.len() => (rows, label, features),
+        let (rows, label, rest) = match states.as_slice() {
+            [rows, label, rest @ ..] if rest.len() == self.features.len() + self.columns.len() => {
+                (rows, label, rest)
+            }
             _ => return Err(bad(format!("it holds {} states", states.len()))),
         };
+        let (features, profiles) = rest.split_at(self.features.len());
         let Rows { rows, null_label } = Rows::from_state(rows)?;
         self.check_training(rows, null_label)?;
         let FitPass {
@@ -139,12 +157,38 @@ impl FitPipeline {
         let assembler = Assembler::new(encoders?, fitted_label, splitter.clone()).with_weights(weigher);
         Ok(Fitted {
             assembler,
+            profiles: self.profiles(features, profiles)?,
             rows,
             null_label,
             rare_classes: rare.len() as u64,
             rare_rows: rare.iter().sum(),
             fewer_rows_than_folds,
         })
+    }
+
+    /// The profiles of the columns, by the states of the features and of their own.
+    fn profiles(
+        &self,
+        features: &[RecordBatch],
+        profiles: &[RecordBatch],
+    ) -> Result<BTreeMap<String, ColumnProfile>> {
+        let mut all = BTreeMap::new();
+        for (column, state) in self.columns.iter().zip(profiles) {
+            all.insert(column.clone(), Profile::fitted(state)?);
+        }
+        for (feature, state) in self.features.iter().zip(features) {
+            let frequent = feature.frequent(state)?.into_iter();
+            if let [column] = feature.columns()
+                && let Some(profile) = all.get_mut(column)
+            {
+                let share = |rows: u64| rows as f64 / profile.rows as f64;
+                let frequent: Vec<_> = frequent.map(|(value, rows)| (value, share(rows))).collect();
+                if !frequent.is_empty() {
+                    profile.frequent = frequent;
+                }
+            }
+        }
+        Ok(all)
     }
 
     fn check_training(&self, rows: [u64; 3], null_label: [u64; 3]) -> Result<()> {

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::contract::step::Transformer;
 use crate::error::Result;
 use crate::features::Assembler;
+use crate::statistics::ColumnProfile;
 
 /// A column that the steps read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InputColumn {
     /// Its name.
     pub name: String,
@@ -21,6 +22,9 @@ pub struct InputColumn {
     /// Whether its text was not cleaned: the key keeps the text that the database orders by.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncleaned: bool,
+    /// What the training rows have in it, if a feature reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ColumnProfile>,
 }
 
 impl InputColumn {
@@ -36,6 +40,7 @@ impl InputColumn {
                 name,
                 form: None,
                 uncleaned: false,
+                profile: None,
             })
         });
         columns.collect()
@@ -123,6 +128,7 @@ mod tests {
                 data_type: type_name(&data_type),
                 form: None,
                 uncleaned: false,
+                profile: None,
             };
             assert_eq!(column.arrow_type(), Some(data_type));
             column.data_type.push('x');

@@ -50,7 +50,8 @@ pub(crate) fn as_text(array: &dyn Array) -> Result<StringArray> {
     Ok(text.as_string::<i32>().clone())
 }
 
-fn as_number(array: &dyn Array) -> Result<Float64Array> {
+/// The numbers of a column, whatever its type; those of days and instants as [`Reads::Number`] has them.
+pub(crate) fn as_number(array: &dyn Array) -> Result<Float64Array> {
     let per_unit = match array.data_type() {
         DataType::Date64 => 86_400_000.0,
         DataType::Timestamp(TimeUnit::Millisecond, _) => 1e3,

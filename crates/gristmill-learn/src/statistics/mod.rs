@@ -1,4 +1,4 @@
-//! Mergeable statistics of columns: moments, quantiles, vocabularies, confusion, errors.
+//! Mergeable statistics of columns: moments, quantiles, vocabularies, profiles, confusion, errors.
 
 pub(crate) mod column;
 mod confusion;
@@ -6,6 +6,7 @@ mod errors;
 pub(crate) mod logarithm;
 pub(crate) mod many;
 pub(crate) mod moments;
+pub(crate) mod profile;
 pub(crate) mod quantiles;
 mod state;
 pub mod undefined;
@@ -15,6 +16,7 @@ pub use confusion::{Confusion, Scores};
 pub use errors::{Errors, RegressionScores};
 pub use many::Many;
 pub use moments::{Moments, MomentsState};
+pub use profile::{ColumnProfile, NumberProfile, Profile};
 pub use quantiles::Quantiles;
 pub use vocabulary::{Counts, Vocabulary};
 

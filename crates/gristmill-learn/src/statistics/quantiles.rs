@@ -167,13 +167,13 @@ fn columns(state: &RecordBatch) -> Result<(&Float64Array, &UInt64Array, &Boolean
 }
 
 /// The bits of a number, so that they sort as the numbers do.
-fn ordered(value: f64) -> u64 {
+pub(crate) fn ordered(value: f64) -> u64 {
     // Adding zero makes -0 and 0 one value.
     let bits = (value + 0.0).to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
-fn from_ordered(key: u64) -> f64 {
+pub(crate) fn from_ordered(key: u64) -> f64 {
     f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
 }
 

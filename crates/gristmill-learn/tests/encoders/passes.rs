@@ -94,7 +94,7 @@ fn close(a: &dyn Array, b: &dyn Array) -> bool {
             a.values()
                 .iter()
                 .zip(b.values())
-                .all(|(a, b)| (a - b).abs() <= 1e-9 * (1.0 + a.abs()))
+                .all(|(a, b)| a == b || (a - b).abs() <= 1e-9 * (1.0 + a.abs()))
         }
         DataType::List(_) => {
             let (a, b) = (a.as_list::<i32>(), b.as_list::<i32>());

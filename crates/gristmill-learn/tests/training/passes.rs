@@ -8,11 +8,11 @@ use gristmill_learn::encode::ngrams::Buckets;
 use gristmill_learn::encode::{
     Analyzer, Impute, NgramSettings, Norm, NumericSettings, OneHotSettings, Unseen,
 };
-use gristmill_learn::evaluate::{HeldOutPass, RegressionPass};
+use gristmill_learn::evaluate::{HeldOutPass, RegressionPass, UnseenPass};
 use gristmill_learn::features::FitPipeline;
 use gristmill_learn::passes;
 use gristmill_learn::settings::{LabelKind, LabelSettings, Rare, Scale, SplitSettings};
-use gristmill_learn::statistics::{Many, Moments, Quantiles, Vocabulary};
+use gristmill_learn::statistics::{Many, Moments, Profile, Quantiles, Vocabulary};
 use gristmill_learn::train::{LinearSettings, linear_search};
 
 use super::*;
@@ -78,6 +78,8 @@ fn ngrams() -> NgramSettings {
 fn fits(fold: &mut Fold) {
     let dataset = [dataset()];
     fold.over(&Moments::new("number"), &dataset);
+    fold.over(&Profile::new("number"), &dataset);
+    fold.over(&Profile::new("text"), &dataset);
     fold.over(&Quantiles::exact_up_to("number", 100), &dataset);
     fold.over(&Vocabulary::new("text", "one_hot"), &dataset);
     fold.over(&Buckets::new(&ngrams()), &dataset);
@@ -159,6 +161,9 @@ fn classifiers(fold: &mut Fold) {
     ];
     fold.over(&Many::new(scores), &batches);
     fold.over(&ScorePass::new(model, thresholds), &batches);
+    let unseen = UnseenPass::new(vec![0..3, 3..4]);
+    let shares = unseen.shares(&fold.over(&unseen, &batches)).unwrap();
+    assert_eq!(shares.map(|shares| shares.len()), Some(2));
     let held_out = HeldOutPass::new(1 << 22);
     let repeated = held_out.next(&fold.over(&held_out, &batches)).unwrap();
     let found = repeated.repeated(&fold.over(&repeated, &batches)).unwrap();

@@ -1,6 +1,6 @@
 //! The rows that are asked of a model, wherever they come from: in batches of bounded size, after those that were answered before.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -9,10 +9,11 @@ use gristmill_data::csv_quotes::Swallowed;
 use gristmill_data::parquet_file::BatchLimit;
 use gristmill_data::settings::{SourceSettings, SourceUrl};
 use gristmill_data::sink::Progress;
+use gristmill_data::source::FileRows;
 use serde_json::{Value, json};
 
-use super::files::Format;
-use super::input::Input;
+use super::files::bad;
+use super::input::{self, TextFormat};
 use super::query::{Piece, QueryInput};
 use crate::error::{Error, Result, io};
 use crate::event::Observe;
@@ -20,8 +21,11 @@ use crate::event::Observe;
 /// Where the rows come from.
 #[derive(Debug, Clone)]
 pub enum Origin {
-    /// A file: CSV (with a header) or Parquet, by its extension.
-    File(PathBuf),
+    /// Files in their order: one by the ending of its name, or what a URL `csv:…`, `jsonl:…`, `parquet:…` or `delta:…` names, with
+    /// the options of `source.url`.
+    Files(String),
+    /// The standard input.
+    StandardInput(TextFormat),
     /// A query, which is read in ranges of its key.
     Query {
         /// The database or the files, the query and its key.
@@ -35,7 +39,8 @@ impl Origin {
     /// What a refusal of it names.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::File(path) => path.display().to_string(),
+            Self::Files(place) => place.clone(),
+            Self::StandardInput(_) => "standard input".to_owned(),
             Self::Query { settings, .. } => settings.url.to_string(),
         }
     }
@@ -43,7 +48,7 @@ impl Origin {
     /// The columns that tell its rows apart, where it says.
     pub(super) fn key(&self) -> Option<&[String]> {
         match self {
-            Self::File(_) => None,
+            Self::Files(_) | Self::StandardInput(_) => None,
             Self::Query { settings, .. } => Some(&settings.key),
         }
     }
@@ -51,21 +56,29 @@ impl Origin {
     /// Where a query reads from.
     pub(super) fn url(&self) -> Option<&SourceUrl> {
         match self {
-            Self::File(_) => None,
+            Self::Files(_) | Self::StandardInput(_) => None,
             Self::Query { settings, .. } => Some(&settings.url),
         }
     }
 
-    /// What tells its rows from others.
+    /// What tells its rows from others; `files` are those that are read.
     ///
     /// # Errors
-    /// When a file cannot be read, every byte of which is looked at.
-    pub(super) fn identity(&self) -> Result<Value> {
+    /// When a file cannot be read, every byte of which is looked at; of the standard input, which nobody can read again.
+    pub(super) fn identity(&self, files: &[PathBuf]) -> Result<Value> {
         match self {
-            Self::File(path) => {
-                let place = path.canonicalize().map_err(io(path))?;
-                let content = FileContent::of(path).map_err(io(path))?;
-                Ok(json!([place.to_string_lossy(), content]))
+            Self::Files(_) => {
+                let content = files.iter().map(|path| {
+                    let place = path.canonicalize().map_err(io(path))?;
+                    let content = FileContent::of(path).map_err(io(path))?;
+                    Ok(json!([place.to_string_lossy(), content]))
+                });
+                Ok(Value::Array(content.collect::<Result<_>>()?))
+            }
+            Self::StandardInput(_) => {
+                let why = "a table is written so that it can be continued, and nobody can read this again; write it into a file, and \
+                           give that";
+                Err(bad(Path::new("standard input"), &why))
             }
             Self::Query { settings, .. } => {
                 let SourceSettings { url, query, key, .. } = settings.as_ref();
@@ -90,7 +103,7 @@ pub(super) struct Incoming {
 }
 
 enum Kind {
-    File(Box<Input>),
+    Files(Box<FileRows>),
     Query(Box<QueryInput>),
 }
 
@@ -104,9 +117,13 @@ impl Incoming {
     ) -> Result<Self> {
         let most = limit.rows.max(1);
         let (schema, expected, from) = match origin {
-            Origin::File(path) => {
-                let input = Format::of(path)?.open(path, limit, numeric)?;
-                (input.schema.clone(), None, Kind::File(Box::new(input)))
+            Origin::Files(place) => {
+                let rows = input::files(place, limit, numeric)?;
+                (rows.schema().clone(), None, Kind::Files(Box::new(rows)))
+            }
+            Origin::StandardInput(format) => {
+                let rows = input::standard(*format, limit, numeric)?;
+                (rows.schema().clone(), None, Kind::Files(Box::new(rows)))
             }
             Origin::Query { settings, batch_rows } => {
                 let query = QueryInput::open(settings.as_ref().clone(), *batch_rows, observe)?;
@@ -126,7 +143,7 @@ impl Incoming {
     /// Begins, after what an earlier process came to.
     pub(super) fn start(&mut self, after: Option<&Progress>) -> Result<()> {
         match &mut self.from {
-            Kind::File(_) => self.skip = after.map_or(0, |after| after.rows),
+            Kind::Files(_) => self.skip = after.map_or(0, |after| after.rows),
             Kind::Query(query) => {
                 let position = after.and_then(|after| after.position.as_deref());
                 query.start(position, after.map_or(0, |after| after.batches))?;
@@ -150,7 +167,7 @@ impl Incoming {
                     Some(Piece::Rows(rows)) => rows,
                     other => return Ok(other),
                 },
-                Kind::File(input) => {
+                Kind::Files(input) => {
                     if observe.stopping() {
                         return Err(Error::Interrupted);
                     }
@@ -169,11 +186,19 @@ impl Incoming {
         }
     }
 
-    /// Rows of a CSV file that look as if they had swallowed others.
-    pub(super) fn swallowed(&self) -> Option<Swallowed> {
+    /// Rows of CSV files that look as if they had swallowed others.
+    pub(super) fn swallowed(&self) -> Vec<(PathBuf, Swallowed)> {
         match &self.from {
-            Kind::File(input) => input.swallowed(),
-            Kind::Query(_) => None,
+            Kind::Files(input) => input.swallowed(),
+            Kind::Query(_) => Vec::new(),
+        }
+    }
+
+    /// The files that are read.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        match &self.from {
+            Kind::Files(input) => input.paths(),
+            Kind::Query(_) => &[],
         }
     }
 }

@@ -7,6 +7,7 @@ mod input;
 mod output;
 mod query;
 mod rows;
+mod unlike;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,12 +33,16 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observe, Pace, StageResult};
 use files::bad;
 use incoming::Incoming;
+use input::check_apart;
 use output::{Opened, Shape, Sink};
 use query::Piece;
+use unlike::Counted;
 
 pub use incoming::Origin;
+pub use input::TextFormat;
 pub use output::{Destination, Format as OutputFormat, TableDestination};
 pub use rows::{Predictions, step_from_spec};
+pub use unlike::{Outside, Unseen};
 
 /// Rows predicted at a time, and bytes of them, at most.
 const BATCH_ROWS: u64 = 8192;
@@ -55,6 +60,7 @@ const ROW_GROUP_PART: u64 = 8;
 pub struct Predictor {
     predictions: Predictions,
     threads: usize,
+    strict: bool,
     budget: Budget,
     /// The hash of the model.
     hash: String,
@@ -64,14 +70,18 @@ pub struct Predictor {
 }
 
 /// What a prediction wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Predicted {
     /// Rows read and written.
     pub rows: u64,
     /// Rows among them without a prediction.
     pub skipped: u64,
-    /// Rows of a CSV file that look as if they had swallowed others.
-    pub swallowed: Option<Swallowed>,
+    /// Rows of CSV files that look as if they had swallowed others.
+    pub swallowed: Vec<(PathBuf, Swallowed)>,
+    /// Features that found nothing known in some rows.
+    pub unseen: Vec<Unseen>,
+    /// Columns with values outside the range of the training rows.
+    pub outside: Vec<Outside>,
     /// Rows that an earlier process wrote, where the output can be continued.
     pub before: Option<u64>,
     /// Whether an earlier process wrote all of them, so that nothing was to be done.
@@ -108,6 +118,7 @@ impl Predictor {
         Ok(Self {
             predictions,
             threads,
+            strict: false,
             budget: budget.clone(),
             hash,
             key,
@@ -121,6 +132,11 @@ impl Predictor {
         self
     }
 
+    /// The same predictor, which does not finish where too many rows are unlike those of the training.
+    pub fn strict(self, strict: bool) -> Self {
+        Self { strict, ..self }
+    }
+
     /// What it makes of rows.
     pub fn predictions(&self) -> &Predictions {
         &self.predictions
@@ -131,7 +147,8 @@ impl Predictor {
     ///
     /// # Errors
     /// When the input lacks a column that the model reads, something cannot be read or written, there is a file or a table already
-    /// in the place of the output that is not to be replaced, or the observer says to stop.
+    /// in the place of the output that is not to be replaced, or the observer says to stop; or
+    /// `Unlike`, if it is strict: then no file is left, and the rows that are in a table or a stream already stay there.
     pub fn predict(
         &self,
         origin: &Origin,
@@ -154,7 +171,9 @@ impl Predictor {
         let wrong = |why: &dyn ToString| bad(Path::new(&name), &why.to_string());
         let mut input = Incoming::open(origin, self.batch(rows), &self.predictions.numeric(), observe)?;
         let result = self.output_columns(&input, &wrong)?;
-        refuse_itself(origin, &output)?;
+        if let Some(output) = output.path() {
+            check_apart(input.files(), output)?;
+        }
         if let Destination::Table(table) = &mut output
             && table.key.is_empty()
         {
@@ -167,7 +186,7 @@ impl Predictor {
             rows: &result,
             of_input: input.schema.fields().len(),
             model: &self.hash,
-            input: &|| origin.identity(),
+            input: &|| origin.identity(input.files()),
             reads: origin.url(),
         };
         let (mut sink, before) = match output.open(&shape, row_group as usize, now())? {
@@ -190,6 +209,14 @@ impl Predictor {
             Error::Learn(why) => wrong(&why),
             other => other,
         })?;
+        if let Some(unseen) = predicted
+            .unseen
+            .iter()
+            .find(|unseen| self.strict && unseen.too_many())
+        {
+            let why = unseen.to_string();
+            return Err(Error::Unlike { path: name, why });
+        }
         sink.finish()?;
         Ok(predicted)
     }
@@ -247,6 +274,7 @@ impl Predictor {
         let largest = self.budget.of_rows_at_hand();
         let mut read = predicted.before.unwrap_or_default();
         let mut written = read;
+        let mut counted = Counted::default();
         loop {
             let (mut group, mut taken, mut range) = (Vec::new(), 0, None);
             while group.len() < 2 * pool.current_num_threads() && taken * MOST_GROWTH < bytes {
@@ -270,11 +298,13 @@ impl Predictor {
             let done: Vec<_> = pool.install(|| {
                 group
                     .par_iter()
-                    .map(|batch| self.predictions.transform(batch))
+                    .map(|batch| self.predictions.predict(batch))
                     .collect()
             });
             for transformed in done {
-                let Transformed { rows, left_out } = transformed.map_err(|error| in_file(error, written))?;
+                let (Transformed { rows, left_out }, of_batch) =
+                    transformed.map_err(|error| in_file(error, written))?;
+                counted += of_batch;
                 written += rows.num_rows() as u64;
                 predicted.rows += rows.num_rows() as u64;
                 predicted.skipped += left_out.unseen;
@@ -286,6 +316,7 @@ impl Predictor {
             told.progress(read);
         }
         predicted.swallowed = input.swallowed();
+        (predicted.unseen, predicted.outside) = self.predictions.comparison().told(&counted);
         told.finish(&predicted);
         Ok(predicted)
     }
@@ -333,21 +364,6 @@ impl<'a> Told<'a> {
             result: StageResult::Predicted { rows: predicted.rows },
         });
     }
-}
-
-/// The predictions of a file would replace it.
-fn refuse_itself(origin: &Origin, output: &Destination) -> Result<()> {
-    let (Origin::File(input), Some(output)) = (origin, output.path()) else {
-        return Ok(());
-    };
-    let (Ok(from), Ok(to)) = (input.canonicalize(), output.canonicalize()) else {
-        return Ok(());
-    };
-    if from == to {
-        let why = "it is the input, which the predictions would replace; give another file";
-        return Err(bad(output, &why));
-    }
-    Ok(())
 }
 
 /// Microseconds since 1970.

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::conform::Conform;
+use super::unlike::{Comparison, Counted};
 
 /// The kind of the spec of [`Predictions`].
 const PREDICTIONS: &str = "predictions";
@@ -45,6 +46,7 @@ pub struct Predictions {
     /// The columns of the rows that it was trained on.
     input: Vec<InputColumn>,
     conform: Conform,
+    comparison: Comparison,
     top: usize,
     /// What the names of the new columns begin with.
     prefix: String,
@@ -59,7 +61,9 @@ impl Predictions {
         let text = TextRules::deserialize(&bundle.clean.settings);
         let text = text.map_err(|error| format!("its step `{CLEAN}`: {error}"))?;
         let conform = Conform::new(&bundle.assembler, &bundle.input, text)?;
+        let comparison = Comparison::new(&bundle.assembler, &bundle.input);
         Ok(Self {
+            comparison,
             top: top.clamp(1, bundle.assembler.classes().len().max(1)),
             assembler: bundle.assembler,
             model: bundle.model,
@@ -103,6 +107,7 @@ impl Predictions {
         bundle::check(&assembler, model.as_ref(), &thresholds).map_err(|why| spec.bad(why))?;
         Ok(Self {
             conform: Conform::new(&assembler, &input, text).map_err(|why| spec.bad(why))?,
+            comparison: Comparison::new(&assembler, &input),
             top,
             assembler,
             model,
@@ -156,21 +161,7 @@ impl Transformer for Predictions {
     }
 
     fn transform(&self, batch: &RecordBatch) -> gristmill_learn::Result<Transformed> {
-        let block = self.assembler.encode(&self.conform.apply(batch)?)?;
-        let mut columns = batch.columns().to_vec();
-        columns.extend(match self.assembler.label() {
-            Label::Class(label) => self.probabilities(&block, label.classes())?,
-            Label::Number(_) => vec![self.numbers(&block)?],
-        });
-        let rows = RecordBatch::try_new(self.output_schema(batch.schema_ref())?, columns)?;
-        let unseen = block.skip.iter().filter(|skip| **skip).count() as u64;
-        Ok(Transformed {
-            rows,
-            left_out: LeftOut {
-                unseen,
-                ..LeftOut::default()
-            },
-        })
+        Ok(self.predict(batch)?.0)
     }
 
     fn spec(&self) -> StepSpec {
@@ -185,6 +176,30 @@ impl Transformer for Predictions {
 }
 
 impl Predictions {
+    /// What is compared with the training rows.
+    pub(super) fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    /// The rows with their predictions, and how far they are unlike those of the training.
+    pub(super) fn predict(&self, batch: &RecordBatch) -> gristmill_learn::Result<(Transformed, Counted)> {
+        let read = self.conform.apply(batch)?;
+        let block = self.assembler.encode(&read)?;
+        let counted = self.comparison.count(&read, &block)?;
+        let mut columns = batch.columns().to_vec();
+        columns.extend(match self.assembler.label() {
+            Label::Class(label) => self.probabilities(&block, label.classes())?,
+            Label::Number(_) => vec![self.numbers(&block)?],
+        });
+        let rows = RecordBatch::try_new(self.output_schema(batch.schema_ref())?, columns)?;
+        let unseen = block.skip.iter().filter(|skip| **skip).count() as u64;
+        let left_out = LeftOut {
+            unseen,
+            ..LeftOut::default()
+        };
+        Ok((Transformed { rows, left_out }, counted))
+    }
+
     /// The predicted number of every row.
     fn numbers(&self, block: &SparseBlock) -> gristmill_learn::Result<ArrayRef> {
         let predictions = self.model.scores(block)?.into_iter().enumerate();

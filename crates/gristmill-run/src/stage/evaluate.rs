@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use gristmill_data::table::TableVersion;
 use gristmill_learn::contract::pass::Pass;
-use gristmill_learn::evaluate::{HeldOutPass, RegressionPass, Repeated, RepeatedPass, ScorePass};
+use gristmill_learn::evaluate::{HeldOutPass, RegressionPass, Repeated, RepeatedPass, ScorePass, UnseenPass};
+use gristmill_learn::features::Assembler;
 use gristmill_learn::features::split::{SPLIT_NAMES, Split};
 use gristmill_learn::label::{Label, Target};
 use gristmill_learn::model::{LinearModel, Thresholds};
@@ -27,6 +28,9 @@ pub(crate) struct Evaluated {
     pub(crate) baseline: Baseline,
     /// Rows with the features of a training row, by split.
     pub(crate) repeated: BTreeMap<String, Repeated>,
+    /// For each encoder that tells what it has seen, the share of the validation rows in which there is nothing of that; `None`
+    /// where there are no validation rows.
+    pub(crate) unseen: Option<Vec<f64>>,
 }
 
 /// From this share of the test rows on, a warning tells of those that have the features of a training row.
@@ -41,7 +45,7 @@ pub(crate) fn run(
     features: &TableVersion,
     trained: &Trained,
     thresholds: &Thresholds,
-    label: &Label,
+    assembler: &Assembler,
     observe: &dyn Observe,
 ) -> Result<(Evaluated, f64)> {
     let teller = Teller::start(observe, "evaluate", "rows", Some(features.rows));
@@ -49,8 +53,9 @@ pub(crate) fn run(
         engine,
         features,
         teller: &teller,
+        unseen: UnseenPass::new(assembler.seen().into_iter().flatten().collect()),
     };
-    let (scored, held_out) = match label {
+    let (scored, (held_out, unseen)) = match assembler.label() {
         Label::Class(label) => classifier(&scan, trained, thresholds, label.classes())?,
         Label::Number(label) => regression(&scan, trained, label)?,
     };
@@ -63,6 +68,7 @@ pub(crate) fn run(
         splits,
         baseline,
         repeated,
+        unseen,
     };
     let seconds = teller.finish(result);
     Ok((evaluated, seconds))
@@ -73,23 +79,29 @@ struct Scan<'a> {
     engine: &'a dyn Engine,
     features: &'a TableVersion,
     teller: &'a Teller<'a>,
+    unseen: UnseenPass,
 }
+
+/// The pass that finds repeated rows, and the shares of the validation rows with nothing that training had.
+type Others = (RepeatedPass, Option<Vec<f64>>);
 
 /// The scores of every split and of the baseline, and the result of the stage.
 type Scored = (Splits, Baseline, StageResult);
 
 impl Scan<'_> {
-    /// The state of a pass that scores, and the pass that finds repeated rows next, whose first half shares the scan.
-    fn score(&self, pass: impl Pass + 'static) -> Result<(RecordBatch, RepeatedPass)> {
+    /// The state of a pass that scores, and what shares its scan: the first half of finding repeated rows, and the rows with
+    /// nothing that training had.
+    fn score(&self, pass: impl Pass + 'static) -> Result<(RecordBatch, Others)> {
         let held_out = HeldOutPass::new(self.features.rows);
-        let both = Many::new(vec![Box::new(pass), Box::new(held_out)]);
+        let unseen = Box::new(self.unseen.clone());
+        let all = Many::new(vec![Box::new(pass), Box::new(held_out), unseen]);
         let watch = |done| self.teller.progress(done, Pace::Steady);
-        let states = Many::states(&self.engine.fold(self.features, &both, &watch)?)?;
-        let [scores, rows] = <[RecordBatch; 2]>::try_from(states).map_err(|states| Error::State {
+        let states = Many::states(&self.engine.fold(self.features, &all, &watch)?)?;
+        let [scores, rows, unseen] = <[RecordBatch; 3]>::try_from(states).map_err(|states| Error::State {
             path: self.features.dir.display().to_string(),
-            why: format!("{} states of two passes", states.len()),
+            why: format!("{} states of three passes", states.len()),
         })?;
-        Ok((scores, held_out.next(&rows)?))
+        Ok((scores, (held_out.next(&rows)?, self.unseen.shares(&unseen)?)))
     }
 }
 
@@ -117,7 +129,7 @@ fn classifier(
     trained: &Trained,
     thresholds: &Thresholds,
     classes: &[String],
-) -> Result<(Scored, RepeatedPass)> {
+) -> Result<(Scored, Others)> {
     let (state, held_out) = scan.score(ScorePass::new(Arc::clone(&trained.model), thresholds.clone()))?;
     let confusions = ScorePass::confusions(&state)?;
     // Of equally large classes the first, as the vocabulary orders them.
@@ -150,7 +162,7 @@ fn classifier(
     Ok(((Splits::Class(splits), baseline, result), held_out))
 }
 
-fn regression(scan: &Scan<'_>, trained: &Trained, label: &Target) -> Result<(Scored, RepeatedPass)> {
+fn regression(scan: &Scan<'_>, trained: &Trained, label: &Target) -> Result<(Scored, Others)> {
     let mean = Arc::new(LinearModel::constant(trained.model.features(), label.mean()));
     let pass = RegressionPass::on_splits(&[Arc::clone(&trained.model), mean]);
     let (state, held_out) = scan.score(pass.clone())?;

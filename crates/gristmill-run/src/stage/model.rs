@@ -116,7 +116,7 @@ impl Stage for Model<'_> {
             self.features,
             &trained,
             &self.thresholds,
-            assembler.label(),
+            assembler,
             work.observe,
         )?;
         let shares = &self.pipeline.split;
@@ -229,7 +229,7 @@ impl Model<'_> {
             assembler: &self.fitted.assembler,
             model: trained.model.as_ref(),
             thresholds: &self.thresholds,
-            input: &self.input(schema)?,
+            input: &self.input(schema, evaluated.unseen.as_deref())?,
             provenance: &provenance,
         };
         create_folder(folder_of(path))?;
@@ -238,12 +238,26 @@ impl Model<'_> {
         Ok(file)
     }
 
-    /// The columns that the model is asked with.
-    fn input(&self, schema: &Schema) -> Result<Vec<InputColumn>> {
-        let mut columns = InputColumn::of(&self.fitted.assembler, schema)?;
+    /// The columns that the model is asked with; `unseen` has a share for each encoder that tells what it has seen.
+    fn input(&self, schema: &Schema, unseen: Option<&[f64]>) -> Result<Vec<InputColumn>> {
+        let assembler = &self.fitted.assembler;
+        let telling = assembler.encoders().iter().zip(assembler.seen());
+        let telling = telling
+            .filter(|(_, seen)| seen.is_some())
+            .map(|(encoder, _)| encoder);
+        let unseen: Vec<_> = telling.zip(unseen.unwrap_or_default()).collect();
+        let mut columns = InputColumn::of(assembler, schema)?;
         for column in &mut columns {
             let form = self.forms.get(&column.name).and_then(|form| form.name());
             column.form = form.map(str::to_owned);
+            column.profile = self.fitted.profiles.get(&column.name).cloned();
+            if let Some(profile) = &mut column.profile {
+                for (encoder, share) in &unseen {
+                    if encoder.inputs().iter().any(|input| input.column == column.name) {
+                        profile.unseen.insert(encoder.kind().to_owned(), **share);
+                    }
+                }
+            }
             column.uncleaned = self.pipeline.source.key.contains(&column.name);
         }
         Ok(columns)

@@ -177,7 +177,7 @@ fn they_are_fitted_trained_written_read_again_and_predict() {
         overwrite: false,
     };
     let predicted = predictor
-        .predict(&Origin::File(input), destination, &Silent)
+        .predict(&Origin::Files(input.display().to_string()), destination, &Silent)
         .unwrap();
     assert_eq!(predicted.rows, 400);
     let text = std::fs::read_to_string(output).unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use gristmill_data::table::{Ledger, TableVersion};
 use gristmill_learn::label::Label;
+use gristmill_learn::model::InputColumn;
 use gristmill_learn::model::bundle::{Bundle, Provenance};
 use gristmill_learn::registry::built_in;
 use gristmill_run::predict::bundle_file;
@@ -107,6 +108,7 @@ fn write_model(out: &mut String, file: &Path, bundle: &Bundle, scored: &Scored) 
             types.join(", ")
         )?;
     }
+    write_profiles(out, &bundle.input)?;
     writeln!(out)?;
     let label = match assembler.label() {
         Label::Class(label) => {
@@ -144,6 +146,37 @@ fn write_model(out: &mut String, file: &Path, bundle: &Bundle, scored: &Scored) 
     )?;
     writeln!(out)?;
     write_splits(out, &scored.splits, None)
+}
+
+/// What the training rows have in each column.
+fn write_profiles(out: &mut String, input: &[InputColumn]) -> std::fmt::Result {
+    let profiles = input
+        .iter()
+        .filter_map(|column| Some((&column.name, column.profile.as_ref()?)));
+    let mut heading = Some(format!("{:<24}  {:>8}  in the training rows", "Column", "null"));
+    for (name, profile) in profiles {
+        if let Some(heading) = heading.take() {
+            writeln!(out)?;
+            writeln!(out, "{heading}")?;
+        }
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        let frequent = profile.frequent.iter().take(3);
+        let frequent: Vec<String> = frequent
+            .map(|(value, share)| format!("{} {}", visible::name(value), percent(*share)))
+            .collect();
+        let held = match &profile.numbers {
+            Some(numbers) => format!(
+                "{} to {}, mean {:.4}, deviation {:.4}",
+                numbers.min, numbers.max, numbers.mean, numbers.std
+            ),
+            None if frequent.is_empty() => "text".to_owned(),
+            None => frequent.join(", "),
+        };
+        let nulls = percent(profile.nulls as f64 / profile.rows.max(1) as f64);
+        let held = wrap(&held, WIDTH - 36).replace('\n', &format!("\n{:36}", ""));
+        writeln!(out, "{:<24}  {nulls:>8}  {held}", visible::name(name))?;
+    }
+    Ok(())
 }
 
 fn dataset(path: &Path) -> Result<String, Failure> {

@@ -13,7 +13,9 @@ use gristmill_learn::registry::built_in;
 use gristmill_run::Error;
 use gristmill_run::budget::Budget;
 use gristmill_run::event::{Event, Observe, Warning};
-use gristmill_run::predict::{Destination, Origin, OutputFormat, Predicted, Predictor, TableDestination};
+use gristmill_run::predict::{
+    Destination, Origin, OutputFormat, Predicted, Predictor, TableDestination, TextFormat,
+};
 use gristmill_run::settings::PipelineFile;
 
 use crate::args::{self, PredictArgs};
@@ -43,13 +45,14 @@ pub(super) fn run(args: &PredictArgs, printer: &Printer) -> Result<(), Failure> 
         Predictor::open(&args.model, args.top as usize, threads, &budget, &built_in()).map_err(failed)?;
     let predicted = predictor
         .with_prefix(&args.prefix)
+        .strict(args.strict)
         .predict(&origin, output, printer);
     let predicted = match predicted {
         // They have seen enough.
         Err(Error::NobodyReads) => return Ok(()),
         predicted => predicted.map_err(failed)?,
     };
-    if let (Some(swallowed), Origin::File(file)) = (predicted.swallowed, &origin) {
+    for (file, swallowed) in &predicted.swallowed {
         printer.event(Event::Warning(Warning::Noticed(Notice::SwallowedRows {
             file: file.display().to_string(),
             rows: swallowed.rows,
@@ -57,8 +60,24 @@ pub(super) fn run(args: &PredictArgs, printer: &Printer) -> Result<(), Failure> 
             last_line: swallowed.first.1,
         })));
     }
+    unlike(&predicted, printer);
     printer.note(&outcome(&predicted, &place));
     Ok(())
+}
+
+/// How far the rows are unlike those of the training.
+fn unlike(predicted: &Predicted, printer: &Printer) {
+    for unseen in &predicted.unseen {
+        let why = unseen.to_string();
+        if unseen.too_many() {
+            printer.event(Event::Warning(Warning::Unlike { why }));
+        } else {
+            printer.note(&why);
+        }
+    }
+    for outside in &predicted.outside {
+        printer.note(&outside.to_string());
+    }
 }
 
 /// What was done.
@@ -96,13 +115,26 @@ fn origin(args: &PredictArgs, file: Option<&PipelineFile>) -> Result<Origin, Fai
         });
     }
     let input = args.input.as_deref().unwrap_or_default();
+    if input == "-" {
+        return Ok(Origin::StandardInput(match args.input_format {
+            args::InputFormat::Csv => TextFormat::Csv,
+            args::InputFormat::Jsonl => TextFormat::JsonLines,
+        }));
+    }
+    let of_files = ["csv:", "jsonl:", "parquet:", "delta:"]
+        .iter()
+        .any(|scheme| input.starts_with(scheme));
+    // In their order, unless they are asked for as a database is.
+    if of_files && args.query.is_none() && args.key.is_empty() {
+        return Ok(Origin::Files(input.to_owned()));
+    }
     if !has_scheme(input) {
         if args.query.is_some() {
             return Err(Failure::Input(anyhow!(
                 "--query is for the URL of a database or of files, such as csv:{input}; the input is a plain file"
             )));
         }
-        return Ok(Origin::File(PathBuf::from(input)));
+        return Ok(Origin::Files(input.to_owned()));
     }
     let url = SourceUrl::from(input);
     let query = args.query.clone().or_else(|| default_query(&url));

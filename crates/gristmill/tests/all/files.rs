@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::support::{Place, pipeline, stderr, stdout};
+use crate::support::{Place, pipeline, stderr, stdout, told};
 
 /// A folder of two CSV files in no order.
 fn place() -> Place {
@@ -66,12 +66,7 @@ fn rows_that_look_swallowed_and_columns_that_few_values_make_text_are_told() {
     );
     let output = place.gristmill("predict run/model --input rows.csv --output out.csv");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let said = stderr(&output);
-    // How long it took is another each time.
-    let untimed = said
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("predict "));
-    insta::assert_snapshot!("predicted", untimed.collect::<Vec<_>>().join("\n"));
+    insta::assert_snapshot!("predicted", told(&output));
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::source::files::latin1::Latin1;
 use crate::source::files::location::CsvFormat;
 
 /// No byte of UTF-8, for Arrow's reader, which always has a quotation mark.
-const NO_QUOTE: u8 = 0xff;
+pub(super) const NO_QUOTE: u8 = 0xff;
 
 /// CSV files with the same columns.
 pub(super) struct CsvFiles {
@@ -131,7 +131,7 @@ impl CsvFiles {
         // The reader gives columns in the order of the projection.
         let reader = ReaderBuilder::new(self.schema())
             .with_header(self.format.header)
-            .with_delimiter(self.delimiter_of(&path))
+            .with_delimiter(delimiter_of(&path, &self.format))
             .with_quote(if self.format.quotes { b'"' } else { NO_QUOTE })
             .with_projection(columns.to_vec())
             .with_batch_size(batch_rows);
@@ -147,20 +147,9 @@ impl CsvFiles {
         })))
     }
 
-    fn delimiter_of(&self, path: &Path) -> u8 {
-        let name = path.to_string_lossy();
-        let tabs = name.ends_with(".tsv") || name.ends_with(".tsv.gz");
-        self.format.delimiter.unwrap_or(if tabs { b'\t' } else { b',' })
-    }
-
     /// The bytes of a file. No row is longer than it may be.
     fn records(&self, path: &Path) -> Result<Records<Box<dyn Read + Send>>> {
-        let bytes = open(path)?;
-        let bytes: Box<dyn Read + Send> = match self.format.latin1 {
-            true => Box::new(Latin1::new(bytes)),
-            false => bytes,
-        };
-        let records = Records::new(bytes, self.delimiter_of(path));
+        let records = Records::new(text_of(path, &self.format)?, delimiter_of(path, &self.format));
         Ok(if self.format.quotes {
             records
         } else {
@@ -173,7 +162,7 @@ impl CsvFiles {
         let (tell, lines) = channel();
         let line = || lines.try_recv().unwrap_or_default();
         let mut reader = csv::ReaderBuilder::new()
-            .delimiter(self.delimiter_of(path))
+            .delimiter(delimiter_of(path, &self.format))
             .quoting(self.format.quotes)
             .has_headers(self.format.header)
             .from_reader(BufReader::with_capacity(
@@ -299,7 +288,7 @@ impl CsvFiles {
         }
         if lines > 0 {
             let values = record.iter().filter_map(|value| std::str::from_utf8(value).ok());
-            let delimiter = self.delimiter_of(&self.paths[number]);
+            let delimiter = delimiter_of(&self.paths[number], &self.format);
             let fits = |column: usize, text: &str| self.guesses[column].expects(text);
             swallowing.look(values, delimiter, (line, line + lines), fits);
         }
@@ -308,7 +297,7 @@ impl CsvFiles {
 }
 
 /// What matches the empty value and these.
-fn null_pattern(nulls: &[String]) -> Result<Regex> {
+pub(super) fn null_pattern(nulls: &[String]) -> Result<Regex> {
     let nulls: Vec<String> = nulls.iter().map(|null| regex::escape(null)).collect();
     let pattern = Regex::new(&format!("^(?:|{})$", nulls.join("|")));
     pattern.map_err(|error| Error::FileQuery {
@@ -335,8 +324,15 @@ fn add(delimiter: u8) -> String {
     format!("if that separates the values, add delimiter={shown} to source.url (csv:…?delimiter={shown})")
 }
 
+/// What stands between the values of a file.
+pub(super) fn delimiter_of(path: &Path, format: &CsvFormat) -> u8 {
+    let name = path.to_string_lossy();
+    let tabs = name.ends_with(".tsv") || name.ends_with(".tsv.gz");
+    format.delimiter.unwrap_or(if tabs { b'\t' } else { b',' })
+}
+
 /// The names of a header; a column without one is called by its number.
-fn names(header: &csv::StringRecord) -> Vec<String> {
+pub(super) fn names(header: &csv::StringRecord) -> Vec<String> {
     let named = |(at, name): (usize, &str)| match name {
         "" => format!("column_{}", at + 1),
         name => name.to_owned(),
@@ -349,7 +345,17 @@ fn breaks(value: &str) -> u64 {
     value.bytes().filter(|byte| *byte == b'\n').count() as u64
 }
 
-fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
+/// The text of a file, in UTF-8 if its format is told.
+pub(super) fn text_of(path: &Path, format: &CsvFormat) -> Result<Box<dyn Read + Send>> {
+    let bytes = unpacked(path)?;
+    Ok(match format.latin1 {
+        true => Box::new(Latin1::new(bytes)),
+        false => bytes,
+    })
+}
+
+/// The bytes of a file, unpacked where its name ends in `.gz`.
+pub(super) fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>> {
     let file = File::open(path).map_err(io(path))?;
     let packed = path.extension().is_some_and(|extension| extension == "gz");
     Ok(if packed {

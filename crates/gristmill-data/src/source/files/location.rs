@@ -19,6 +19,8 @@ pub(super) struct Location {
 pub(super) enum Format {
     Parquet,
     Csv(CsvFormat),
+    /// One JSON object a line: read for prediction only.
+    JsonLines,
     Delta {
         /// `None` is the latest.
         version: Option<u64>,
@@ -101,6 +103,7 @@ impl Location {
         };
         let mut format = match scheme {
             "csv" => Format::Csv(CsvFormat::default()),
+            "jsonl" => Format::JsonLines,
             "delta" => Format::Delta { version: None },
             _ => Format::Parquet,
         };
@@ -134,7 +137,7 @@ impl Location {
                              types=column:text,…"
                         }
                         Format::Delta { .. } => "version=…",
-                        Format::Parquet => "none",
+                        Format::Parquet | Format::JsonLines => "none",
                     };
                     return Err(failed(format!(
                         "unknown option {name}={value}; the options of {scheme}: are {known}"
@@ -155,6 +158,15 @@ impl Location {
             format,
             path: path.to_owned(),
         })
+    }
+
+    /// A path without options.
+    pub(super) fn of_path(path: &str, format: Format) -> Self {
+        Self {
+            url: path.to_owned(),
+            format,
+            path: path.to_owned(),
+        }
     }
 
     /// The path as it was given.
@@ -217,6 +229,7 @@ impl Location {
     fn endings(&self) -> &'static [&'static str] {
         match self.format {
             Format::Csv(_) => &[".csv", ".tsv", ".csv.gz", ".tsv.gz"],
+            Format::JsonLines => &[".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"],
             Format::Parquet | Format::Delta { .. } => &[".parquet"],
         }
     }

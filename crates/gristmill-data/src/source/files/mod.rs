@@ -14,6 +14,7 @@ mod latin1;
 mod location;
 mod parquet;
 mod query;
+mod raw;
 mod sorted;
 mod types;
 mod unify;
@@ -48,6 +49,7 @@ use query::Query;
 use sorted::Sorted;
 
 pub(super) use query::TABLE;
+pub use raw::{FileRows, TextFormat};
 
 /// Record batches that may wait to be taken.
 const BATCHES_AHEAD: usize = 2;

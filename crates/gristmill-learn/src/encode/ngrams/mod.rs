@@ -11,6 +11,8 @@ pub use hash::NgramHash;
 pub use settings::{Analyzer, NgramSettings, Norm};
 pub use text::{NgramHasher, ngrams};
 
+use std::ops::Range;
+
 use arrow::array::{Array, RecordBatch, UInt32Array};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -185,6 +187,10 @@ impl Encoder for NgramEncoder {
             settings.retain(|name, _| name != "min_count");
         }
         settings
+    }
+
+    fn seen(&self) -> Option<Range<u32>> {
+        Some(0..self.width())
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<SparseBlock> {

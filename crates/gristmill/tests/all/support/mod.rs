@@ -243,7 +243,7 @@ pub fn failure(output: &Output, code: i32) -> String {
             line.contains(" | ") || line.chars().count() <= WIDTH,
             "too long: {line}"
         );
-        let finished = ["pull ", "fit ", "transform "]
+        let finished = ["pull ", "fit ", "transform ", "predict "]
             .iter()
             .any(|stage| line.trim_start().starts_with(stage));
         said += if finished {
@@ -254,6 +254,13 @@ pub fn failure(output: &Output, code: i32) -> String {
         said += "\n";
     }
     said
+}
+
+/// The standard error without the lines of stages, which say how long they took.
+pub fn told(output: &Output) -> String {
+    let text = stderr(output);
+    let lines = text.lines().filter(|line| !line.starts_with("  predict "));
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 pub fn stdout(output: &Output) -> String {
