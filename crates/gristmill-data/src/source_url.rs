@@ -100,7 +100,12 @@ impl SourceUrl {
         }
     }
 
-    fn unusable(shown: &str, why: &str) -> Self {
+    /// A text that cannot be used. Nobody knows which part of it is the password, so all of it is kept from being shown, also
+    /// where the line of the pipeline file is.
+    fn unusable(text: &str, shown: &str, why: &str) -> Self {
+        if text.contains(['@', '=']) {
+            secret::keep(text, HIDDEN, false);
+        }
         Self {
             revealed: String::new(),
             masked: shown.to_owned(),
@@ -119,14 +124,16 @@ impl From<&str> for SourceUrl {
         let Some(scheme) = scheme_of(url) else {
             return match url.split_once(':') {
                 _ if is_keywords(url) => Self::unusable(
+                    url,
                     HIDDEN,
                     "these are keywords and values, and not those of libpq; write scheme://user:password@host:port/database",
                 ),
                 Some((scheme, _)) if is_name(scheme) => Self::unusable(
+                    url,
                     &format!("{scheme}:{HIDDEN}"),
                     &format!("unknown kind of database `{scheme}`"),
                 ),
-                _ => Self::unusable(HIDDEN, "no `scheme:` in front"),
+                _ => Self::unusable(url, HIDDEN, "no `scheme:` in front"),
             };
         };
         if FILES.contains(&scheme) {
@@ -152,7 +159,7 @@ impl From<&str> for SourceUrl {
                     problem: None,
                 }
             }
-            Err(why) => Self::unusable(&format!("{scheme}://{HIDDEN}"), why),
+            Err(why) => Self::unusable(url, &format!("{scheme}://{HIDDEN}"), why),
         }
     }
 }
@@ -190,7 +197,15 @@ impl fmt::Debug for SourceUrl {
 
 /// Whether a text has the scheme of a source, and is therefore a URL with parts of its own.
 pub fn has_scheme(text: &str) -> bool {
-    scheme_of(text).is_some()
+    scheme_of(text).is_some() || keywords::url(text).is_some()
+}
+
+/// Whether a text that should name a file may hold a password: then it is shown as a [`SourceUrl`] is, and not as it is.
+pub fn may_hold_password(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    text.contains("://")
+        || text.contains(':') && text.contains('@')
+        || is_keywords(text) && (lower.contains("pass") || lower.contains("pwd"))
 }
 
 /// A password that is not in the URL: kept from being shown, unless it is a name that is shown anyway.

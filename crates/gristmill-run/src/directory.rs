@@ -78,6 +78,8 @@ impl Directory {
         // What is not to be touched is found before anything is.
         Self::read(root)?;
         create_folder(root)?;
+        // Where `nope/..` leads is known only now.
+        Self::read(root)?;
         let path = root.join(MARKER);
         let mut options = OpenOptions::new();
         let file = options
@@ -142,11 +144,20 @@ impl Directory {
                 return Ok(directory);
             }
             Err(error) if error.kind() == ErrorKind::InvalidData => {
+                refuse_others(root)?;
                 return Err(unreadable(&path, &error));
             }
             Err(error) => return Err(io(&path)(error)),
         };
-        let found: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, &e))?;
+        let found: Result<Value, _> = serde_json::from_slice(&bytes);
+        if found
+            .as_ref()
+            .map_or(true, |found| found["version"].as_u64().is_none())
+        {
+            // The records of another program may have this name.
+            refuse_others(root)?;
+        }
+        let found = found.map_err(|e| unreadable(&path, &e))?;
         let version = found["version"].as_u64();
         match version {
             Some(version) if version > u64::from(VERSION) => Err(Error::NewerRun {
@@ -179,7 +190,7 @@ impl Directory {
 
     /// Whether a kill came when the dataset was set aside already and the fresh one was not yet in its place.
     pub(crate) fn is_between_datasets(&self) -> bool {
-        !self.dataset().exists() && self.fresh_dataset().is_dir()
+        fs::symlink_metadata(self.dataset()).is_err() && self.fresh_dataset().join("_delta_log").is_dir()
     }
 
     /// The state of the fit.

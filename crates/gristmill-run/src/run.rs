@@ -13,7 +13,7 @@ use gristmill_data::run_key::RunKey;
 use gristmill_data::secret;
 use gristmill_data::source::Source;
 use gristmill_data::source::open::{connect, current_snapshot};
-use gristmill_data::table::{Alike, BatchRecord, Ledger, TableVersion, delta_schema};
+use gristmill_data::table::{Alike, BatchRecord, Ledger, TableVersion, check_own, delta_schema};
 use gristmill_data::verify::{Verified, verify_source};
 use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::contract::registry::Registry;
@@ -345,9 +345,14 @@ impl<'a> Session<'a> {
             true => dir.fresh_dataset(),
             false => dir.dataset(),
         };
+        if self.fresh {
+            check_own(&dir.dataset())?;
+            check_own(&dir.fresh_dataset())?;
+        }
         let pulling = pull::run(source, self.pipeline, &dataset, observe);
         let (pulled, seconds) = self.block_on(unless_stopped(observe, pulling))??;
         if self.fresh {
+            check_own(&dir.dataset())?;
             replace_folder(&dataset, &dir.dataset())?;
         }
         let (fingerprint, rows) = (pulled.totals.hash.to_string(), pulled.totals.rows_read);

@@ -10,6 +10,7 @@ mod writer;
 
 use crate::error::Error;
 use crate::settings::SourceUrl;
+use crate::source_url::has_scheme;
 pub use progress::Progress;
 pub use writer::{Opened, TableWriter};
 
@@ -63,9 +64,8 @@ pub struct TableSettings {
 
 /// Whether a text is the URL of a database that can be written to.
 pub fn is_database(text: &str) -> bool {
-    let (scheme, rest) = text.split_once(':').unwrap_or_default();
-    scheme == "sqlite"
-        || ["postgres", "postgresql", "mysql", "mariadb"].contains(&scheme) && rest.starts_with("//")
+    let url = SourceUrl::from(text);
+    has_scheme(text) && ["sqlite", "postgres", "postgresql", "mysql", "mariadb"].contains(&url.scheme())
 }
 
 /// What a driver says of a question to a source, said of writing.

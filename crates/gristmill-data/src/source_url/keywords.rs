@@ -49,6 +49,14 @@ pub(super) fn url(text: &str) -> Option<String> {
     };
     let (user, password, database) = (take("user"), take("password"), take("dbname"));
     let (host, port) = (take("host"), take("port"));
+    // Those of ADO are parted by semicolons, and libpq would take all of them for the host.
+    if host
+        .iter()
+        .chain(&port)
+        .any(|value| value.contains([';', '=', ' ']))
+    {
+        return None;
+    }
     let mut url = "postgresql://".to_owned();
     if let Some(user) = &user {
         url.push_str(&encoded(user));
@@ -171,6 +179,7 @@ mod tests {
             ("sqlite:a=b.db", None),
             ("Driver={PostgreSQL};Server=h", None),
             ("host=h passwd=x", None),
+            ("host=h;port=1;user=u;password=LEAK", None),
             ("host=h password='open", None),
             ("host", None),
             ("", None),

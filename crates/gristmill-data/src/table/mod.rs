@@ -39,5 +39,5 @@ pub use write::PartWriter;
 
 pub(crate) use listing::{ListedFile, Listing, list_files};
 pub(crate) use paths::batches_of;
-pub use paths::check_path;
+pub use paths::{check_own, check_path};
 pub(crate) use stamp::Stamp;

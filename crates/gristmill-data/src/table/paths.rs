@@ -24,6 +24,38 @@ pub(crate) fn batches_of(name: &str) -> Option<RangeInclusive<u64>> {
     Some(number(first)?..=number(last)?)
 }
 
+/// Refuses to remove or replace the folder of a dataset that holds what no pull made, or that is a link to another.
+///
+/// # Errors
+/// `Dataset` when it is so.
+pub fn check_own(dir: &Path) -> Result<()> {
+    let refused = |why: String| Error::Dataset {
+        dir: dir.display().to_string(),
+        why,
+    };
+    match std::fs::symlink_metadata(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(dir)(error)),
+        Ok(found) if found.is_symlink() => {
+            return Err(refused(
+                "it is a link, and a fresh dataset would take the place of the link; let run.dir be where it leads".to_owned(),
+            ));
+        }
+        Ok(_) => {}
+    }
+    for entry in std::fs::read_dir(dir).map_err(io(dir))? {
+        let name = entry.map_err(io(dir))?.file_name();
+        let name = name.to_string_lossy();
+        let hidden = name.starts_with('.') && (name.ends_with(".unfinished") || name.ends_with(".crc"));
+        if name != "_delta_log" && batches_of(&name).is_none() && !hidden {
+            return Err(refused(format!(
+                "it holds `{name}`, which gristmill did not write and would remove; move it elsewhere and run again"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The folder of the Delta log.
 pub(crate) fn log_path(dir: &Path) -> PathBuf {
     dir.join("_delta_log")

@@ -63,6 +63,12 @@ async fn postgres_rows_come_once_whatever_chooses_them() {
          CREATE FUNCTION undeclared(integer) RETURNS integer LANGUAGE plpgsql AS 'BEGIN RETURN $1 + 1; END'; \
          CREATE FUNCTION declared(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1 + 1; END'; \
          CREATE FUNCTION inlined() RETURNS double precision LANGUAGE sql AS 'SELECT random()'; \
+         CREATE FUNCTION shifted(integer, integer) RETURNS integer LANGUAGE plpgsql AS 'BEGIN RETURN $1 + $2; END'; \
+         CREATE OPERATOR @+@ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = shifted); \
+         CREATE TYPE kept AS (a integer); \
+         CREATE FUNCTION keep(integer) RETURNS kept LANGUAGE plpgsql AS 'BEGIN RETURN ROW($1); END'; \
+         CREATE CAST (integer AS kept) WITH FUNCTION keep(integer); \
+         CREATE AGGREGATE summed(integer) (SFUNC = shifted, STYPE = integer, INITCOND = '0'); \
          CREATE FUNCTION \"Odd\"(integer) RETURNS integer LANGUAGE plpgsql AS 'BEGIN RETURN $1; END'; \
          ANALYZE",
     );
@@ -169,6 +175,29 @@ async fn postgres_rows_come_once_whatever_chooses_them() {
             Once("Odd(), which is declared VOLATILE", 2000),
         ),
         (
+            "SELECT id @+@ 0 AS id FROM big",
+            "id",
+            Once("`@+@`, which works by a function that is declared VOLATILE", 2000),
+        ),
+        (
+            "SELECT (id::kept).a AS id FROM big",
+            "id",
+            Once(
+                "`::kept`, which works by a function that is declared VOLATILE",
+                2000,
+            ),
+        ),
+        (
+            "SELECT id, summed(part::integer) AS s FROM big GROUP BY id",
+            "id",
+            Once("summed(), which is declared VOLATILE", 2000),
+        ),
+        (
+            "SELECT id + 10000 * (pg_backend_pid() % 2) AS id FROM big",
+            "id",
+            Refused("pg_backend_pid()"),
+        ),
+        (
             "SELECT CASE WHEN id > 9 THEN id END AS id FROM big LIMIT 500",
             "id",
             Once("LIMIT", 500),
@@ -193,7 +222,10 @@ async fn mariadb_rows_come_once_whatever_chooses_them() {
          CREATE VIEW sampled AS SELECT * FROM big WHERE rand() < 0.5; \
          CREATE ALGORITHM = TEMPTABLE VIEW kept AS SELECT * FROM big WHERE rand() < 0.5; \
          CREATE VIEW parts AS SELECT * FROM big ORDER BY v LIMIT 300; \
-         CREATE VIEW nested AS SELECT * FROM parts; CREATE VIEW bi AS SELECT * FROM big WHERE rand() < 0.5",
+         CREATE VIEW nested AS SELECT * FROM parts; CREATE VIEW bi AS SELECT * FROM big WHERE rand() < 0.5; \
+         CREATE FUNCTION undeclared(x int) RETURNS int NOT DETERMINISTIC NO SQL RETURN x + 1; \
+         CREATE FUNCTION declared(x int) RETURNS int DETERMINISTIC NO SQL RETURN x + 1; \
+         CREATE VIEW called AS SELECT undeclared(id) AS id, v FROM big",
     );
     let window = "a window function (OVER)";
     for (query, key, expected) in [
@@ -203,6 +235,22 @@ async fn mariadb_rows_come_once_whatever_chooses_them() {
             "SELECT id, 'rand()' AS s, \"uuid()\" AS u, v AS `rand()` /* rand() LIMIT */ FROM big # rand()",
             "id",
             Ranges,
+        ),
+        ("SELECT declared(id) AS id FROM big", "id", Ranges),
+        (
+            "SELECT undeclared(id) AS id FROM big",
+            "id",
+            Once("undeclared(), which is not declared DETERMINISTIC", 2000),
+        ),
+        (
+            "SELECT id FROM called",
+            "id",
+            Once("undeclared(), which is not declared DETERMINISTIC", 2000),
+        ),
+        (
+            "SELECT id + 10000 * (connection_id() % 2) AS id FROM big",
+            "id",
+            Refused("connection_id()"),
         ),
         (
             "SELECT id, v FROM big ORDER BY rand() LIMIT 500",

@@ -1,7 +1,8 @@
 //! Reading a column as categories, text or numbers, with its type checked by name.
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, Scalar, StringArray};
 use arrow::compute::cast;
+use arrow::compute::kernels::numeric::add;
 use arrow::datatypes::{DataType, Float64Type, TimeUnit};
 
 use crate::contract::reads::Reads;
@@ -44,6 +45,11 @@ pub(crate) fn as_text(array: &dyn Array) -> Result<StringArray> {
             // Formatting in a named zone needs a time zone database; the instant does not.
             let instant = cast(&cast(array, &DataType::Int64)?, &DataType::Timestamp(*unit, None))?;
             cast(&instant, &DataType::Utf8)?
+        }
+        // Equal numbers are one category: -0.0 is 0.0.
+        kind if kind.is_floating() => {
+            let zero = Scalar::new(cast(&Float64Array::from(vec![0.0]), kind)?);
+            cast(&add(&array, &zero)?, &DataType::Utf8)?
         }
         _ => cast(array, &DataType::Utf8)?,
     };

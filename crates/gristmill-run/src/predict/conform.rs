@@ -63,6 +63,12 @@ impl Conform {
         numeric.map(|column| column.name.clone()).collect()
     }
 
+    /// The columns that are read as categories or text: files without types give them as they are written.
+    pub(super) fn categories(&self) -> Vec<String> {
+        let categories = self.columns.iter().filter(|column| !column.numeric);
+        categories.map(|column| column.name.clone()).collect()
+    }
+
     /// The rows with the columns that are read, and no others.
     ///
     /// # Errors

@@ -166,7 +166,7 @@ impl Predictor {
         let _rows = self.budget.reserve("the rows that are predicted", rows)?;
         let row_group = self.budget.left() / ROW_GROUP_PART;
         let _row_group = self.budget.reserve("the file that is written", row_group)?;
-        let origin = &self.within_budget(origin);
+        let origin = &self.for_this_model(origin);
         let name = origin.name();
         let wrong = |why: &dyn ToString| bad(Path::new(&name), &why.to_string());
         let mut input = Incoming::open(origin, self.batch(rows), &self.predictions.numeric(), observe)?;
@@ -238,11 +238,12 @@ impl Predictor {
         )))
     }
 
-    /// The same origin, whose rows take no more memory than is left.
-    fn within_budget(&self, origin: &Origin) -> Origin {
+    /// The same origin, whose rows take no more memory than is left, and whose categories are as they are written.
+    fn for_this_model(&self, origin: &Origin) -> Origin {
         let mut origin = origin.clone();
         if let Origin::Query { settings, .. } = &mut origin {
             settings.memory = self.budget.of_rows_at_hand();
+            settings.categories = self.predictions.categories();
         }
         origin
     }

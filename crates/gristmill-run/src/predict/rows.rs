@@ -86,6 +86,11 @@ impl Predictions {
         self.conform.numeric()
     }
 
+    /// The columns that are read as categories or text.
+    pub(super) fn categories(&self) -> Vec<String> {
+        self.conform.categories()
+    }
+
     /// What the names of the new columns begin with.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix

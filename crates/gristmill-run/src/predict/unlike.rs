@@ -14,6 +14,9 @@ const TOO_MANY: f64 = 3.0;
 /// where at least this share is expected.
 const LEAST_EXPECTED: f64 = 0.01;
 
+/// A column of nulls that comes with less than this chance, by the share of nulls in training, is unusual.
+const LEAST_CHANCE: f64 = 0.001;
+
 /// Rows with a value in which a feature finds nothing that the training rows had.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unseen {
@@ -51,7 +54,11 @@ impl Unseen {
     pub fn too_many(&self) -> bool {
         let expected = self.expected.unwrap_or(0.0);
         let share = self.rows as f64 / self.of as f64;
-        let all = self.rows + self.nulls == self.of && expected + self.expected_nulls < 1.0;
+        // Some rows without a value are nothing unusual where training had such rows; a whole column of them is.
+        let by_chance = self.expected_nulls.powf(self.of as f64) >= LEAST_CHANCE;
+        let all = self.rows + self.nulls == self.of
+            && expected + self.expected_nulls < 1.0
+            && (self.rows > 0 || !by_chance);
         self.of > 0 && (all || share > TOO_MANY * expected.max(LEAST_EXPECTED))
     }
 }
@@ -243,6 +250,9 @@ mod tests {
             (1, 99, 100, Some(0.5), true),
             (0, 100, 100, Some(0.5), true),
             (0, 100, 100, Some(0.8), false),
+            (0, 1, 1, Some(0.5), false),
+            (0, 4, 4, Some(0.5), false),
+            (0, 5, 5, Some(0.5), true),
             (1, 0, 1, None, true),
             (0, 0, 0, None, false),
         ] {

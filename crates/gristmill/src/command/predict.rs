@@ -8,7 +8,7 @@ use gristmill_data::settings::{KeyColumns, SourceSettings, SourceUrl};
 use gristmill_data::sink::{IfExists, is_database};
 use gristmill_data::source::Notice;
 use gristmill_data::source::open::default_query;
-use gristmill_data::source_url::has_scheme;
+use gristmill_data::source_url::{has_scheme, may_hold_password};
 use gristmill_learn::registry::built_in;
 use gristmill_run::Error;
 use gristmill_run::budget::Budget;
@@ -129,6 +129,7 @@ fn origin(args: &PredictArgs, file: Option<&PipelineFile>) -> Result<Origin, Fai
         return Ok(Origin::Files(input.to_owned()));
     }
     if !has_scheme(input) {
+        refuse_passwords(input)?;
         if args.query.is_some() {
             return Err(Failure::Input(anyhow!(
                 "--query is for the URL of a database or of files, such as csv:{input}; the input is a plain file"
@@ -160,6 +161,15 @@ fn origin(args: &PredictArgs, file: Option<&PipelineFile>) -> Result<Origin, Fai
     })
 }
 
+/// Refuses what is no file and may hold a password, without repeating it.
+fn refuse_passwords(text: &str) -> Result<(), Failure> {
+    if !may_hold_password(text) || std::path::Path::new(text).exists() {
+        return Ok(());
+    }
+    let url = SourceUrl::from(text);
+    url.usable().map_err(|error| Failure::Input(error.into()))
+}
+
 /// Where the predictions go, and what that is called: what the name of the output says, unless `--output-format` says otherwise.
 fn destination(args: &PredictArgs, printer: &Printer) -> Result<(Destination, String), Failure> {
     let format = args.output_format.map(|format| match format {
@@ -179,6 +189,7 @@ fn destination(args: &PredictArgs, printer: &Printer) -> Result<(Destination, St
         let place = format!("table `{table}` of {url}");
         return Ok((Destination::Table(into_table(args, url, table)), place));
     }
+    refuse_passwords(output)?;
     if args.table.is_some() {
         return Err(Failure::Input(anyhow!(
             "--table is for a database, and the output is a file; give the URL of one, such as sqlite:scores.db"

@@ -145,3 +145,53 @@ fn a_path_works_or_is_refused() {
     }
     assert_eq!((works, refused), (10, 6));
 }
+
+#[test]
+fn a_path_that_leads_back_is_where_it_leads() {
+    let place = place("nope/..");
+    place.write("summary.txt", "mine");
+    std::fs::create_dir(place.path("dataset.fresh")).unwrap();
+    place.write("dataset.fresh/keep", "mine");
+    let before = held(&place);
+    for command in ["run", "pull", "run --fresh"] {
+        let said = failure(&place.gristmill(&format!("{command} pipeline.toml")), 2);
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("is no folder of a run"), "{said}");
+    }
+    assert_eq!(held(&place), before);
+}
+
+#[test]
+fn records_of_another_program_are_left_alone() {
+    for text in ["{}", "not json", "{\"version\": \"3\"}"] {
+        let place = place("run");
+        fs::create_dir(place.path("run")).unwrap();
+        place.write("run/run.json", text);
+        let said = failure(&place.gristmill("run pipeline.toml"), 2);
+        assert!(said.contains("holds `run.json` and is no folder"), "{said}");
+        assert!(!said.contains("delete it"), "{said}");
+    }
+}
+
+#[test]
+fn a_fresh_dataset_takes_no_place_with_files_of_others() {
+    for file in ["run/dataset/notes.txt", "run/dataset.fresh/notes.txt"] {
+        let place = place("run");
+        place.run();
+        fs::create_dir_all(place.path(file).parent().unwrap()).unwrap();
+        place.write(file, "mine");
+        for command in ["run pipeline.toml --fresh", "pull pipeline.toml --fresh"] {
+            let said = failure(&place.gristmill(command), 2);
+            assert!(said.contains("`notes.txt`"), "{said}");
+        }
+        assert_eq!(place.read(file), b"mine");
+    }
+    // A link to a larger disk.
+    let place = place("run");
+    place.run();
+    fs::rename(place.path("run/dataset"), place.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(place.path("elsewhere"), place.path("run/dataset")).unwrap();
+    let said = failure(&place.gristmill("run pipeline.toml --fresh"), 2);
+    assert!(said.contains("it is a link"), "{said}");
+    place.run();
+}

@@ -147,3 +147,28 @@ fn an_input_that_cannot_be_read_is_refused() {
         assert!(!place.path("out.csv").exists());
     }
 }
+
+#[test]
+fn categories_are_asked_as_they_are_written_when_files_are_read_as_a_source() {
+    let codes = ["1.10", "1.1", "100", "100.0", "TRUE", "1E3"];
+    let rows = (0..120).map(|id| {
+        let country = ["AT", "CH"][id % codes.len() % 2];
+        format!("{id},{},{country}\n", codes[id % codes.len()])
+    });
+    let rows = "id,kind,country\n".to_owned() + &rows.collect::<String>();
+    let pipeline = "[source]\nurl = \"csv:rows.csv\"\nkey = \"id\"\n[[feature]]\ncolumn = \"kind\"\nencode = \"one_hot\"\n\
+                    [label]\ncolumn = \"country\"\n[model]\nkind = \"logistic_regression\"\n[run]\ndir = \"run\"\n";
+    let place = Place::with("", pipeline);
+    place.write("rows.csv", rows);
+    place.run();
+    let predict = |input: &str| {
+        let output = place.gristmill(&format!(
+            "predict run/model --input {input} --output out.parquet --overwrite --strict"
+        ));
+        assert_eq!(output.status.code(), Some(0), "{input}: {}", stderr(&output));
+        predictions(&parquet(&place.path("out.parquet")))
+    };
+    let as_file = predict("rows.csv");
+    assert_eq!(as_file.len(), 120);
+    assert_eq!(predict("csv:rows.csv --key id"), as_file);
+}

@@ -481,3 +481,46 @@ fn what_a_terminal_would_obey_is_written_out() {
         }
     }
 }
+
+#[test]
+fn what_is_no_url_is_not_repeated_either() {
+    const SECRET: &str = "Oh5-secret";
+    let place = Place::with("", "");
+    for url in [
+        "host=h password='Oh5-secret",
+        "host=h passwd=Oh5-secret",
+        "host=h PASSWORD=Oh5-secret",
+        "host=h password = Oh5-secret extra words",
+        "Host=127.0.0.1;Username=me;Password=Oh5-secret",
+        "host=127.0.0.1;port=1;user=me;password=Oh5-secret",
+        "postgres:/me:Oh5-secret@h/db",
+        "postgres//me:Oh5-secret@h/db",
+        "me:Oh5-secret@h/db",
+        "POSTGRES://me:Oh5-secret@h/db",
+        " postgres://me:Oh5-secret@h/db",
+        "mongodb://me:Oh5-secret@h/db",
+        "s3://key:Oh5-secret@bucket/rows.csv",
+    ] {
+        place.write("pipeline.toml", pipeline(&[("sqlite:data.db", url)]));
+        for command in [
+            "check pipeline.toml",
+            "run pipeline.toml -vv",
+            "run pipeline.toml --log-format json",
+        ] {
+            let output = place.gristmill(command);
+            let said = stderr(&output) + &stdout(&output);
+            assert_ne!(output.status.code(), Some(0), "{url}");
+            assert!(!said.contains(SECRET), "{command} {url}: {said}");
+        }
+        for (input, output) in [(url, "out.csv"), ("rows.csv", url)] {
+            let output = place
+                .command("predict run/model --key id --query x")
+                .args(["--input", input, "--output", output])
+                .output()
+                .unwrap();
+            let said = stderr(&output) + &stdout(&output);
+            assert_ne!(output.status.code(), Some(0), "{url}");
+            assert!(!said.contains(SECRET), "predict {url}: {said}");
+        }
+    }
+}

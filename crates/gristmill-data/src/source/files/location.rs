@@ -62,7 +62,7 @@ impl Default for CsvFormat {
 impl CsvFormat {
     /// The type that a column has by order.
     pub(super) fn typed(&self, column: &str) -> Option<Typed> {
-        let own = self.types.iter().find(|(name, _)| name == column);
+        let own = self.types.iter().rev().find(|(name, _)| name == column);
         own.map(|(_, typed)| *typed).or(self.all)
     }
 

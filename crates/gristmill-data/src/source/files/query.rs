@@ -23,6 +23,8 @@ use crate::budget::RowBudget;
 use crate::error::{Error, Result};
 use crate::source::files::input::Input;
 use crate::source::produced::on_thread;
+use crate::source::sql::skipped;
+use crate::source::stability::words;
 use crate::sql_words::plain;
 
 /// The name of the files in the query.
@@ -41,6 +43,15 @@ pub(super) struct Query {
 impl Query {
     /// Plans a query. It may only read, and must give the same rows each time.
     pub(super) async fn plan(sql: &str, input: &Arc<Input>, memory: RowBudget) -> Result<Self> {
+        // The parser knows it, and the planner passes over it.
+        if words(sql, skipped)
+            .iter()
+            .any(|word| word.eq_ignore_ascii_case("tablesample"))
+        {
+            return Err(query_error(
+                "TABLESAMPLE is not supported; choose rows by a value of their own, such as WHERE id % 10 = 0".to_owned(),
+            ));
+        }
         let context = context(input, memory, None)?;
         let state = context.state();
         let plan = state.create_logical_plan(sql).await.map_err(failed)?;

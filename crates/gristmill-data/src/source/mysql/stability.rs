@@ -7,7 +7,10 @@ use crate::source::mysql::dialect::{quoted, skipped};
 use crate::source::stability::{Stability, words};
 
 /// Functions that give another value at each call.
-const VOLATILE: [&str; 10] = [
+const VOLATILE: [&str; 13] = [
+    "connection_id",
+    "encrypt",
+    "last_insert_id",
     "rand",
     "random_bytes",
     "uuid",
@@ -19,6 +22,10 @@ const VOLATILE: [&str; 10] = [
     "row_count",
     "found_rows",
 ];
+
+/// Functions that are stored in the databases and not declared to give the same value each time.
+const UNDECLARED: &str = "SELECT routine_name FROM information_schema.routines \
+    WHERE routine_type = 'FUNCTION' AND is_deterministic = 'NO' AND routine_schema <> 'sys'";
 
 /// The text of views that the account may see.
 const VIEWS: &str =
@@ -39,12 +46,23 @@ pub(super) async fn of(
     };
     let understood: Vec<(String, u32, String)> = connection.query("SHOW WARNINGS").await?;
     let mut views: Vec<(String, String)> = connection.query(VIEWS).await?;
+    let undeclared: Vec<String> = connection.query(UNDECLARED).await?;
     let mut texts: Vec<String> = understood.into_iter().map(|(.., text)| text).collect();
     texts.push(query.to_owned());
     let mut stability = Stability::Stable;
     while let Some(text) = texts.pop() {
         let words = words(&text, |text, at| skipped(text, at, backslash));
         stability = stability.and(of_words(&words));
+        let calls = |name: &&String| {
+            text.contains(&format!("{}(", quoted(name)))
+                || words
+                    .windows(2)
+                    .any(|pair| pair[1] == "(" && pair[0].eq_ignore_ascii_case(name))
+        };
+        if let Some(name) = undeclared.iter().find(calls) {
+            let why = format!("{name}(), which is not declared DETERMINISTIC");
+            stability = stability.and(Stability::Once(why));
+        }
         // A view that is not merged into the query stands there by its name alone.
         let named = views.extract_if(.., |(name, _)| {
             text.contains(&quoted(name)) || words.iter().any(|word| word.eq_ignore_ascii_case(name))

@@ -13,7 +13,18 @@ use crate::source::stability::{Stability, words};
 /// unless they say otherwise, and most often gives the same value all the same. What gives no value (`pg_sleep`) changes none.
 const VOLATILE: &str = "SELECT p.proname::text, bool_and(p.oid < 16384 OR EXISTS (SELECT FROM pg_depend d WHERE \
     d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')) FROM pg_proc p \
-    WHERE p.proname = ANY ($1::text[]) AND p.prokind <> 'p' AND p.prorettype <> 'void'::regtype GROUP BY 1 HAVING bool_or(p.provolatile = 'v') ORDER BY 1";
+    WHERE p.proname = ANY ($1::text[]) AND p.prokind <> 'p' AND p.prorettype <> 'void'::regtype GROUP BY 1 HAVING bool_or(p.provolatile = 'v' \
+    OR EXISTS (SELECT FROM pg_aggregate a JOIN pg_proc s ON s.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn) \
+    WHERE a.aggfnoid = p.oid AND s.provolatile = 'v')) ORDER BY 1";
+
+/// Operators and types that users made, and that work by a volatile function: an expression names them, and not the function.
+const BY_VOLATILE: &str = "SELECT o.oprname::text FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode \
+    WHERE o.oid >= 16384 AND p.provolatile = 'v' \
+    UNION SELECT '::' || format_type(c.casttarget, NULL) FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc \
+    WHERE c.oid >= 16384 AND p.provolatile = 'v'";
+
+/// Of each session its own.
+const OF_SESSIONS: [&str; 3] = ["pg_backend_pid", "inet_client_port", "pg_export_snapshot"];
 
 /// Looks at the plan of a query, which shows what is behind its views.
 pub(super) async fn of(client: &Client, sql: &str) -> Result<Stability, tokio_postgres::Error> {
@@ -25,6 +36,7 @@ pub(super) async fn of(client: &Client, sql: &str) -> Result<Stability, tokio_po
     let mut found = Found {
         stability: Stability::Stable,
         called: BTreeSet::new(),
+        expressions: Vec::new(),
         drops_rows: distinct_on || !(has("distinct") || has("union")),
     };
     match plan(client, sql).await? {
@@ -32,10 +44,25 @@ pub(super) async fn of(client: &Client, sql: &str) -> Result<Stability, tokio_po
         None => {
             found.stability = Stability::of_words(&words, &[]);
             found.called = called(sql).into_iter().collect();
+            found.expressions.push(sql.to_owned());
+        }
+    }
+    let mut stability = found.stability;
+    if let Some(name) = OF_SESSIONS.iter().find(|name| found.called.contains(**name)) {
+        stability = stability.and(Stability::volatile(&format!("{name}()")));
+    }
+    for row in client.query(BY_VOLATILE, &[]).await? {
+        let name: String = row.try_get(0)?;
+        if found
+            .expressions
+            .iter()
+            .any(|expression| expression.contains(&name))
+        {
+            let why = format!("`{name}`, which works by a function that is declared VOLATILE");
+            stability = stability.and(Stability::Once(why));
         }
     }
     let called: Vec<String> = found.called.into_iter().collect();
-    let mut stability = found.stability;
     for row in client.query(VOLATILE, &[&called]).await? {
         let (name, known): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
         let name = format!("{name}()");
@@ -72,6 +99,8 @@ struct Found {
     stability: Stability,
     /// The names of functions.
     called: BTreeSet<String>,
+    /// The expressions.
+    expressions: Vec<String>,
     /// Whether making rows unique may drop rows that differ, as `DISTINCT ON` does and `DISTINCT` and `UNION` do not. What a
     /// view does is not known.
     drops_rows: bool,
@@ -86,7 +115,10 @@ impl Found {
                 self.look_at_node(plan);
                 parts.values().for_each(|part| self.look(part));
             }
-            Value::String(expression) => self.called.extend(called(expression)),
+            Value::String(expression) => {
+                self.called.extend(called(expression));
+                self.expressions.push(expression.clone());
+            }
             _ => {}
         }
     }
