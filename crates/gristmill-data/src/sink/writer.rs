@@ -4,10 +4,11 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::count::counted;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::guard::caught_async;
-use crate::sink::database::{Database, Name, Target};
+use crate::sink::database::{Database, Name, Target, Value};
 use crate::sink::exact::{fitted, plain};
 use crate::sink::progress::{Notes, Progress, State};
 use crate::sink::{IfExists, TableSettings, mysql, of_output, postgres, sqlite};
@@ -164,6 +165,7 @@ async fn open(settings: TableSettings, columns: &Schema, now: i64) -> Result<Ope
     let noted = notes.read(database_mut).await?;
     let progress = match &noted {
         Some((State::Complete, progress)) if is_there && !settings.fresh => {
+            check_there(database_mut, &settings, &table, progress).await?;
             return Ok(Opened::Complete(progress.clone()));
         }
         Some((State::Replacing, progress)) => {
@@ -223,6 +225,36 @@ async fn open(settings: TableSettings, columns: &Schema, now: i64) -> Result<Ope
         progress,
         batch: None,
     })))
+}
+
+/// Refuses a table that lost rows since they were written. An upsert may write fewer than it is given.
+async fn check_there(
+    database: &mut dyn Database,
+    settings: &TableSettings,
+    table: &Name,
+    progress: &Progress,
+) -> Result<()> {
+    let count = format!("SELECT count(*) FROM {}", database.table(table));
+    let there = database.row(&count, &[]).await?;
+    let there = there
+        .and_then(|row| row.first().map(Value::number))
+        .unwrap_or_default();
+    let least = match settings.if_exists {
+        IfExists::Upsert => progress.rows.min(1),
+        _ => progress.rows,
+    };
+    if there >= least {
+        return Ok(());
+    }
+    Err(unfit(
+        settings,
+        format!(
+            "it has {}, and {} of this prediction were written to it: others removed some since; to write them again, give \
+             --fresh with --if-exists append, upsert or replace",
+            counted(there, "row"),
+            counted(progress.rows, "row"),
+        ),
+    ))
 }
 
 async fn connect(settings: &TableSettings) -> Result<Box<dyn Database>> {

@@ -299,6 +299,11 @@ impl Guess {
     }
 }
 
+/// Whether a text is empty, or a value of a type that is not text.
+pub(super) fn is_typed(value: &str) -> bool {
+    value.is_empty() || value.parse::<f64>().is_ok() || kinds_of(value) != Kinds::NONE
+}
+
 fn kinds_of(value: &str) -> Kinds {
     match value.as_bytes()[0] {
         b't' | b'f' | b'T' | b'F' if is_boolean(value) => Kinds::BOOLEAN,
@@ -454,6 +459,25 @@ mod tests {
 
     fn guessed(values: &[&str]) -> DataType {
         learnt(values).data_type()
+    }
+
+    #[test]
+    fn values_of_types_are_told_from_text() {
+        for value in [
+            "",
+            "1",
+            "007",
+            "-1.5e3",
+            "true",
+            "FALSE",
+            "2024-02-29",
+            "2024-02-29 12:00:00",
+        ] {
+            assert!(is_typed(value), "{value}");
+        }
+        for value in ["x", "2024-13-01", "yes or no", "1,5"] {
+            assert!(!is_typed(value), "{value}");
+        }
     }
 
     #[test]

@@ -74,6 +74,14 @@ fn a_table_has_the_right_rows_and_types_and_a_rerun_does_nothing() {
         database.rows("DROP TABLE scores");
         database.done("scores", "");
         database.assert_all("scores", "created again");
+        // Rows that others removed are not said to be there.
+        for deleted in ["DELETE FROM scores WHERE id > 100", "DELETE FROM scores"] {
+            database.rows(deleted);
+            let said = database.refused("scores", "", 2);
+            assert!(said.contains("others removed some since"), "{said}");
+        }
+        database.done("scores", "--fresh --if-exists replace");
+        database.assert_all("scores", "written again");
     }
 }
 

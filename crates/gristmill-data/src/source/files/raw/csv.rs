@@ -14,6 +14,7 @@ use crate::csv_records::{MAX_RECORD_BYTES, Records};
 use crate::error::Result;
 use crate::parquet_file::BatchLimit;
 use crate::source::files::csv::{NO_QUOTE, delimiter_of, names, null_pattern, text_of};
+use crate::source::files::guess::is_typed;
 use crate::source::files::location::CsvFormat;
 use crate::source::files::raw::text::{TEXT_ROWS, broken, text_columns, together};
 
@@ -204,8 +205,8 @@ impl OpenFile {
                 .map(|value| value.matches('\n').count() as u64)
                 .sum();
             if breaks > 0 {
-                let fits =
-                    |at: usize, text: &str| !numeric[at] || text.is_empty() || text.parse::<f64>().is_ok();
+                // Dates and booleans are read as numbers too.
+                let fits = |at: usize, text: &str| !numeric[at] || is_typed(text);
                 self.swallowing
                     .look(values, self.delimiter, (line, line + breaks), fits);
             }
