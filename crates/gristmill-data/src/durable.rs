@@ -201,6 +201,23 @@ pub fn replace_folder(unfinished: &Path, dir: &Path) -> Result<()> {
     remove(&discarded)
 }
 
+/// The first by name of what is in a folder and not among these; `None` where all is, or there is no folder.
+pub fn first_other(dir: &Path, is_ours: impl Fn(&str) -> bool) -> Result<Option<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(dir)(error)),
+    };
+    let mut first: Option<String> = None;
+    for entry in entries {
+        let name = entry.map_err(io(dir))?.file_name().to_string_lossy().into_owned();
+        if !is_ours(&name) && first.as_ref().is_none_or(|first| name < *first) {
+            first = Some(name);
+        }
+    }
+    Ok(first)
+}
+
 /// Removes what a kill left of writing the file or folder at `path`.
 pub fn remove_leftovers(path: &Path) -> Result<()> {
     for left in [unfinished(path), discarded(path)] {

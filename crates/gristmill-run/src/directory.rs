@@ -1,13 +1,14 @@
 //! The folder of a run: where everything is, what is finished, and the lock that keeps a second run out.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use gristmill_data::content::{FileContent, read_bounded};
-use gristmill_data::durable::{create_folder, lock, remove_leftovers, replace_folder, write_whole};
+use gristmill_data::durable::{
+    create_folder, first_other, lock, remove_leftovers, replace_folder, write_whole,
+};
 use gristmill_data::table::check_path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -137,39 +138,32 @@ impl Directory {
             _lock: None,
         };
         let path = directory.record();
+        // Records that cannot be read may be those of another program that have this name.
+        let unreadable = |why: &dyn ToString| match refuse_others(root) {
+            Ok(()) => unreadable(&path, why),
+            Err(others) => others,
+        };
         let bytes = match read_bounded(&path, MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 refuse_others(root)?;
                 return Ok(directory);
             }
-            Err(error) if error.kind() == ErrorKind::InvalidData => {
-                refuse_others(root)?;
-                return Err(unreadable(&path, &error));
-            }
+            Err(error) if error.kind() == ErrorKind::InvalidData => return Err(unreadable(&error)),
             Err(error) => return Err(io(&path)(error)),
         };
-        let found: Result<Value, _> = serde_json::from_slice(&bytes);
-        if found
-            .as_ref()
-            .map_or(true, |found| found["version"].as_u64().is_none())
-        {
-            // The records of another program may have this name.
-            refuse_others(root)?;
-        }
-        let found = found.map_err(|e| unreadable(&path, &e))?;
-        let version = found["version"].as_u64();
-        match version {
+        let found: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(&e))?;
+        match found["version"].as_u64() {
             Some(version) if version > u64::from(VERSION) => Err(Error::NewerRun {
                 path: path.display().to_string(),
                 version,
                 known: VERSION,
             }),
             Some(_) => {
-                directory.finished = serde_json::from_value(found).map_err(|e| unreadable(&path, &e))?;
+                directory.finished = serde_json::from_value(found).map_err(|e| unreadable(&e))?;
                 Ok(directory)
             }
-            None => Err(unreadable(&path, &"it states no version")),
+            None => Err(unreadable(&"it states no version")),
         }
     }
 
@@ -266,22 +260,11 @@ fn refuse_others(root: &Path) -> Result<()> {
     if root.join(MARKER).is_file() {
         return Ok(());
     }
-    let mut first: Option<OsString> = None;
-    match fs::read_dir(root) {
-        Ok(entries) => {
-            for entry in entries {
-                let name = entry.map_err(io(root))?.file_name();
-                first = Some(first.map_or(name.clone(), |first| first.min(name)));
-            }
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(io(root)(error)),
-    }
-    match first {
+    match first_other(root, |_| false)? {
         None => Ok(()),
-        Some(name) => Err(Error::ForeignFolder {
+        Some(holds) => Err(Error::ForeignFolder {
             dir: root.display().to_string(),
-            holds: name.to_string_lossy().into_owned(),
+            holds,
         }),
     }
 }
@@ -307,7 +290,7 @@ pub(crate) fn to_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(format!("{text}\n").into_bytes())
 }
 
-fn unreadable(path: &Path, why: &impl ToString) -> Error {
+fn unreadable(path: &Path, why: &dyn ToString) -> Error {
     Error::Records {
         path: path.display().to_string(),
         why: why.to_string(),

@@ -17,6 +17,7 @@ mod run;
 pub mod settings;
 pub mod shortage;
 mod stage;
+mod stopping;
 pub mod visible;
 mod warm;
 

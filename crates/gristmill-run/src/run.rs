@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use gristmill_data::convert::Form;
@@ -31,13 +30,8 @@ use crate::stage::fit::Fit;
 use crate::stage::model::{Model, Outcome};
 use crate::stage::transform::Transform;
 use crate::stage::{Work, fit, perform, pull};
+use crate::stopping::{GOODBYE, unless_stopped};
 use crate::warm::EarlierModel;
-
-/// Grace period for closing a connection.
-const GOODBYE: Duration = Duration::from_secs(2);
-
-/// How often the pull looks whether it is to stop.
-const STOP_CHECK: Duration = Duration::from_millis(50);
 
 /// A pipeline, connected to its database where there is work for one.
 pub struct Session<'a> {
@@ -378,19 +372,6 @@ impl Drop for Session<'_> {
 fn forms(form: impl Fn(&str) -> Form, pipeline: &Pipeline) -> BTreeMap<String, Form> {
     let columns = pipeline.columns().into_iter();
     columns.map(|column| (column.to_owned(), form(column))).collect()
-}
-
-/// Does the work, or gives it up when the run is to stop: what is committed stays.
-async fn unless_stopped<T>(observe: &dyn Observe, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let stopped = async {
-        while !observe.stopping() {
-            tokio::time::sleep(STOP_CHECK).await;
-        }
-    };
-    tokio::select! {
-        done = work => done,
-        () = stopped => Err(Error::Interrupted),
-    }
 }
 
 /// Rows are decoded on its threads, one for each connection where there are so many.

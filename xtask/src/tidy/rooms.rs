@@ -66,6 +66,7 @@ const ORDER: [(&str, &[&str]); 4] = [
             "event",
             "memory",
             "visible",
+            "stopping",
             "budget",
             "settings",
             "report",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use crate::durable::io;
+use crate::durable::{first_other, io};
 use crate::error::{Error, Result};
 
 /// The name of the file of several batches, one after the other.
@@ -33,27 +33,21 @@ pub fn check_own(dir: &Path) -> Result<()> {
         dir: dir.display().to_string(),
         why,
     };
-    match std::fs::symlink_metadata(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(io(dir)(error)),
-        Ok(found) if found.is_symlink() => {
-            return Err(refused(
-                "it is a link, and a fresh dataset would take the place of the link; let run.dir be where it leads".to_owned(),
-            ));
-        }
-        Ok(_) => {}
+    if std::fs::symlink_metadata(dir).is_ok_and(|found| found.is_symlink()) {
+        return Err(refused(
+            "it is a link, and a fresh dataset would take the place of the link; let run.dir be where it leads".to_owned(),
+        ));
     }
-    for entry in std::fs::read_dir(dir).map_err(io(dir))? {
-        let name = entry.map_err(io(dir))?.file_name();
-        let name = name.to_string_lossy();
+    let is_ours = |name: &str| {
         let hidden = name.starts_with('.') && (name.ends_with(".unfinished") || name.ends_with(".crc"));
-        if name != "_delta_log" && batches_of(&name).is_none() && !hidden {
-            return Err(refused(format!(
-                "it holds `{name}`, which gristmill did not write and would remove; move it elsewhere and run again"
-            )));
-        }
+        name == "_delta_log" || batches_of(name).is_some() || hidden
+    };
+    match first_other(dir, is_ours)? {
+        None => Ok(()),
+        Some(name) => Err(refused(format!(
+            "it holds `{name}`, which gristmill did not write and would remove; move it elsewhere and run again"
+        ))),
     }
-    Ok(())
 }
 
 /// The folder of the Delta log.

@@ -1,7 +1,6 @@
 //! Writing Parquet: the settings of every file written here, and plain folders of parts with a fixed number of rows.
 
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -13,7 +12,7 @@ use parquet::schema::types::ColumnPath;
 
 use crate::content::FileContent;
 use crate::durable::{
-    create_anew, create_folder, io, remove, replace_folder, synced, unfinished, write_failed,
+    create_anew, create_folder, first_other, io, remove, replace_folder, synced, unfinished, write_failed,
 };
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -61,28 +60,21 @@ pub struct PartWriter {
 
 /// Refuses to take the place of a folder that holds what no [`PartWriter`] made.
 fn refuse_others(dir: &Path) -> Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(io(dir)(error)),
-    };
-    for entry in entries {
-        let name = entry.map_err(io(dir))?.file_name();
-        let name = name.to_string_lossy();
+    let is_ours = |name: &str| {
         let number = name
             .strip_prefix("part-")
             .and_then(|rest| rest.strip_suffix(".parquet"));
-        if name != MANIFEST && !number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-        {
-            return Err(Error::Folder {
-                dir: dir.display().to_string(),
-                why: format!(
-                    "it holds `{name}`, which gristmill did not write and would remove; move it elsewhere and run again"
-                ),
-            });
-        }
+        name == MANIFEST || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    match first_other(dir, is_ours)? {
+        None => Ok(()),
+        Some(name) => Err(Error::Folder {
+            dir: dir.display().to_string(),
+            why: format!(
+                "it holds `{name}`, which gristmill did not write and would remove; move it elsewhere and run again"
+            ),
+        }),
     }
-    Ok(())
 }
 
 impl PartWriter {

@@ -1,7 +1,5 @@
 //! The query that is read for a prediction: key range after key range, on one snapshot.
 
-use std::time::Duration;
-
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::TryStreamExt;
@@ -17,15 +15,10 @@ use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Observe, Warning};
+use crate::stopping::{GOODBYE, unless_stopped};
 
 /// Record batches that may wait to be predicted.
 const BATCHES_AHEAD: usize = 4;
-
-/// How often it is asked whether to stop.
-const STOP_CHECK: Duration = Duration::from_millis(50);
-
-/// Grace period for closing a connection.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What comes of a query.
 pub(super) enum Piece {
@@ -155,18 +148,5 @@ impl Drop for QueryInput {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(GOODBYE);
         }
-    }
-}
-
-/// Does the work, or gives it up when the prediction is to stop.
-async fn unless_stopped<T>(observe: &dyn Observe, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let stopped = async {
-        while !observe.stopping() {
-            tokio::time::sleep(STOP_CHECK).await;
-        }
-    };
-    tokio::select! {
-        done = work => done,
-        () = stopped => Err(Error::Interrupted),
     }
 }
