@@ -347,7 +347,8 @@ async fn target_of(
     table: &Name,
     columns: &Schema,
 ) -> Result<Target> {
-    let there = database.columns(table).await?.unwrap_or_default();
+    // It was there a moment ago: another process has given it its final name, or dropped it.
+    let there = database.columns(table).await?.ok_or_else(|| busy(settings))?;
     let fields = columns.fields().iter().map(|field| {
         let column = there.iter().find(|column| column.name == *field.name());
         let Some(column) = column else {
