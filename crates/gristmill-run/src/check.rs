@@ -6,7 +6,8 @@ use gristmill_data::key::KeyRange;
 use gristmill_data::prepare::Cleaner;
 use gristmill_data::pull::{Planner, Sample, sample};
 use gristmill_data::source::{ColumnType, Estimate, KeyAccess, Source};
-use gristmill_data::table::Ledger;
+use gristmill_data::table::{Ledger, delta_schema};
+use gristmill_learn::features::choose::Choice;
 use gristmill_learn::train::TrainingSize;
 
 use crate::budget::Budget;
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::Warning;
 use crate::run::Session;
 use crate::settings::Pipeline;
+use crate::stage::choose::Choose;
 use crate::stage::fit::Fit;
 use crate::stage::transform::Transform;
 use crate::stage::{Found, find, train};
@@ -42,6 +44,10 @@ pub struct Check {
     pub sample: Sample,
     /// What the user should know before a run.
     pub warnings: Vec<Warning>,
+    /// The columns of which the run chooses the encoder, and whether it chooses the model.
+    pub open: (Vec<String>, bool),
+    /// What an earlier run with these settings chose.
+    pub chosen: Option<Choice>,
     /// The dimensions of the training, if a run got that far with these settings.
     pub size: Option<TrainingSize>,
     /// How the budget would hold, if the dimensions are known.
@@ -102,8 +108,10 @@ impl Session<'_> {
         Budget::new(pipeline.run.memory).reserve_process(threads)?;
         let source = self.source()?;
         let retrieval = self.block_on(retrieval(source, pipeline, &self.cleaner()?))??;
-        let size = self.known_size()?;
-        let memory = size.as_ref().map(|known| memory(pipeline, known)).transpose()?;
+        let opened = pipeline.opened(self.schema());
+        let open = (opened.open_columns(), !opened.open.models.is_empty());
+        let (chosen, size) = self.known(&opened)?;
+        let memory = size.as_ref().map(memory).transpose()?;
         Ok(Check {
             source: source.describe(),
             columns: source.column_types(),
@@ -113,28 +121,49 @@ impl Session<'_> {
             load: retrieval.load,
             sample: retrieval.sample,
             warnings: retrieval.warnings,
+            open,
+            chosen,
             size: size.map(|known| known.size),
             memory,
         })
     }
 
-    /// What an earlier run with these settings found.
-    fn known_size(&self) -> Result<Option<Known>> {
-        let pipeline = self.pipeline();
-        let dataset = pipeline.run.dir.join("dataset");
+    /// What an earlier run chose for a pipeline whose features are all named, and what it then found for the one so decided.
+    fn known(&self, opened: &Pipeline) -> Result<(Option<Choice>, Option<Known>)> {
+        let dataset = opened.run.dir.join("dataset");
         let Some(ledger) = self.block_on(Ledger::read(&dataset))?? else {
-            return Ok(None);
+            return Ok((None, None));
         };
-        let fit = Fit::new(pipeline, ledger.record.totals.hash.to_string());
-        let dir = Directory::read(&pipeline.run.dir)?;
-        let Found::Finished(fitted, record) = find(&fit, &dir) else {
+        let dir = Directory::read(&opened.run.dir)?;
+        let hash = ledger.record.totals.hash.to_string();
+        let schema = delta_schema(self.schema())?;
+        let Some(choose) = Choose::new(opened, schema, hash.clone()) else {
+            return Ok((None, self.known_size(opened.clone(), &dir, hash, &ledger)?));
+        };
+        let Found::Finished(choice, _) = find(&choose, &dir) else {
+            return Ok((None, None));
+        };
+        let decided = opened.decided(&choice)?;
+        let known = self.known_size(decided, &dir, hash, &ledger)?;
+        Ok((Some(choice), known))
+    }
+
+    /// What an earlier run with these settings found in the dataset with this content.
+    fn known_size(
+        &self,
+        pipeline: Pipeline,
+        dir: &Directory,
+        hash: String,
+        ledger: &Ledger,
+    ) -> Result<Option<Known>> {
+        let Found::Finished(fitted, record) = find(&Fit::new(&pipeline, hash), dir) else {
             return Ok(None);
         };
         let transform = Transform {
             assembler: &fitted.assembler,
             fit: record.fingerprint,
         };
-        let rows = match find(&transform, &dir) {
+        let rows = match find(&transform, dir) {
             Found::Finished((features, _), _) => Some(train::Rows::of(&features, fitted.training_rows())?),
             _ => None,
         };
@@ -147,12 +176,15 @@ impl Session<'_> {
             fitted: fitted.assembler.bytes() as u64,
             dataset_rows: ledger.record.totals.rows_kept,
             rows,
+            pipeline,
         }))
     }
 }
 
 /// What an earlier run found.
 struct Known {
+    /// With what was chosen.
+    pipeline: Pipeline,
     size: TrainingSize,
     /// Bytes of what was fitted.
     fitted: u64,
@@ -165,7 +197,8 @@ struct Known {
 const USUAL_ENTRIES: usize = 40;
 
 /// How a run would share out its budget, by the same plan.
-fn memory(pipeline: &Pipeline, known: &Known) -> Result<Memory> {
+fn memory(known: &Known) -> Result<Memory> {
+    let pipeline = &known.pipeline;
     let (size, search) = (known.size, &pipeline.search);
     let rows = known.rows.map_or(known.dataset_rows, |rows| rows.rows);
     let (model, _) = train::resolved(&pipeline.model, size, rows);

@@ -29,7 +29,7 @@ const VERSION: u32 = 2;
 /// The file that marks a folder as that of a run, and that the run locks.
 const MARKER: &str = ".gristmill";
 
-/// A run has five stages, each recorded in less than a kilobyte.
+/// A run has six stages at most, each recorded in less than a kilobyte.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// `run.json`: the stages that are finished, and what for.
@@ -106,6 +106,7 @@ impl Directory {
         for path in [
             directory.dataset(),
             directory.record(),
+            directory.choice(),
             directory.fit(),
             directory.features(),
             directory.checkpoint(),
@@ -185,6 +186,11 @@ impl Directory {
     /// Whether a kill came when the dataset was set aside already and the fresh one was not yet in its place.
     pub(crate) fn is_between_datasets(&self) -> bool {
         fs::symlink_metadata(self.dataset()).is_err() && self.fresh_dataset().join("_delta_log").is_dir()
+    }
+
+    /// What was chosen for the fit.
+    pub(crate) fn choice(&self) -> PathBuf {
+        self.root.join("choice.json")
     }
 
     /// The state of the fit.

@@ -86,6 +86,15 @@ pub enum Error {
         /// Why they are left out.
         left_out: LeftOut,
     },
+    /// No column was chosen to be a feature.
+    #[error(
+        "no column of the query can be a feature by itself: {}; select others, or say how one is encoded, with [[feature]], column and \
+         encode", listed(.left_out)
+    )]
+    NoFeatures {
+        /// Each column with why it is left out.
+        left_out: Vec<String>,
+    },
     /// The column of `split.by` does not tell entities apart.
     #[error(
         "split.by = `{column}` cannot tell entities apart: it is {}, where {} are equal, so one entity could be on both sides of \
@@ -134,6 +143,19 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+}
+
+/// Some of the reasons, or that there are none.
+fn listed(left_out: &[String]) -> String {
+    const SHOWN: usize = 10;
+    match left_out {
+        [] => "it has none beside the key, the label and the weight".to_owned(),
+        all => {
+            let more = if all.len() > SHOWN { "; …" } else { "" };
+            let shown: Vec<&str> = all.iter().take(SHOWN).map(String::as_str).collect();
+            format!("{}{more}", shown.join("; "))
+        }
+    }
 }
 
 /// How many rows were left out for each reason, and the ways out.

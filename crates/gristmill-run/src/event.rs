@@ -1,6 +1,7 @@
 //! What a run tells its observer: typed events with their data. The observer finds the words for them.
 
 use gristmill_data::source::{KeyAccess, Notice};
+use gristmill_learn::features::choose::Choice;
 use gristmill_learn::search::Status;
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 pub enum Event {
     /// A stage begins; `total` units of work are expected, where known.
     StageStarted {
-        /// `pull`, `fit`, `transform`, `train`, `evaluate`.
+        /// `pull`, `choose`, `fit`, `transform`, `train`, `evaluate`.
         stage: &'static str,
         /// What a unit is: `rows`, `scans`.
         unit: &'static str,
@@ -53,6 +54,8 @@ pub enum Event {
         /// What was found.
         why: String,
     },
+    /// What was chosen that the pipeline leaves open, in this run or an earlier one.
+    Chosen(Box<Choice>),
     /// Something the user should know, and can go on without.
     Warning(Warning),
     /// A detail, for `-v`.
@@ -92,6 +95,13 @@ pub enum StageResult {
         batches: u64,
         /// Rows that cleaning left.
         rows_kept: u64,
+    },
+    /// Of a choice.
+    Chosen {
+        /// Columns that were looked at.
+        columns: u64,
+        /// Those of them that are no feature.
+        left_out: u64,
     },
     /// Of a fit.
     Fitted {

@@ -25,6 +25,7 @@ use crate::engine::{LocalEngine, worker_threads};
 use crate::error::{Error, Result};
 use crate::event::{Detail, Event, Observe, Warning};
 use crate::settings::Pipeline;
+use crate::stage::choose::{Choose, Decided};
 use crate::stage::dataset::Dataset;
 use crate::stage::fit::Fit;
 use crate::stage::model::{Model, Outcome};
@@ -40,7 +41,7 @@ pub struct Session<'a> {
     schema: SchemaRef,
     /// Why the column of `split.by` does not tell entities apart, if it does not.
     alike: Option<Alike>,
-    /// What the text of each column stands for that the pipeline names.
+    /// What the text of each column stands for.
     forms: BTreeMap<String, Form>,
     runtime: Option<tokio::runtime::Runtime>,
     warm_start: Option<(PathBuf, Registry)>,
@@ -76,9 +77,9 @@ impl<'a> Session<'a> {
                 return Ok(Self {
                     pipeline,
                     source: None,
-                    schema,
                     alike: ledger.identity.alike(&pipeline.split.by).cloned(),
-                    forms: forms(|column| ledger.identity.form(column), pipeline),
+                    forms: forms(|column| ledger.identity.form(column), &schema),
+                    schema,
                     runtime: Some(runtime),
                     warm_start: None,
                     fresh: false,
@@ -132,7 +133,7 @@ impl<'a> Session<'a> {
             let column = types.iter().find(|known| known.name == column);
             column.map_or(Form::Plain, |column| Form::of(&url, &column.database_type))
         };
-        let forms = forms(form, pipeline);
+        let forms = forms(form, &source.schema());
         let entity = types
             .into_iter()
             .filter(|column| column.name == pipeline.split.by);
@@ -175,9 +176,13 @@ impl<'a> Session<'a> {
 
     /// Refuses columns whose types the features, the label or the split cannot read, before any row is read.
     pub(crate) fn check_types(&self) -> Result<()> {
-        fit::estimator(self.pipeline)
-            .pass()
-            .columns(&*delta_schema(&self.schema)?)?;
+        let schema = delta_schema(&self.schema)?;
+        let opened = self.pipeline.opened(&schema);
+        if opened.features.is_empty() {
+            let left_out = Vec::new();
+            return Err(Error::NoFeatures { left_out });
+        }
+        fit::estimator(&opened).pass().columns(&schema)?;
         self.check_names()?;
         self.cleaner()?;
         match &self.alike {
@@ -257,10 +262,10 @@ impl<'a> Session<'a> {
         }
         let budget = Budget::new(pipeline.run.memory);
         let _process = budget.reserve_process(threads)?;
-        let earlier = self.warm_start.as_ref();
-        if earlier.is_some() && !pipeline.model.can_start_warm() {
-            return Err(gristmill_learn::Error::NoWarmStart.into());
+        if pipeline.open.models.is_empty() {
+            self.refuse_warm_start(pipeline)?;
         }
+        let earlier = self.warm_start.as_ref();
         let earlier = earlier
             .map(|(model, kinds)| EarlierModel::read(model, kinds))
             .transpose()?;
@@ -281,7 +286,11 @@ impl<'a> Session<'a> {
             dataset: &dataset,
             observe,
         };
-        let fit = Fit::new(pipeline, pulled.totals.hash.to_string());
+        let hash = pulled.totals.hash.to_string();
+        let Decided { pipeline, chosen } = Choose::decide(pipeline, &hash, &mut dir, &work)?;
+        let pipeline = &pipeline;
+        self.refuse_warm_start(pipeline)?;
+        let fit = Fit::new(pipeline, hash);
         let (fitted, fit_record) = perform(&fit, &mut dir, &work)?;
         let _fitted = budget.reserve("what was fitted", fitted.assembler.bytes() as u64)?;
         // What does not fit the model is refused before the features are written.
@@ -295,8 +304,10 @@ impl<'a> Session<'a> {
             fit: fit_record.fingerprint.clone(),
         };
         let ((features, left_out), transform_record) = perform(&transform, &mut dir, &work)?;
+        let (choice, chosen) = chosen.unzip();
         let model = Model {
             pipeline,
+            choice,
             totals: &pulled.totals,
             fitted: &fitted,
             thresholds,
@@ -305,11 +316,19 @@ impl<'a> Session<'a> {
             forms: &self.forms,
             earlier: earlier.as_ref(),
             transform: transform_record.fingerprint.clone(),
-            before: [pull, Some(fit_record), Some(transform_record)],
+            before: [pull, chosen, Some(fit_record), Some(transform_record)],
         };
         let (outcome, _) = perform(&model, &mut dir, &work)?;
         checkpoint::remove(&dir.checkpoint())?;
         Ok(outcome)
+    }
+
+    /// Refuses a warm start of a model that has none.
+    fn refuse_warm_start(&self, pipeline: &Pipeline) -> Result<()> {
+        match self.warm_start {
+            Some(_) if !pipeline.model.can_start_warm() => Err(gristmill_learn::Error::NoWarmStart.into()),
+            _ => Ok(()),
+        }
     }
 
     fn pull_stage(&mut self, dir: &mut Directory, observe: &dyn Observe) -> Result<Pulled> {
@@ -368,10 +387,10 @@ impl Drop for Session<'_> {
     }
 }
 
-/// What the text of the columns that a pipeline names stands for.
-fn forms(form: impl Fn(&str) -> Form, pipeline: &Pipeline) -> BTreeMap<String, Form> {
-    let columns = pipeline.columns().into_iter();
-    columns.map(|column| (column.to_owned(), form(column))).collect()
+/// What the text of each column stands for.
+fn forms(form: impl Fn(&str) -> Form, schema: &Schema) -> BTreeMap<String, Form> {
+    let columns = schema.fields().iter().map(|field| field.name());
+    columns.map(|column| (column.clone(), form(column))).collect()
 }
 
 /// Rows are decoded on its threads, one for each connection where there are so many.

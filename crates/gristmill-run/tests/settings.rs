@@ -177,6 +177,32 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
             edited("key = \"id\"", "").replace("kind = \"logistic_regression\"", ""),
         ),
         (
+            "a model to be chosen with a key of a model that never is",
+            edited("kind = \"logistic_regression\"", "smoothing = 1.0"),
+        ),
+        (
+            "a model to be chosen with a wrong value of a key that all have",
+            edited(
+                "kind = \"logistic_regression\"",
+                "kind = \"auto\"\ntol = 0\npreset = \"sparc\"",
+            ),
+        ),
+        (
+            "a model that can be neither",
+            edited(
+                "kind = \"logistic_regression\"",
+                "solver = \"lbfgs\"\n[search]\nmetric = \"rmse\"",
+            ),
+        ),
+        (
+            "a feature to be chosen with a key of an encoder",
+            with_feature("column = \"year\"\nbits = 20"),
+        ),
+        (
+            "a feature to be chosen of two columns",
+            with_feature("column = [\"year\", \"month\"]\nencode = \"auto\""),
+        ),
+        (
             "a feature without anything",
             edited("[label]", "[[feature]]\n\n[label]"),
         ),
@@ -706,6 +732,65 @@ fn a_regression_has_the_documented_defaults() {
     let metric = format!("{text}max_iter = [1, 5]\n[search]\nmetric = \"r2\"\n");
     let pipeline = parse(&metric).unwrap().pipeline;
     assert_eq!((pipeline.search.metric, pipeline.model.points()), (Metric::R2, 2));
+}
+
+/// What a file does not say is open, unless another setting says it.
+#[test]
+fn the_smallest_file_leaves_features_and_model_open() {
+    let smallest = MINIMAL.replace("[[feature]]\ncolumn = \"name\"\nencode = \"ngrams\"\n", "");
+    let smallest = smallest.replace("[model]\nkind = \"logistic_regression\"\n", "");
+    let open = |tables: &str| {
+        let pipeline = parse(&format!("{smallest}{tables}")).unwrap().pipeline;
+        let models = pipeline
+            .open
+            .models
+            .iter()
+            .map(|model| model.kind())
+            .collect::<Vec<_>>();
+        assert!(pipeline.open.every_column && pipeline.features.is_empty());
+        (models, pipeline.model.kind(), pipeline.search.metric)
+    };
+    let both = vec!["logistic_regression", "linear_regression"];
+    let classes = (Vec::new(), "logistic_regression", Metric::F1);
+    let numbers = (Vec::new(), "linear_regression", Metric::Mae);
+    for tables in [
+        "",
+        "[model]\n",
+        "[model]\nkind = \"auto\"\nreg_param = [0.1, 1.0]\npreset = \"spark\"\n",
+    ] {
+        assert_eq!(
+            open(tables),
+            (both.clone(), "logistic_regression", Metric::F1),
+            "{tables}"
+        );
+    }
+    for tables in [
+        "class_weight = \"balanced\"\n",
+        "min_rows = 2\n",
+        "[model]\nhistory = 5\n",
+        "[search]\nmetric = \"f1\"\n",
+    ] {
+        assert_eq!(open(tables), classes, "{tables}");
+    }
+    assert_eq!(open("[search]\nmetric = \"mae\"\n"), numbers);
+    let kind = parse(&format!("{smallest}[model]\nkind = \"naive_bayes\"\n")).unwrap();
+    assert!(kind.pipeline.open.models.is_empty());
+    let auto = parse(&edited("encode = \"ngrams\"\n", "")).unwrap().pipeline;
+    let said = parse(&edited("\"ngrams\"", "\"auto\"")).unwrap().pipeline;
+    assert_eq!(auto.features, said.features);
+    assert_eq!((auto.features[0].kind(), auto.open.every_column), ("auto", false));
+}
+
+/// The preset gives what is not given.
+#[test]
+fn the_preset_of_spark_gives_its_defaults() {
+    let parsed = |keys: &str| parse(&with_model(keys)).unwrap().pipeline.model;
+    let spark = parsed("preset = \"spark\"");
+    assert_eq!(spark.settings()["reg_param"], serde_json::json!([0.0]));
+    assert_eq!(
+        parsed("preset = \"spark\"\nreg_param = 0.5"),
+        parsed("reg_param = 0.5")
+    );
 }
 
 #[test]

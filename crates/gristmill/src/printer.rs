@@ -13,6 +13,7 @@ use anyhow::Context;
 use chrono::{SecondsFormat, Utc};
 use gristmill_data::secret::{scrub, scrub_json, scrub_quoted};
 use gristmill_run::event::{Event, Observe};
+use gristmill_run::report::chosen;
 use gristmill_run::visible;
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -447,6 +448,22 @@ impl Observe for Printer {
                 let text = self.labelled(YELLOW, "warning", &message);
                 let fields = json!({ "event": "stage_redone", "stage": stage });
                 self.say("WARN", &text, &message, fields);
+            }
+            Event::Chosen(choice) => {
+                // All of them are in the summary.
+                const SHOWN: usize = 20;
+                let lines = chosen(&choice);
+                let more = lines.len().saturating_sub(SHOWN);
+                let more =
+                    (more > 0).then(|| format!("and {}, in summary.txt", counted(more as u64, "other")));
+                let shown: Vec<String> = lines.into_iter().take(SHOWN).chain(more).collect();
+                let indented = |line: &String| {
+                    let line = wrap(&visible::text(line), WIDTH - 10);
+                    format!("{:10}{}", "", line.replace('\n', &format!("\n{:12}", "")))
+                };
+                let text: Vec<String> = shown.iter().map(indented).collect();
+                let fields = json!({ "event": "chosen", "chosen": choice });
+                self.say("INFO", &text.join("\n"), &shown.join("; "), fields);
             }
             Event::Warning(warning) => {
                 let message = words::warning(&warning);

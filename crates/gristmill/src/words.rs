@@ -53,6 +53,13 @@ pub(crate) fn result(result: &StageResult) -> String {
             counted(*batches, "batch"),
             thousands(*rows_kept)
         ),
+        StageResult::Chosen { columns, left_out } => {
+            let left_out = match left_out {
+                0 => String::new(),
+                left_out => format!(", {} left out", thousands(*left_out)),
+            };
+            format!("{} looked at{left_out}", counted(*columns, "column"))
+        }
         StageResult::Fitted { features, label } => {
             let label = match label {
                 LabelSummary::Classes(classes) => counted(*classes, "class"),

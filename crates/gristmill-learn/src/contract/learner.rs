@@ -14,7 +14,7 @@ use crate::contract::spec::StepSpec;
 use crate::contract::thresholds::Thresholds;
 use crate::contract::trainer::{Trainer, TrainingSize};
 use crate::error::Result;
-use crate::settings::{Key, LabelKind, SearchSettings};
+use crate::settings::{Key, LabelKind, Preset, SearchSettings};
 
 /// A kind of model. One file implements it; one line of a registry makes it known.
 pub trait ModelKind: Send + Sync {
@@ -26,6 +26,11 @@ pub trait ModelKind: Send + Sync {
 
     /// Its keys besides `kind`.
     fn keys(&self) -> &'static [Key];
+
+    /// The defaults under `preset = "spark"`, where they are not the usual ones.
+    fn spark(&self) -> &'static [(&'static str, Preset)] {
+        &[]
+    }
 
     /// What there is to say of its keys behind their table, in Markdown.
     fn notes(&self) -> &'static str {

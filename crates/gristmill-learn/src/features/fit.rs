@@ -16,7 +16,7 @@ use crate::features::Assembler;
 use crate::features::split::Splitter;
 use crate::label::{Label, Weigher};
 use crate::rows::{SPLIT_NAMES, Split};
-use crate::settings::{LabelSettings, SplitSettings};
+use crate::settings::{LabelKind, LabelSettings, SplitSettings};
 use crate::statistics::column::find;
 use crate::statistics::{ColumnProfile, Counts, Many, Profile, state_column};
 
@@ -92,10 +92,8 @@ impl FitPipeline {
             features: features.to_vec(),
             columns,
             pass: FitPass {
-                splitter: Splitter::new(split, folds),
-                label: label.clone(),
                 sees_answers: features.iter().any(|feature| feature.sees_answers()),
-                passes: Many::new(passes),
+                ..FitPass::new(Splitter::new(split, folds), label, Many::new(passes))
             },
         }
     }
@@ -120,8 +118,9 @@ impl FitPipeline {
             _ => return Err(bad(format!("it holds {} states", states.len()))),
         };
         let (features, profiles) = rest.split_at(self.features.len());
-        let Rows { rows, null_label } = Rows::from_state(rows)?;
-        self.check_training(rows, null_label)?;
+        let counted = Rows::from_state(rows)?;
+        self.pass.check_training(&counted)?;
+        let Rows { rows, null_label } = counted;
         let FitPass {
             splitter,
             label: settings,
@@ -190,8 +189,26 @@ impl FitPipeline {
         }
         Ok(all)
     }
+}
 
-    fn check_training(&self, rows: [u64; 3], null_label: [u64; 3]) -> Result<()> {
+impl FitPass {
+    /// The passes over the training rows that have this label, and no answers.
+    pub(super) fn new(splitter: Splitter, label: &LabelSettings, passes: Many) -> Self {
+        Self {
+            splitter,
+            label: label.clone(),
+            sees_answers: false,
+            passes,
+        }
+    }
+
+    /// What the label is.
+    pub(super) fn label_kind(&self) -> LabelKind {
+        self.label.kind
+    }
+
+    /// Refuses to learn from no row.
+    pub(super) fn check_training(&self, Rows { rows, null_label }: &Rows) -> Result<()> {
         let train = Split::Train as usize;
         if rows[train] == 0 {
             return Err(Error::EmptySplit {
@@ -200,21 +217,19 @@ impl FitPipeline {
                     "no row fell into it, of {} in all; raise split.{}, or split by a column with more values than `{}`",
                     rows.iter().sum::<u64>(),
                     SPLIT_NAMES[train],
-                    self.pass.splitter.column()
+                    self.splitter.column()
                 ),
             });
         }
         if rows[train] == null_label[train] {
             return Err(Error::LabelAllNull {
-                column: self.pass.label.column.clone(),
+                column: self.label.column.clone(),
                 rows: rows[train],
             });
         }
         Ok(())
     }
-}
 
-impl FitPass {
     /// The pass that a spec describes; `rebuild` rebuilds those of the features.
     pub(crate) fn from_spec(
         spec: &StepSpec,
@@ -276,13 +291,13 @@ impl Pass for FitPass {
 
 /// Rows by split. The state is one row a split, `{rows, null_label}`.
 #[derive(Default)]
-struct Rows {
+pub(super) struct Rows {
     rows: [u64; 3],
     null_label: [u64; 3],
 }
 
 impl Rows {
-    fn from_state(state: &RecordBatch) -> Result<Self> {
+    pub(super) fn from_state(state: &RecordBatch) -> Result<Self> {
         let three = |name| {
             let column: &UInt64Array = state_column(state, name, NAME)?;
             <[u64; 3]>::try_from(&column.values()[..])

@@ -1,7 +1,8 @@
-//! Mergeable statistics of columns: moments, quantiles, vocabularies, profiles, confusion, errors.
+//! Mergeable statistics of columns: moments, quantiles, vocabularies, profiles, contents, confusion, errors.
 
 pub(crate) mod column;
 mod confusion;
+pub(crate) mod content;
 mod errors;
 pub(crate) mod logarithm;
 pub(crate) mod many;
@@ -13,6 +14,7 @@ pub mod undefined;
 pub(crate) mod vocabulary;
 
 pub use confusion::{Confusion, Scores};
+pub use content::{ColumnContent, Content};
 pub use errors::{Errors, RegressionScores};
 pub use many::Many;
 pub use moments::{Moments, MomentsState};

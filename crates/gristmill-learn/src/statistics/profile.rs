@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, RecordBatch, UInt64Array};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Schema, UInt64Type};
+use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, UInt64Array};
+use arrow::datatypes::Schema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
 
@@ -17,7 +16,7 @@ use crate::settings::Values;
 use crate::statistics::column::{as_number, find};
 use crate::statistics::moments::MomentsState;
 use crate::statistics::quantiles::{from_ordered, ordered};
-use crate::statistics::state::{map_bytes, state_column};
+use crate::statistics::state::{list, listed, map_bytes, state_column};
 
 const NAME: &str = "profile";
 /// The kind of its spec.
@@ -270,13 +269,7 @@ impl Sums {
     fn from_state(state: &RecordBatch) -> Result<Self> {
         let number = |name| -> Result<u64> { Ok(state_column::<UInt64Array>(state, name, NAME)?.value(0)) };
         let float = |name| -> Result<f64> { Ok(state_column::<Float64Array>(state, name, NAME)?.value(0)) };
-        let list = |name| -> Result<Vec<u64>> {
-            let values = state_column::<ListArray>(state, name, NAME)?.value(0);
-            let values = values
-                .as_primitive_opt::<UInt64Type>()
-                .ok_or_else(|| bad(format!("`{name}` holds no numbers")))?;
-            Ok(values.values().to_vec())
-        };
+        let list = |name| listed(state, name, NAME);
         if state.num_rows() != 1 {
             return Err(bad(format!("it has {} rows, not one", state.num_rows())));
         }
@@ -389,18 +382,6 @@ impl Accumulate for Accumulator {
 /// other 46.
 fn bucket(key: u64) -> u64 {
     key >> 46 << 46 | 1 << 45
-}
-
-/// One row that holds all these numbers.
-fn list(numbers: Vec<u64>) -> Result<ArrayRef> {
-    let item = Arc::new(Field::new_list_field(DataType::UInt64, false));
-    let offsets = OffsetBuffer::from_lengths([numbers.len()]);
-    Ok(Arc::new(ListArray::try_new(
-        item,
-        offsets,
-        Arc::new(UInt64Array::from(numbers)),
-        None,
-    )?))
 }
 
 fn bad(why: String) -> Error {

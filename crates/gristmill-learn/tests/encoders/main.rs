@@ -1,6 +1,7 @@
 //! Fits and encoders, each against one battery of contracts, scikit-learn's results and hand-made cases.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod choose;
 mod contract;
 mod features;
 mod goldens;

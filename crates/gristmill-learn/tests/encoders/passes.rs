@@ -6,7 +6,7 @@ use gristmill_learn::contract::pass::{Accumulate, Pass};
 use gristmill_learn::encode::ngrams::Buckets;
 use gristmill_learn::features::FitPipeline;
 use gristmill_learn::settings::Rare;
-use gristmill_learn::statistics::{Many, Moments, Quantiles, Vocabulary};
+use gristmill_learn::statistics::{Content, Many, Moments, Quantiles, Vocabulary};
 use proptest::prelude::*;
 
 use super::*;
@@ -15,6 +15,9 @@ fn passes() -> Vec<(&'static str, Box<dyn Pass>)> {
     vec![
         ("vocabulary of text", Box::new(Vocabulary::new("text", "test"))),
         ("vocabulary of integers", Box::new(Vocabulary::new("id", "test"))),
+        ("content of text", Box::new(Content::new("text"))),
+        ("content of numbers", Box::new(Content::new("number"))),
+        ("content of flags", Box::new(Content::new("flag"))),
         ("moments", Box::new(Moments::new("number"))),
         ("quantiles", Box::new(Quantiles::new("number"))),
         (

@@ -12,7 +12,7 @@ use gristmill_learn::evaluate::{HeldOutPass, RegressionPass, UnseenPass};
 use gristmill_learn::features::FitPipeline;
 use gristmill_learn::passes;
 use gristmill_learn::settings::{LabelKind, LabelSettings, Rare, Scale, SplitSettings};
-use gristmill_learn::statistics::{Many, Moments, Profile, Quantiles, Vocabulary};
+use gristmill_learn::statistics::{Content, Many, Moments, Profile, Quantiles, Vocabulary};
 use gristmill_learn::train::{LinearSettings, linear_search};
 
 use super::*;
@@ -79,6 +79,8 @@ fn fits(fold: &mut Fold) {
     let dataset = [dataset()];
     fold.over(&Moments::new("number"), &dataset);
     fold.over(&Profile::new("number"), &dataset);
+    fold.over(&Content::new("number"), &dataset);
+    fold.over(&Content::new("text"), &dataset);
     fold.over(&Profile::new("text"), &dataset);
     fold.over(&Quantiles::exact_up_to("number", 100), &dataset);
     fold.over(&Vocabulary::new("text", "one_hot"), &dataset);

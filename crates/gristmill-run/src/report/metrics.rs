@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gristmill_data::count::counted;
 use gristmill_learn::evaluate::Repeated;
+use gristmill_learn::features::choose::Choice;
 use gristmill_learn::search::{Params, SearchPoint};
 use gristmill_learn::statistics::{RegressionScores, Scores, undefined};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub struct Metrics {
     pub rows: Rows,
     /// Key-range batches.
     pub batches: Batches,
+    /// What was chosen that the pipeline leaves open, as settings that it could have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Choice>,
     /// Sparse columns of the features.
     pub features: u64,
     /// Classes; 0 of a regression.

@@ -4,8 +4,10 @@ use std::fmt::Write;
 
 use gristmill_learn::features::split::SPLIT_NAMES;
 
+use crate::report::chosen::chosen;
 use crate::report::metrics::{Baseline, Metrics, Splits};
 use crate::settings::Pipeline;
+use crate::settings::diagnose::{WIDTH, wrap};
 use crate::visible;
 use gristmill_data::count::{counted, thousands};
 
@@ -29,6 +31,13 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
         visible::name(&pipeline.label.column)
     )?;
     writeln!(out)?;
+    if let Some(choice) = &m.chosen {
+        writeln!(out, "Chosen by the training rows")?;
+        for line in chosen(choice) {
+            writeln!(out, "  {}", wrap(&line, WIDTH - 4).replace('\n', "\n    "))?;
+        }
+        writeln!(out)?;
+    }
     writeln!(out, "Rows")?;
     let d = m.rows.dropped;
     let rows = [

@@ -3,7 +3,8 @@
 use gristmill_learn::contract::encoder::{EncoderKind, Feature};
 use gristmill_learn::contract::learner::{ModelKind, ModelSettings};
 use gristmill_learn::contract::registry::Registry;
-use gristmill_learn::settings::{Key, Values};
+use gristmill_learn::features::choose::{AUTO, Auto};
+use gristmill_learn::settings::{Key, LabelKind, Preset, Values};
 use serde_json::{Map, Value as Json, json};
 use toml::de::{DeTable, DeValue};
 
@@ -12,33 +13,43 @@ use super::reader::{Reader, Section, Value};
 
 /// A `[[feature]]`; `None` if its encoder is unknown.
 pub(super) fn feature<'t>(r: &mut Reader<'t>, s: &Section<'t>, kinds: &Registry) -> Option<Feature> {
-    let words: Vec<_> = kinds.encoders().iter().map(|kind| (kind.name(), *kind)).collect();
-    let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-    let example = format!("encode = {}", alternatives(&names));
-    let kind = r.require(s, "encode", &example, |r, name, v| {
-        r.choice(name, v, &words).map(Some)
-    });
+    let words: Vec<_> = (kinds.encoders().iter())
+        .map(|kind| (kind.name(), Some(*kind)))
+        .chain([(AUTO, None)])
+        .collect();
+    let given = r.get(s, "encode", |r, name, v| r.choice(name, v, &words));
+    let unknown = given.is_none() && !r.usable(&format!("{}.encode", s.path));
+    let kind: Option<&'static dyn EncoderKind> = given.flatten();
     let column = r.require(
         s,
         "column",
         "column = \"…\": a column of the query",
-        |r, name, v| columns(r, name, v, kind).map(Some),
+        |r, name, v| match kind {
+            None if !unknown => r.text(name, v).map(|column| Some(json!(column))),
+            kind => columns(r, name, v, kind).map(Some),
+        },
     );
-    let kind = kind?;
+    if unknown {
+        return None;
+    }
     let keys_of = |kind: &dyn EncoderKind| kind.keys().iter().map(|key| key.name);
     let known: Vec<&str> = (keys::of_table("feature").iter().copied())
-        .chain(keys_of(kind))
+        .chain(kind.into_iter().flat_map(keys_of))
         .collect();
+    let encode = kind.map_or(AUTO, EncoderKind::name);
     r.keys(s, &known, |key| {
         let mut others = kinds.encoders().iter();
         let other = others.find(|other| keys_of(**other).any(|name| name == key))?;
         Some(format!(
-            "it goes with encode = \"{}\", not \"{}\"",
-            other.name(),
-            kind.name()
+            "it goes with encode = \"{}\", not \"{encode}\"",
+            other.name()
         ))
     });
-    let mut settings = r.settings(s, kind.keys());
+    let Some(kind) = kind else {
+        let column = column.as_ref().and_then(Json::as_str).unwrap_or_default();
+        return Some(Auto::feature(column));
+    };
+    let mut settings = r.settings(s, kind.keys(), &[]);
     // What is missing has been reported.
     let nameless = || match *kind.columns().end() {
         1 => json!(""),
@@ -54,45 +65,88 @@ pub(super) fn feature<'t>(r: &mut Reader<'t>, s: &Section<'t>, kinds: &Registry)
     }
 }
 
-/// `[model]`. Of an unknown kind it is the first one, so that reading goes on behind it; `None` where there is no kind at all.
+/// What `kind = "auto"` chooses from, by what the label is.
+const CHOSEN: [&str; 2] = ["logistic_regression", "linear_regression"];
+
+/// `[model]`: that of its kind, or those of which the label chooses one; `stated` is what other settings say that it is. Of an unknown
+/// kind it is the first one, so that reading goes on behind it; none where there is no kind at all.
 pub(super) fn model<'t>(
     r: &mut Reader<'t>,
     root: &'t DeTable<'t>,
     kinds: &Registry,
-) -> Option<ModelSettings> {
+    stated: Option<LabelKind>,
+) -> Vec<ModelSettings> {
     let s = r.section(root, "model");
-    let words: Vec<_> = kinds.models().iter().map(|kind| (kind.name(), *kind)).collect();
-    let (example, _) = words.first()?;
-    let kind = r.require(&s, "kind", &format!("kind = \"{example}\""), |r, name, v| {
-        r.choice(name, v, &words).map(Some)
-    });
-    fn keys_of(kind: &dyn ModelKind) -> impl Iterator<Item = &'static str> {
-        kind.keys().iter().map(|key| key.name)
-    }
-    let of_kind: Vec<&str> = match kind {
-        Some(kind) => keys_of(kind).collect(),
-        // Without a kind the keys of all are fine.
-        None => kinds.models().iter().flat_map(|kind| keys_of(*kind)).collect(),
+    let words: Vec<_> = (kinds.models().iter())
+        .map(|kind| (kind.name(), Some(*kind)))
+        .chain([(AUTO, None)])
+        .collect();
+    let chosen = r.get(&s, "kind", |r, name, v| r.choice(name, v, &words));
+    let preset = r.get(&s, "preset", |r, name, v| r.choice(name, v, &[("spark", ())]));
+    let of_kind = |kind: &dyn ModelKind| kind.keys().iter().map(|key| key.name);
+    let of_table = keys::of_table("model");
+    let candidates: Vec<&'static dyn ModelKind> = match chosen {
+        Some(Some(kind)) => vec![kind],
+        _ => (kinds.models().iter().copied())
+            .filter(|kind| CHOSEN.contains(&kind.name()))
+            .collect(),
     };
-    let known: Vec<&str> = keys::of_table("model").iter().copied().chain(of_kind).collect();
-    r.keys(&s, &known, |key| {
-        let mut others = kinds.models().iter();
-        let other = others.find(|other| keys_of(**other).any(|name| name == key))?;
-        Some(format!(
-            "it goes with kind = \"{}\", not \"{}\"",
-            other.name(),
-            kind?.name()
-        ))
-    });
-    let kind = kind.or_else(|| kinds.models().first().copied())?;
-    let settings = r.settings(&s, kind.keys());
-    match kind.settings(Json::Object(settings)) {
-        Ok(settings) => Some(settings),
-        Err(error) => {
-            r.contradiction(&s, error);
-            None
+    // A key that one kind alone has says that it is that kind.
+    let has =
+        |kind: &dyn ModelKind, key: &str| of_table.contains(&key) || of_kind(kind).any(|name| name == key);
+    let fits = |kind: &&'static dyn ModelKind| s.given().all(|key| has(*kind, key));
+    let fitting: Vec<_> = candidates.iter().copied().filter(fits).collect();
+    let kinds_left = if fitting.is_empty() {
+        &candidates[..]
+    } else {
+        &fitting
+    };
+    let is_open = !matches!(chosen, Some(Some(_)));
+    // Without a kind the keys of all are fine.
+    let all = kinds.models();
+    let may_be = if is_open && !r.usable("model.kind") {
+        all
+    } else {
+        kinds_left
+    };
+    let mut known = of_table.to_vec();
+    for key in may_be.iter().flat_map(|kind| of_kind(*kind)) {
+        if !known.contains(&key) {
+            known.push(key);
         }
     }
+    r.keys(&s, &known, |key| {
+        let mut others = kinds.models().iter();
+        let other = others.find(|other| of_kind(**other).any(|name| name == key))?;
+        let name = match chosen {
+            Some(Some(kind)) => kind.name(),
+            _ => AUTO,
+        };
+        Some(format!(
+            "it goes with kind = \"{}\", not \"{name}\"",
+            other.name()
+        ))
+    });
+    let mut settings = Vec::new();
+    for (place, kind) in kinds_left.iter().enumerate() {
+        let preset = preset.map_or(&[][..], |()| kind.spark());
+        let told = r.problems.len();
+        match kind.settings(Json::Object(r.settings(&s, kind.keys(), preset))) {
+            Ok(model) => settings.push(model),
+            Err(error) => r.contradiction(&s, error),
+        }
+        // What is wrong with the keys that all of them have was told of the first.
+        if place > 0 {
+            r.problems.truncate(told);
+        }
+    }
+    if is_open
+        && let Some(label) = stated
+        && settings.iter().any(|model| model.label() == label)
+    {
+        settings.retain(|model| model.label() == label);
+    }
+    settings
 }
 
 /// The column of a feature as JSON: a name, or a list of names where its kind may read more than one.
@@ -118,12 +172,21 @@ fn columns<'t>(
 }
 
 impl<'t> Reader<'t> {
-    /// The settings of a section by these keys, with the defaults of those that are not given.
-    pub(super) fn settings(&mut self, section: &Section<'t>, keys: &[Key]) -> Map<String, Json> {
+    /// The settings of a section by these keys, with the defaults of those that are not given: those of a preset, or else the usual
+    /// ones.
+    pub(super) fn settings(
+        &mut self,
+        section: &Section<'t>,
+        keys: &[Key],
+        preset: &[(&str, Preset)],
+    ) -> Map<String, Json> {
         let mut settings = Map::new();
         for key in keys {
             let given = self.get(section, key.name, |r, name, v| r.value(name, v, key.values));
-            if let Some(value) = given.or_else(|| key.default_json()) {
+            let default = preset.iter().find(|(name, _)| *name == key.name);
+            let default = default.map_or(key.default, |(_, default)| *default);
+            let default = || Key { default, ..*key }.default_json();
+            if let Some(value) = given.or_else(default) {
                 settings.insert(key.name.to_owned(), value);
             }
         }
@@ -178,14 +241,5 @@ impl<'t> Reader<'t> {
         };
         let problem = self.at(section.span.clone(), why);
         self.problems.push(problem);
-    }
-}
-
-/// `"a", "b" or "c"`
-fn alternatives(names: &[&str]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-    match quoted.as_slice() {
-        [names @ .., last] if !names.is_empty() => format!("{} or {last}", names.join(", ")),
-        names => names.concat(),
     }
 }

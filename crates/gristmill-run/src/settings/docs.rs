@@ -1,6 +1,7 @@
 //! The parts of `docs/pipeline.md` that follow from the kinds of encoders and models.
 
 use gristmill_learn::contract::registry::Registry;
+use gristmill_learn::features::choose::{AUTO, rules};
 use gristmill_learn::settings::Key;
 
 const TABLE: &str = "| Key | Type | Default | Meaning |\n|---|---|---|---|\n";
@@ -17,13 +18,18 @@ pub fn generated(text: &str, kinds: &Registry) -> Result<String, String> {
 
 /// The keys of `[[feature]]`, and a chapter for each kind of encoder.
 fn encoders(kinds: &Registry) -> String {
-    let names: Vec<&str> = kinds.encoders().iter().map(|kind| kind.name()).collect();
+    let names = kinds.encoders().iter().map(|kind| kind.name());
+    let names: Vec<&str> = [AUTO].into_iter().chain(names).collect();
     let mut text = format!(
         "{TABLE}\
          | `column` | string | required | The column of the query. |\n\
-         | `encode` | {} | required | How it becomes numbers. Each encoder has keys of its own, below; those of another \
-         encoder are refused. |\n",
-        words(&names)
+         | `encode` | {} | `\"auto\"` | How it becomes numbers. Each encoder has keys of its own, below; those of another \
+         encoder are refused. |\n\n\
+         ### `encode = \"auto\"`\n\n\
+         The encoder is chosen by what the column holds in the training rows that have a label. The first rule that holds decides:\n\n\
+         {}",
+        words(&names),
+        rules()
     );
     for kind in kinds.encoders() {
         text.push_str(&chapter("encode", kind.name(), kind.doc(), kind.keys()));
@@ -33,11 +39,19 @@ fn encoders(kinds: &Registry) -> String {
 
 /// The keys of `[model]`, and a chapter for each kind of model.
 fn models(kinds: &Registry) -> String {
-    let names: Vec<&str> = kinds.models().iter().map(|kind| kind.name()).collect();
+    let names = kinds.models().iter().map(|kind| kind.name());
+    let names: Vec<&str> = [AUTO].into_iter().chain(names).collect();
     let mut text = format!(
         "{TABLE}\
-         | `kind` | {} | required | The model: a classifier, or a regression. Each has keys of its own, below; those of \
-         another are refused. |\n",
+         | `kind` | {} | `\"auto\"` | The model: a classifier, or a regression. Each has keys of its own, below; those of \
+         another are refused. |\n\
+         | `preset` | `\"spark\"` | none | `\"spark\"` gives the settings that the file does not give the defaults of Spark ML. |\n\n\
+         ### `kind = \"auto\"`\n\n\
+         The label chooses: a `logistic_regression` of classes, or a `linear_regression` of numbers. Numbers are classes where the\n\
+         training rows hold whole ones, at most 20 different, each in 10 rows or more on average; what is no number is\n\
+         classes. Settings that one of them alone has choose it, whatever the label holds: `label.min_rows`, `label.rare`,\n\
+         `label.class_weight`, `search.metric`, and keys of the model such as `thresholds`. The run and the summary say what was\n\
+         chosen.\n",
         words(&names)
     );
     for kind in kinds.models() {

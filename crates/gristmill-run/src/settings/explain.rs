@@ -15,6 +15,13 @@ impl PipelineFile {
                 let setting = by.unwrap_or_else(|| self.key_setting(column));
                 Some(self.problem(&setting, error.to_string(), ""))
             }
+            Error::NoFeatures { .. } => {
+                let setting = match self.pipeline.features.is_empty() {
+                    true => self.of_every_column(),
+                    false => "feature".to_owned(),
+                };
+                Some(self.problem(&setting, error.to_string(), ""))
+            }
             Error::Memory(_) => Some(self.problem("run.memory", error.to_string(), "")),
             _ => None,
         }
@@ -71,6 +78,12 @@ impl PipelineFile {
         Some(self.problem(&setting, error.to_string(), ""))
     }
 
+    /// The setting that columns come from without being named.
+    fn of_every_column(&self) -> String {
+        let query = Some("source.query".to_owned()).filter(|query| self.locate(query).is_some());
+        query.unwrap_or_else(|| "source.url".to_owned())
+    }
+
     /// The setting of the first feature that reads a column; of the label where none does.
     fn setting_of_column(&self, column: &str) -> String {
         let features = self.pipeline.features.iter().enumerate();
@@ -78,6 +91,12 @@ impl PipelineFile {
             let place = feature.columns().iter().position(|name| name == column)?;
             Some(self.feature_setting(index, place))
         });
-        places.next().unwrap_or_else(|| "label.column".to_owned())
+        let is_label = *column == self.pipeline.label.column;
+        places
+            .next()
+            .unwrap_or_else(|| match self.pipeline.open.every_column && !is_label {
+                true => self.of_every_column(),
+                false => "label.column".to_owned(),
+            })
     }
 }

@@ -15,7 +15,7 @@ mod value;
 
 pub use file::PipelineFile;
 pub use keys::TABLES;
-pub use pipeline::{Pipeline, RunSettings, Verify};
+pub use pipeline::{Open, Pipeline, RunSettings, Verify};
 
 pub(crate) use pipeline::fingerprint;
 

@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use arrow::datatypes::Schema;
 use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
 use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::contract::learner::ModelSettings;
+use gristmill_learn::features::choose::{AUTO, Auto, Choice};
 use gristmill_learn::features::split;
 use gristmill_learn::settings::{LabelSettings, SearchSettings, SplitSettings};
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
+
+use crate::error::{Error, Result};
 
 /// Everything a pipeline file says, with every default filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,21 +30,103 @@ pub struct Pipeline {
     pub target_file_size: u64,
     /// `[clean]`.
     pub clean: CleanSettings,
-    /// Every `[[feature]]`, in order.
+    /// Every `[[feature]]`, in order; those with `encode = "auto"` are [`Auto`](gristmill_learn::features::choose::Auto).
     pub features: Vec<Feature>,
     /// `[label]`.
     pub label: LabelSettings,
     /// `[split]`.
     pub split: SplitSettings,
-    /// `[model]`.
+    /// `[model]`. Where the label chooses it, that of a classifier, until it has.
     pub model: ModelSettings,
     /// `[search]`.
     pub search: SearchSettings,
     /// `[run]`.
     pub run: RunSettings,
+    /// What the training rows are to choose, beside features with `encode = "auto"`.
+    pub open: Open,
+}
+
+/// What a pipeline file does not say.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Open {
+    /// It has no `[[feature]]`: every other column is one.
+    pub every_column: bool,
+    /// The models of which the label chooses one, by what it is; none where the file says it.
+    pub models: Vec<ModelSettings>,
 }
 
 impl Pipeline {
+    /// The same with a feature for each column of the query, where it has none.
+    pub(crate) fn opened(&self, schema: &Schema) -> Self {
+        let mut opened = self.clone();
+        if std::mem::take(&mut opened.open.every_column) {
+            let taken = |name: &String| {
+                *name == self.label.column
+                    || self.label.weight.as_ref() == Some(name)
+                    || *name == self.split.by
+                    || self.source.key.contains(name)
+            };
+            let others = schema.fields().iter().map(|field| field.name());
+            let others = others.filter(|name| !taken(name));
+            opened.features = others.map(|name| Auto::feature(name)).collect();
+        }
+        opened
+    }
+
+    /// The columns of which the encoder is to be chosen, each once.
+    pub(crate) fn open_columns(&self) -> Vec<String> {
+        let mut columns: Vec<String> = Vec::new();
+        let open = self.features.iter().filter(|feature| feature.kind() == AUTO);
+        for column in open.flat_map(|feature| feature.columns()) {
+            if !columns.contains(column) {
+                columns.push(column.clone());
+            }
+        }
+        columns
+    }
+
+    /// The same with what was chosen: what a file could have said.
+    ///
+    /// # Errors
+    /// When nothing of it is a feature.
+    pub(crate) fn decided(&self, choice: &Choice) -> Result<Self> {
+        let mut decided = self.clone();
+        decided.features.clear();
+        for feature in &self.features {
+            let chosen = match feature.columns() {
+                [column] if feature.kind() == AUTO => choice.features(column)?,
+                _ => vec![feature.clone()],
+            };
+            for feature in chosen {
+                let same =
+                    |other: &Feature| other.kind() == feature.kind() && other.columns() == feature.columns();
+                // A file may ask for one of them itself.
+                if !decided.features.iter().any(same) {
+                    decided.features.push(feature);
+                }
+            }
+        }
+        if decided.features.is_empty() {
+            let left_out = choice.columns.iter();
+            let left_out =
+                left_out.map(|column| format!("`{}`: {}, {}", column.column, column.is, column.found));
+            return Err(Error::NoFeatures {
+                left_out: left_out.collect(),
+            });
+        }
+        let models = std::mem::take(&mut decided.open.models);
+        if let Some(label) = &choice.label
+            && let Some(model) = models.into_iter().find(|model| model.label() == label.kind)
+        {
+            decided.label.kind = label.kind;
+            if decided.search.metric.label() != label.kind {
+                decided.search.metric = label.kind.default_metric();
+            }
+            decided.model = model;
+        }
+        Ok(decided)
+    }
+
     /// The columns of the query that it names.
     pub(crate) fn columns(&self) -> Vec<&str> {
         let mut columns: Vec<&str> = self

@@ -46,6 +46,12 @@ impl<'t> Section<'t> {
     fn get(&self, key: &str) -> Option<Value<'t>> {
         self.entries.and_then(|entries| entries.get(key))
     }
+
+    /// The keys that it has.
+    pub(super) fn given(&self) -> impl Iterator<Item = &'t str> {
+        let keys = self.entries.into_iter().flat_map(|entries| entries.keys());
+        keys.map(|key| key.get_ref().as_ref())
+    }
 }
 
 /// As a file writes the table `name`.

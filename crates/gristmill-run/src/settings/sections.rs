@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::pipeline::{Pipeline, RunSettings, Verify};
+use super::pipeline::{Open, Pipeline, RunSettings, Verify};
 use crate::budget::of_rows;
 use gristmill_data::budget::RowBudget;
 use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
@@ -34,6 +34,20 @@ const MAX_CONNECTIONS: u64 = 64;
 /// The smallest `batches.target_file_size`.
 const MIN_FILE_SIZE: u64 = 1_000_000;
 
+/// The keys of `[label]` that only classes have.
+pub(super) const OF_CLASSES: [&str; 3] = ["min_rows", "rare", "class_weight"];
+
+/// The values of `search.metric`.
+const METRICS: &[(&str, Metric)] = &[
+    ("f1", Metric::F1),
+    ("macro_f1", Metric::MacroF1),
+    ("accuracy", Metric::Accuracy),
+    ("log_loss", Metric::LogLoss),
+    ("rmse", Metric::Rmse),
+    ("mae", Metric::Mae),
+    ("r2", Metric::R2),
+];
+
 /// Reads the whole file; the result is of use only if no problem was reported, and there is none without a kind of model.
 pub(super) fn pipeline<'t>(
     r: &mut Reader<'t>,
@@ -42,12 +56,12 @@ pub(super) fn pipeline<'t>(
     kinds: &Registry,
 ) -> Option<Pipeline> {
     r.tables(root);
-    missing_tables(r, root, kinds);
+    missing_tables(r, root);
     let (mut source, consistency) = source(r, root);
     let (batch_rows, connections, target_file_size) = batches(r, root);
     let features = r.features(root);
-    let model = by_key::model(r, root, kinds);
-    let learns = model.as_ref().map_or(LabelKind::Class, |model| model.label());
+    let models = by_key::model(r, root, kinds, stated_label(root));
+    let learns = models.first().map_or(LabelKind::Class, |model| model.label());
     let features = features
         .iter()
         .filter_map(|section| by_key::feature(r, section, kinds))
@@ -57,7 +71,13 @@ pub(super) fn pipeline<'t>(
     let run = run(r, root, path);
     source.memory = of_rows(run.memory, connections);
     source.categories = categories(&features, &label);
+    let model = models.first()?.clone();
+    let open = Open {
+        every_column: !root.contains_key("feature"),
+        models: if models.len() > 1 { models } else { Vec::new() },
+    };
     Some(Pipeline {
+        open,
         consistency,
         batch_rows,
         connections,
@@ -66,7 +86,7 @@ pub(super) fn pipeline<'t>(
         features,
         label,
         split,
-        model: model?,
+        model,
         search,
         run,
         source,
@@ -88,17 +108,25 @@ fn categories(features: &[Feature], label: &LabelSettings) -> Vec<String> {
     all.filter(|column| !numbers.contains(column)).cloned().collect()
 }
 
+/// What the label is by settings that only classes or only numbers have, where the file gives one.
+fn stated_label(root: &DeTable<'_>) -> Option<LabelKind> {
+    let table = |name| match root.get(name).map(|value| value.get_ref()) {
+        Some(DeValue::Table(table)) => Some(table),
+        _ => None,
+    };
+    let of_classes = |label: &DeTable<'_>| OF_CLASSES.iter().any(|key| label.contains_key(*key));
+    if table("label").is_some_and(of_classes) {
+        return Some(LabelKind::Class);
+    }
+    let metric = table("search")?.get("metric")?.get_ref().as_str()?;
+    let known = METRICS.iter().find(|(word, _)| *word == metric);
+    known.map(|(_, metric)| metric.label())
+}
+
 /// Reports each table that a pipeline needs and that is not there, with an example of it.
-fn missing_tables<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, kinds: &Registry) {
-    let encoder = kinds.encoders().first().map_or("…", |kind| kind.name());
-    let model = kinds.models().first().map_or("…", |kind| kind.name());
+fn missing_tables<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) {
     let source = "url = \"sqlite:data.db\"\nquery = \"SELECT id, name, country FROM artist\"\nkey = \"id\"";
-    for (table, example) in [
-        ("source", source.to_owned()),
-        ("feature", format!("column = \"name\"\nencode = \"{encoder}\"")),
-        ("label", "column = \"country\"".to_owned()),
-        ("model", format!("kind = \"{model}\"")),
-    ] {
+    for (table, example) in [("source", source), ("label", "column = \"country\"")] {
         if !root.contains_key(table) {
             let header = super::reader::header(table);
             let problem = r.at(None, format!("{header} is missing"));
@@ -259,18 +287,7 @@ fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, kind: LabelKind) -> Sea
             .get(&s, "halving", |r, name, v| r.integer(name, v, 2..=100))
             .map(|factor| factor as u32),
         metric: r
-            .get(&s, "metric", |r, name, v| {
-                let words = [
-                    ("f1", Metric::F1),
-                    ("macro_f1", Metric::MacroF1),
-                    ("accuracy", Metric::Accuracy),
-                    ("log_loss", Metric::LogLoss),
-                    ("rmse", Metric::Rmse),
-                    ("mae", Metric::Mae),
-                    ("r2", Metric::R2),
-                ];
-                r.choice(name, v, &words)
-            })
+            .get(&s, "metric", |r, name, v| r.choice(name, v, METRICS))
             .unwrap_or(kind.default_metric()),
     }
 }

@@ -5,6 +5,7 @@ use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::settings::LabelKind;
 
 use super::reader::Reader;
+use super::sections::OF_CLASSES;
 
 /// Reports every contradiction between settings that are each fine by themselves.
 pub(super) fn contradictions(r: &mut Reader<'_>, pipeline: &Pipeline) {
@@ -19,6 +20,7 @@ pub(super) fn contradictions(r: &mut Reader<'_>, pipeline: &Pipeline) {
 }
 
 fn of_the_model(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    // Those of an open pipeline have the keys in common that can contradict each other.
     let Some(contradiction) = pipeline.model.contradiction() else {
         return;
     };
@@ -57,7 +59,7 @@ fn settings_of_classes(r: &mut Reader<'_>, pipeline: &Pipeline) {
     if pipeline.model.label() == LabelKind::Class {
         return;
     }
-    for key in ["min_rows", "rare", "class_weight"] {
+    for key in OF_CLASSES {
         let Some(at) = r.spans.get(&format!("label.{key}")).cloned() else {
             continue;
         };

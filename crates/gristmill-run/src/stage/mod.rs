@@ -1,5 +1,6 @@
 //! The stages of a run, each named after what it makes, and the one way in which a stage is found finished or is done.
 
+pub(crate) mod choose;
 pub(crate) mod dataset;
 pub(crate) mod evaluate;
 pub(crate) mod fit;

@@ -11,6 +11,7 @@ use gristmill_data::failpoint;
 use gristmill_data::prepare::TextRules;
 use gristmill_data::table::{TableVersion, Totals};
 use gristmill_learn::contract::step::{LeftOut, StepSpec};
+use gristmill_learn::features::choose::Choice;
 use gristmill_learn::features::{Assembler, Fitted};
 use gristmill_learn::model::bundle::{CLEAN, Contents, Provenance};
 use gristmill_learn::model::{InputColumn, Thresholds};
@@ -43,6 +44,8 @@ pub struct Outcome {
 /// The model of a pipeline. It is evaluated before it is written, for the scores are in it.
 pub(crate) struct Model<'a> {
     pub(crate) pipeline: &'a Pipeline,
+    /// What was chosen that the file leaves open.
+    pub(crate) choice: Option<Choice>,
     /// What the dataset says of its rows.
     pub(crate) totals: &'a Totals,
     pub(crate) fitted: &'a Fitted,
@@ -57,8 +60,8 @@ pub(crate) struct Model<'a> {
     pub(crate) earlier: Option<&'a EarlierModel>,
     /// The fingerprint of the features.
     pub(crate) transform: String,
-    /// The records of pull, fit and transform.
-    pub(crate) before: [Option<FinishedStage>; 3],
+    /// The records of pull, choose, fit and transform.
+    pub(crate) before: [Option<FinishedStage>; 4],
 }
 
 impl Stage for Model<'_> {
@@ -162,6 +165,7 @@ impl Model<'_> {
                 read: self.totals.batches_read,
                 empty: self.totals.batches_empty,
             },
+            chosen: self.choice.clone(),
             features: size.features as u64,
             classes: size.classes as u64,
             splits: evaluated.splits,
@@ -265,7 +269,9 @@ impl Model<'_> {
 
     /// Every stage, those of earlier runs with the times that they took then.
     fn stages(&self, spent: [Spent; 2]) -> Vec<metrics::Stage> {
-        let before = ["pull", "fit", "transform"].into_iter().zip(&self.before);
+        let before = ["pull", "choose", "fit", "transform"]
+            .into_iter()
+            .zip(&self.before);
         let before = before.filter_map(|(name, record)| {
             let record = record.as_ref()?;
             Some((name, record.seconds, record.rows))

@@ -351,7 +351,7 @@ fn their_documentation_is_generated() {
     for line in [
         "### `encode = \"rate\"`",
         "| `weight` | number above 0 | `1.0` | Rows that the share of all rows counts for. |",
-        "| `encode` | `\"one_hot\"`, `\"ngrams\"`, `\"numeric\"`, `\"rate\"` | required |",
+        "| `encode` | `\"auto\"`, `\"one_hot\"`, `\"ngrams\"`, `\"numeric\"`, `\"rate\"` | `\"auto\"` |",
         "### `kind = \"nearest_centroid\"`",
         "| `sharpness` | number above 0 | `1.0` | Factor of the squared distance. |",
     ] {

@@ -6,6 +6,7 @@ use gristmill_data::source::KeyAccess;
 use gristmill_learn::registry::built_in;
 use gristmill_run::check::{Check, Load};
 use gristmill_run::event::{Event, Observe};
+use gristmill_run::report::chosen;
 use gristmill_run::{Session, visible};
 
 use super::open::open;
@@ -77,6 +78,7 @@ fn report(out: &mut String, check: &Check, pipeline: &Pipeline) -> std::fmt::Res
     field(out, "Load", &load(&check.load))?;
     field(out, "Time", &time(check))?;
     writeln!(out)?;
+    choice(out, check)?;
     let (Some(size), Some(memory)) = (check.size, &check.memory) else {
         return writeln!(
             out,
@@ -103,6 +105,37 @@ fn report(out: &mut String, check: &Check, pipeline: &Pipeline) -> std::fmt::Res
             "does not hold".to_owned()
         }
     )
+}
+
+/// What the run chooses, or chose.
+fn choice(out: &mut String, check: &Check) -> std::fmt::Result {
+    if let Some(choice) = &check.chosen {
+        writeln!(out, "Chosen by the training rows")?;
+        for line in chosen(choice) {
+            writeln!(out, "  {}", wrap(&line, WIDTH - 4).replace('\n', "\n    "))?;
+        }
+        return writeln!(out);
+    }
+    let (columns, model) = &check.open;
+    if !columns.is_empty() {
+        let columns: Vec<_> = columns.iter().map(|column| visible::name(column)).collect();
+        let text = format!(
+            "the run chooses how these columns are encoded, by its training rows: {}",
+            columns.join(", ")
+        );
+        field(out, "Open", &text)?;
+    }
+    if *model {
+        field(
+            out,
+            "Open",
+            "the run chooses the model, a classifier or a regression, by the label",
+        )?;
+    }
+    match columns.is_empty() && !model {
+        true => Ok(()),
+        false => writeln!(out),
+    }
 }
 
 /// A name in its column, and as many lines of text beside it as that takes.

@@ -21,6 +21,7 @@ mod musicbrainz;
 mod outputs;
 mod regression;
 mod secrets;
+mod smallest;
 mod stages;
 mod support;
 mod tables;

@@ -79,6 +79,10 @@ impl ModelKind for LinearRegression {
         ]
     }
 
+    fn spark(&self) -> &'static [(&'static str, Preset)] {
+        &[("reg_param", Preset::Number(0.0))]
+    }
+
     fn notes(&self) -> &'static str {
         "One scan sums the products of all pairs of columns, and every fold and penalty is solved from these; a second one scores the\n\
          search. The sums are of every pair, so more than 4,096 features are refused (then: fewer `bits`, a larger `min_count`). A constant\n\

@@ -104,6 +104,10 @@ impl ModelKind for LogisticRegression {
         ]
     }
 
+    fn spark(&self) -> &'static [(&'static str, Preset)] {
+        &[("reg_param", Preset::Number(0.0))]
+    }
+
     fn notes(&self) -> &'static str {
         "`solver = \"lbfgs\"` goes over all training rows for each step and meets the minimum as closely as `tol` says. `\"adagrad\"`\n\
          steps after every 128 rows (512 from 262,144 training rows on), and has a good model after one epoch or a few, for very many\n\

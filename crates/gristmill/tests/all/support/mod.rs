@@ -243,7 +243,7 @@ pub fn failure(output: &Output, code: i32) -> String {
             line.contains(" | ") || line.chars().count() <= WIDTH,
             "too long: {line}"
         );
-        let finished = ["pull ", "fit ", "transform ", "predict "]
+        let finished = ["pull ", "choose ", "fit ", "transform ", "predict "]
             .iter()
             .any(|stage| line.trim_start().starts_with(stage));
         said += if finished {

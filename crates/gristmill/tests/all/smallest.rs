@@ -1,0 +1,236 @@
+//! The smallest pipeline, a source and a label: what is chosen for the rest, from any source, once and for all runs.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use gristmill_testkit::TempPostgres;
+use insta::assert_snapshot;
+use parquet::arrow::ArrowWriter;
+use serde_json::Value;
+
+use crate::support::{Place, failure, stderr, stdout, table};
+
+const ROWS: u64 = 400;
+
+const SMALLEST: &str = r#"[source]
+url = "sqlite:data.db"
+query = "SELECT * FROM artist"
+key = "id"
+
+[label]
+column = "country"
+
+[run]
+dir = "run"
+"#;
+
+/// Artists with a date, a flag, a code and a number of songs besides.
+fn artists() -> String {
+    format!(
+        "{}
+         ALTER TABLE artist ADD COLUMN code TEXT;
+         ALTER TABLE artist ADD COLUMN songs BIGINT;
+         ALTER TABLE artist ADD COLUMN level BIGINT;
+         UPDATE artist SET code = 'A-' || (10000 + id), songs = id * id % 97, level = id % 4;",
+        table(ROWS)
+    )
+}
+
+/// The same rows as columns.
+fn columns(place: &Place) -> RecordBatch {
+    let connection = rusqlite::Connection::open(place.path("data.db")).unwrap();
+    let column = |name: &str| -> Vec<rusqlite::types::Value> {
+        let mut rows = connection
+            .prepare(&format!("SELECT {name} FROM artist ORDER BY id"))
+            .unwrap();
+        let values = rows.query_map([], |row| row.get(0)).unwrap();
+        values.map(Result::unwrap).collect()
+    };
+    use rusqlite::types::Value::{Integer, Null, Real, Text};
+    let of = |name: &str| -> ArrayRef {
+        let values = column(name);
+        match values.iter().find(|value| **value != Null).unwrap() {
+            Integer(_) => Arc::new(Int64Array::from_iter(values.iter().map(|value| match value {
+                Integer(value) => Some(*value),
+                _ => None,
+            }))),
+            Real(_) => Arc::new(Float64Array::from_iter(values.iter().map(|value| match value {
+                Real(value) => Some(*value),
+                _ => None,
+            }))),
+            _ => Arc::new(StringArray::from_iter(values.iter().map(|value| match value {
+                Text(value) => Some(value.as_str()),
+                _ => None,
+            }))),
+        }
+    };
+    let names = ["id", "name", "kind", "size", "country", "code", "songs", "level"];
+    RecordBatch::try_from_iter_with_nullable(names.map(|name| (name, of(name), true))).unwrap()
+}
+
+fn smallest(edits: &[(&str, &str)]) -> String {
+    edits.iter().fold(SMALLEST.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "`{from}` is not in the pipeline");
+        text.replacen(from, to, 1)
+    })
+}
+
+/// The lines of the summary that say what was chosen.
+fn chosen(place: &Place) -> String {
+    let summary = String::from_utf8(place.read("run/summary.txt")).unwrap();
+    let (_, after) = summary
+        .split_once("Chosen by the training rows\n")
+        .expect("what was chosen");
+    after.split("\n\n").next().unwrap().to_owned()
+}
+
+/// The pipeline that says what was chosen.
+fn typed(metrics: &Value) -> String {
+    let mut text = smallest(&[("dir = \"run\"", "dir = \"typed\"")]);
+    for column in metrics["chosen"]["columns"].as_array().unwrap() {
+        for feature in column["features"].as_array().unwrap() {
+            writeln!(text, "\n[[feature]]\ncolumn = {}", column["column"]).unwrap();
+            for (key, value) in feature.as_object().unwrap() {
+                writeln!(text, "{key} = {value}").unwrap();
+            }
+        }
+    }
+    text + "\n[model]\nkind = \"logistic_regression\"\n"
+}
+
+#[test]
+fn what_is_chosen_could_have_been_typed() {
+    let place = Place::with(&artists(), &smallest(&[]));
+    let check = place.gristmill("check pipeline.toml");
+    assert_eq!(check.status.code(), Some(0), "{}", stderr(&check));
+    let open = stdout(&check);
+    assert!(open.contains("name, kind, size, code, songs, level"), "{open}");
+    let said = place.run();
+    assert!(said.contains("choose 6 columns looked at, 1 left out"), "{said}");
+    assert!(said.contains("`code` is an identifier"), "{said}");
+    assert_snapshot!("chosen", chosen(&place));
+    let metrics = place.metrics("run");
+    let stages: Vec<&Value> = metrics["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stage| &stage["name"])
+        .collect();
+    assert_eq!(
+        stages,
+        ["pull", "choose", "fit", "transform", "train", "evaluate"]
+    );
+    // A run that goes on does not choose again, and says what was chosen.
+    let model = place.model("run");
+    let said = place.run();
+    assert!(said.contains("choose skipped"), "{said}");
+    assert!(said.contains("`code` is an identifier"), "{said}");
+    assert_eq!(place.model("run"), model);
+    let check = stdout(&place.gristmill("check pipeline.toml"));
+    assert!(
+        check.contains("`code` is an identifier") && check.contains("\nMemory "),
+        "{check}"
+    );
+    // Nobody can tell the model from one that was typed.
+    place.write("pipeline.toml", typed(&metrics));
+    place.run();
+    assert!(place.model("typed") == model, "another model");
+    // And it predicts.
+    place.write(
+        "new.csv",
+        "name,kind,size,songs,level\nkatomi,group,12.5,3,1\nschuberlin,,,,\n",
+    );
+    let output = place.gristmill("predict run/model --input new.csv --output out.csv");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        String::from_utf8(place.read("out.csv"))
+            .unwrap()
+            .contains("katomi")
+    );
+}
+
+#[test]
+fn every_source_gives_the_same_choice() {
+    let place = Place::with(&artists(), &smallest(&[]));
+    place.run();
+    let expected = chosen(&place);
+    let rows = columns(&place);
+    let file = std::fs::File::create(place.path("artists.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let file = std::fs::File::create(place.path("artists.csv")).unwrap();
+    arrow::csv::Writer::new(file).write(&rows).unwrap();
+    let server = TempPostgres::shared();
+    server.execute(&artists());
+    let url = server.url();
+    let query = "query = \"SELECT * FROM artist\"\n";
+    for edits in [
+        vec![("sqlite:data.db", "parquet:artists.parquet"), (query, "")],
+        vec![("sqlite:data.db", "csv:artists.csv"), (query, "")],
+        vec![("sqlite:data.db", url.as_str())],
+    ] {
+        std::fs::remove_dir_all(place.path("run")).unwrap();
+        place.write("pipeline.toml", smallest(&edits));
+        place.run();
+        assert_eq!(chosen(&place), expected, "{edits:?}");
+    }
+}
+
+#[test]
+fn a_number_to_learn_is_a_regression() {
+    let numbers = [("\"country\"", "\"size\"")];
+    let place = Place::with(&artists(), &smallest(&numbers));
+    let said = place.run();
+    assert!(said.contains("label `size` holds numbers"), "{said}");
+    assert!(said.contains("test rmse"), "{said}");
+    // Few whole numbers are classes, unless the file says something that only numbers have.
+    for (label, more, expected) in [
+        ("level", "", "accuracy"),
+        ("level", "[search]\nmetric = \"mae\"\n", "rmse"),
+        ("songs", "", "rmse"),
+        ("songs", "[model]\nsolver = \"lbfgs\"\n", "accuracy"),
+    ] {
+        let text = smallest(&[
+            ("\"country\"", &format!("\"{label}\"")),
+            ("\"run\"", &format!("\"{label}{}\"", more.len())),
+        ]);
+        place.write("pipeline.toml", text + more);
+        let said = place.run();
+        assert!(
+            said.contains(&format!("test {expected}")),
+            "{label} {more}: {said}"
+        );
+    }
+}
+
+#[test]
+fn one_column_may_be_chosen_among_others() {
+    let features = "[[feature]]\ncolumn = \"kind\"\nencode = \"one_hot\"\nmin_count = 2\n\n[[feature]]\ncolumn = \"name\"\n\n[label]";
+    let place = Place::with(&artists(), &smallest(&[("[label]", features)]));
+    place.run();
+    assert_snapshot!("one_column", chosen(&place));
+    let metrics = place.metrics("run");
+    assert_eq!(metrics["chosen"]["columns"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_query_without_a_feature_is_refused_at_its_line() {
+    let place = Place::with(&artists(), &smallest(&[("SELECT *", "SELECT id, code, country")]));
+    assert_snapshot!("no_feature", failure(&place.gristmill("run pipeline.toml"), 2));
+    place.write(
+        "pipeline.toml",
+        smallest(&[("SELECT *", "SELECT id, country"), ("\"run\"", "\"other\"")]),
+    );
+    assert_snapshot!("no_column", failure(&place.gristmill("run pipeline.toml"), 2));
+    let auto = "[[feature]]\ncolumn = \"code\"\nencode = \"auto\"\n\n[label]";
+    place.write(
+        "pipeline.toml",
+        smallest(&[("[label]", auto), ("\"run\"", "\"third\"")]),
+    );
+    assert_snapshot!(
+        "no_chosen_feature",
+        failure(&place.gristmill("run pipeline.toml"), 2)
+    );
+}
