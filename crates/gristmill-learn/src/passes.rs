@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::evaluate::{regression, repeated, score, unseen};
 use crate::features::fit;
 use crate::rows::summary;
-use crate::statistics::{content, many, moments, profile, quantiles, vocabulary};
+use crate::statistics::{content, extremes, many, moments, profile, quantiles, vocabulary};
 use crate::train::adagrad::epoch;
 use crate::train::least_squares::products;
 use crate::train::logistic::{gather, scan};
@@ -28,6 +28,7 @@ const PASSES: &[(&str, Rebuild)] = &[
     (moments::KIND, rebuilt!(moments::Moments::from_spec)),
     (profile::KIND, rebuilt!(profile::Profile::from_spec)),
     (content::KIND, rebuilt!(content::Content::from_spec)),
+    (extremes::KIND, rebuilt!(extremes::Extremes::from_spec)),
     (quantiles::KIND, rebuilt!(quantiles::Quantiles::from_spec)),
     (vocabulary::KIND, rebuilt!(vocabulary::Vocabulary::from_spec)),
     (buckets::KIND, rebuilt!(buckets::Buckets::from_spec)),

@@ -12,7 +12,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use gristmill_learn::contract::learner::ModelSettings;
 use gristmill_learn::contract::pass::{Accumulate, Grain, Pass};
-use gristmill_learn::encode::ngrams::{Analyzer, Buckets, NgramSettings, Norm};
+use gristmill_learn::encode::ngrams::{Analyzer, Buckets, NgramSettings, Norm, Normalize, Weighting};
 use gristmill_learn::evaluate::HeldOutPass;
 use gristmill_learn::model::Thresholds;
 use gristmill_learn::search::Next;
@@ -180,6 +180,10 @@ fn accumulators_say_what_they_hold() {
         bits: 20,
         analyzer: Analyzer::Char,
         lowercase: true,
+        normalize: Normalize::Nfc,
+        weighting: Weighting::Tf,
+        sublinear_tf: false,
+        smooth_idf: true,
         norm: Norm::L2,
         min_count: 1,
     };

@@ -9,12 +9,14 @@ use gristmill_data::settings::Consistency;
 use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::contract::learner::ModelSettings;
 use gristmill_learn::encode::{
-    Analyzer, Impute, NgramSettings, Norm, NumericSettings, OneHotSettings, Unseen,
+    Analyzer, Impute, NgramSettings, Norm, Normalize, NumericSettings, OneHotSettings, Scaling, Unseen,
+    Weighting,
 };
 use gristmill_learn::registry::built_in;
 use gristmill_learn::settings::{
     ClassWeight, Key, LabelKind, LabelSettings, Metric, Rare, Scale, SearchSettings, SplitSettings,
 };
+use gristmill_learn::statistics::Transform;
 use gristmill_learn::train::{Family, LinearSettings, LogisticSettings, NaiveBayesSettings, Solver};
 use gristmill_run::settings::diagnose::{Diagnostic, WIDTH};
 use gristmill_run::settings::{PipelineFile, TABLES, docs};
@@ -267,7 +269,7 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
         ),
         (
             "more unknown words",
-            edited("\"ngrams\"", "\"ngrams\"\nanalyzer = \"word\"\nnorm = \"L2\"")
+            edited("\"ngrams\"", "\"ngrams\"\nanalyzer = \"line\"\nnorm = \"L2\"")
                 .replace("[model]", "rare = \"others\"\n[model]"),
         ),
         (
@@ -290,6 +292,10 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
         (
             "the same feature twice",
             with_feature("column = \"name\"\nencode = \"ngrams\"\nbits = 20"),
+        ),
+        (
+            "document frequencies that do not count",
+            with_feature("column = \"name\"\nencode = \"ngrams\"\nanalyzer = \"word\"\nsmooth_idf = false"),
         ),
         ("split by the label", with("[split]\nby = \"country\"")),
         ("shares that do not sum to one", with("[split]\ntrain = 0.8")),
@@ -528,6 +534,10 @@ fn the_minimal_file_has_the_documented_defaults() {
         bits: 18,
         analyzer: Analyzer::Char,
         lowercase: true,
+        normalize: Normalize::Nfc,
+        weighting: Weighting::Tf,
+        sublinear_tf: false,
+        smooth_idf: true,
         norm: Norm::L2,
         min_count: 1,
     };
@@ -565,6 +575,25 @@ fn the_minimal_file_has_the_documented_defaults() {
     assert_eq!(
         pipeline.run.threads,
         std::thread::available_parallelism().unwrap().get()
+    );
+}
+
+/// One of its characters and one of its words, one of a number and one of its logarithm.
+#[test]
+fn a_column_may_have_several_features_of_a_kind() {
+    let words = with_feature("column = \"name\"\nencode = \"ngrams\"\nanalyzer = \"word\"");
+    assert_eq!(parse(&words).unwrap().pipeline.features.len(), 2);
+    let year = "[[feature]]\ncolumn = \"year\"\nencode = \"numeric\"\n";
+    let two = |key: &str| with_feature(&format!("column = \"year\"\nencode = \"numeric\"\n{year}{key}"));
+    let twice = parse(&two("impute = 0\n")).unwrap_err();
+    assert!(render(&twice).contains("two features have the same column and encoder"));
+    assert_eq!(
+        parse(&two("transform = \"log1p\"\n"))
+            .unwrap()
+            .pipeline
+            .features
+            .len(),
+        3
     );
 }
 
@@ -612,7 +641,9 @@ fn the_full_example_means_what_it_says() {
     let numeric = NumericSettings {
         column: "begin_year".into(),
         impute: Impute::Mean,
-        scale: Scale::Standard,
+        missing_indicator: false,
+        transform: Transform::None,
+        scale: Scaling::Standard,
     };
     assert_eq!(pipeline.features.len(), 3);
     assert_eq!(pipeline.features[0], Feature::new(one_hot));
@@ -662,7 +693,9 @@ fn values_have_more_than_one_form() {
     let numeric = NumericSettings {
         column: "year".into(),
         impute: Impute::Constant(-1.0),
-        scale: Scale::Standard,
+        missing_indicator: false,
+        transform: Transform::None,
+        scale: Scaling::Standard,
     };
     assert_eq!(parse(&text).unwrap().pipeline.features[1], Feature::new(numeric));
 }

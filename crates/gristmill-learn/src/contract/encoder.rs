@@ -66,6 +66,12 @@ pub trait Estimator: Send + Sync {
         Reads::Category
     }
 
+    /// What the names of its sparse columns tell besides the columns it reads, where features of this kind may read the same columns
+    /// in several ways. Two features that agree in kind, columns and variant would have the same names, and are refused.
+    fn variant(&self) -> String {
+        String::new()
+    }
+
     /// The setting by which some of its values are below 0, if any is.
     fn negative(&self) -> Option<Negative> {
         None
@@ -102,6 +108,8 @@ pub struct FittedTo<'a> {
     pub classes: &'a [String],
     /// Folds of the training rows; 1 where there is no cross-validation.
     pub folds: u32,
+    /// Training rows with a label: those that the pass has seen.
+    pub rows: u64,
 }
 
 /// A setting that makes values below 0.

@@ -4,8 +4,8 @@ pub mod ngrams;
 mod numeric;
 mod one_hot;
 
-pub use ngrams::{Analyzer, NgramEncoder, NgramHash, NgramHasher, NgramSettings, Norm};
-pub use numeric::{Impute, NumericEncoder, NumericSettings};
+pub use ngrams::{Analyzer, NgramEncoder, NgramHash, NgramHasher, NgramSettings, Norm, Normalize, Weighting};
+pub use numeric::{Impute, NumericEncoder, NumericSettings, Scaling};
 pub use one_hot::{OneHotEncoder, OneHotSettings, Unseen};
 
 use crate::contract::encoder::EncoderKind;

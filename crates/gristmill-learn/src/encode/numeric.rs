@@ -1,4 +1,4 @@
-//! Numbers: missing ones imputed, then standardised, as Spark ML's `Imputer` and `StandardScaler` with centring.
+//! Numbers: missing ones imputed, then transformed, then scaled, as Spark ML's `Imputer` and scalers do.
 
 use arrow::array::{Float64Array, RecordBatch};
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,11 @@ use crate::contract::reads::Reads;
 use crate::contract::spec::read_settings;
 use crate::contract::step::{SparseBlock, StepSpec};
 use crate::error::{Error, Result};
-use crate::settings::{Key, Preset, Scale, Values};
+use crate::settings::{Key, Preset, Values};
 use crate::statistics::column::numbers;
-use crate::statistics::{Many, Moments, MomentsState, Quantiles};
+use crate::statistics::{
+    Derived, Extremes, ExtremesState, Many, Moments, MomentsState, Quantiles, Sorted, Transform,
+};
 
 const KIND: &str = "numeric";
 
@@ -30,8 +32,10 @@ impl EncoderKind for Numeric {
     }
 
     fn doc(&self) -> &'static str {
-        "A number is imputed, then scaled: Spark ML's `Imputer` and `StandardScaler` with centring. Reads integers, floats,\n\
-         decimals, booleans, dates and timestamps."
+        "A number is imputed, then transformed, then scaled: Spark ML's `Imputer` and `StandardScaler` with centring, or one of\n\
+         scikit-learn's scalers. Reads integers, floats, decimals, booleans (false is 0, true 1), dates (days) and timestamps (seconds\n\
+         since 1970). Numbers beyond those of the training rows are scaled as all others, beyond the range of `\"min_max\"` too. A column\n\
+         may have several numeric features, each with another `transform`."
     }
 
     fn keys(&self) -> &'static [Key] {
@@ -43,10 +47,25 @@ impl EncoderKind for Numeric {
                 doc: "What stands for null and NaN: a statistic of the training rows, or this number.",
             },
             Key {
+                name: "missing_indicator",
+                values: Values::Boolean,
+                default: Preset::Boolean(false),
+                doc: "One more column is 1 where the number is null or NaN, and else 0.",
+            },
+            Key {
+                name: "transform",
+                values: Values::Words(&["log1p", "sqrt", "none"]),
+                default: Preset::Word("none"),
+                doc: "`ln(1 + x)` or the square root; of numbers below 0 minus that of `-x`, so that order and sign stay.",
+            },
+            Key {
                 name: "scale",
-                values: Scale::WORDS,
+                values: Values::Words(&["standard", "min_max", "max_abs", "robust", "none"]),
                 default: Preset::Word("standard"),
-                doc: "Minus the mean, over the standard deviation (0 for a constant column); or as it is.",
+                doc: "`\"standard\"`: minus the mean, over the standard deviation. `\"min_max\"`: minus the minimum, over the range. \
+                      `\"max_abs\"`: over the largest absolute value. `\"robust\"`: minus the median, over the distance of the quartiles \
+                      (1 where that is 0), interpolated linearly; of more than 65,536 different values they are within 0.013 %. A constant column \
+                      is 0. `\"none\"`: as it is.",
             },
         ]
     }
@@ -63,15 +82,37 @@ impl EncoderKind for Numeric {
     }
 }
 
-/// Settings of `encode = "numeric"`: Spark ML's `Imputer`, then `StandardScaler` with centring.
+/// Settings of `encode = "numeric"`: Spark ML's `Imputer`, then a function, then a scaler.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NumericSettings {
     /// The column: any integer, float, decimal, boolean, date or timestamp.
     pub column: String,
     /// What stands for null and NaN. Default `mean`.
     pub impute: Impute,
-    /// Scaling. Default `standard`: minus the mean, over the (unbiased) standard deviation; 0 for a constant column.
-    pub scale: Scale,
+    /// Whether one more column tells where it is missing. Default false.
+    #[serde(default)]
+    pub missing_indicator: bool,
+    /// What is done to the number before it is scaled. Default none.
+    #[serde(default)]
+    pub transform: Transform,
+    /// Default `standard`.
+    pub scale: Scaling,
+}
+
+/// How a number is brought to a common size. What is constant in training becomes 0, unless it is not scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scaling {
+    /// Minus the mean, over the (unbiased) standard deviation.
+    Standard,
+    /// Minus the minimum, over the range.
+    MinMax,
+    /// Over the largest absolute value.
+    MaxAbs,
+    /// Minus the median, over the distance of the quartiles, or 1 where that is 0.
+    Robust,
+    /// As it is.
+    None,
 }
 
 /// What stands for a missing number.
@@ -86,14 +127,24 @@ pub enum Impute {
     Constant(f64),
 }
 
-/// A number becomes one column, `(x - mean) / std`; null and NaN are `fill` first.
+/// A number becomes one column, `(transform(x) - mean) / std`; null and NaN are `fill` first.
 #[derive(Debug, Clone)]
 pub struct NumericEncoder {
-    column: String,
+    described: Described,
     fill: f64,
     mean: f64,
     /// 0 makes every value 0.
     std: f64,
+}
+
+/// The settings of a spec.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Described {
+    column: String,
+    #[serde(default, skip_serializing_if = "Transform::is_none")]
+    transform: Transform,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    missing_indicator: bool,
 }
 
 impl Estimator for NumericSettings {
@@ -114,56 +165,91 @@ impl Estimator for NumericSettings {
     }
 
     fn negative(&self) -> Option<Negative> {
-        (self.scale == Scale::Standard).then_some(Negative {
-            setting: "scale = \"standard\"",
-            effect: "scaled to mean 0",
+        let (setting, effect) = match self.scale {
+            Scaling::Standard => ("scale = \"standard\"", "scaled to mean 0"),
+            Scaling::Robust => ("scale = \"robust\"", "scaled to median 0"),
+            Scaling::MinMax | Scaling::MaxAbs | Scaling::None => return None,
+        };
+        Some(Negative {
+            setting,
+            effect,
             instead: "scale = \"none\"",
         })
     }
 
+    fn variant(&self) -> String {
+        self.transform.named("")
+    }
+
     fn pass(&self) -> Box<dyn Pass> {
         let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(Moments::new(&self.column))];
-        if self.impute == Impute::Median {
+        if self.needs_quantiles() {
             passes.push(Box::new(Quantiles::new(&self.column)));
+        }
+        if !self.transform.is_none() {
+            let derived = Derived::Number(self.transform);
+            passes.push(Box::new(Moments::derived(&self.column, derived)));
+        }
+        if self.needs_extremes() {
+            passes.push(Box::new(Extremes::new(&self.column)));
         }
         Box::new(Many::new(passes))
     }
 
     fn fitted(&self, state: &RecordBatch, _to: &FittedTo<'_>) -> Result<Box<dyn Encoder>> {
-        let states = Many::states(state)?;
-        let part = |number: usize| {
-            states.get(number).ok_or_else(|| Error::State {
-                pass: KIND,
-                why: format!("it holds {} states", states.len()),
-            })
+        let mut states = Many::states(state)?.into_iter();
+        let mut next = || states.next().ok_or_else(missing_state);
+        let moments = MomentsState::from_state(&next()?)?;
+        let quantiles = self.needs_quantiles().then(&mut next).transpose()?;
+        let transformed = match self.transform {
+            Transform::None => moments,
+            Transform::Log1p | Transform::Sqrt => MomentsState::from_state(&next()?)?,
         };
-        let moments = MomentsState::from_state(part(0)?)?;
-        let fill = match self.impute {
-            Impute::Constant(constant) => Some(constant),
-            Impute::Mean => (moments.count > 0).then_some(moments.mean),
-            Impute::Median => Quantiles::median(part(1)?)?,
+        let extremes = self.needs_extremes().then(&mut next).transpose()?;
+        let fill = match (self.impute, &quantiles) {
+            (Impute::Constant(constant), _) => Some(constant),
+            (Impute::Mean, _) => (moments.count > 0).then_some(moments.mean),
+            (Impute::Median, Some(quantiles)) => Quantiles::median(quantiles)?,
+            (Impute::Median, None) => return Err(missing_state()),
         };
-        let (mean, deviation) = (moments.mean, moments.std());
-        // The deviation of equal values is what rounding leaves of it.
-        let differ = deviation > mean.abs() * 1e-15;
-        if self.scale == Scale::None && differ && mean.abs() * ROUNDING > deviation * COARSEST {
-            return Err(Error::Precision {
-                column: self.column.clone(),
-                mean,
-                deviation,
-            });
-        }
-        let (fill, mean, std) = match (fill, self.scale) {
-            (Some(fill), Scale::Standard) => {
-                let all = moments.imputed(fill);
-                (fill, all.mean, all.std())
+        let (fill, mean, std) = match fill.filter(|_| moments.rows > 0) {
+            Some(fill) => {
+                let all = transformed.imputed(self.transform.of(fill));
+                let (mean, std) = match (self.scale, &quantiles, &extremes) {
+                    (Scaling::None, ..) => (0.0, 1.0),
+                    (Scaling::Standard, ..) => (all.mean, all.std()),
+                    (Scaling::Robust, Some(quantiles), _) => {
+                        let sorted = Sorted::imputed(quantiles, fill, moments.rows - moments.count)?;
+                        let quantile = |share| sorted.quantile(share, |x| self.transform.of(x));
+                        let distance = quantile(0.75) - quantile(0.25);
+                        let constant = sorted.quantile(0.0, |x| x) == sorted.quantile(1.0, |x| x);
+                        (
+                            quantile(0.5),
+                            if distance > 0.0 || constant { distance } else { 1.0 },
+                        )
+                    }
+                    (Scaling::MinMax | Scaling::MaxAbs, _, Some(extremes)) => {
+                        let (least, most) = ExtremesState::from_state(extremes)?.imputed(fill);
+                        let (least, most) = (self.transform.of(least), self.transform.of(most));
+                        match self.scale {
+                            Scaling::MinMax => (least, most - least),
+                            _ => (0.0, least.abs().max(most.abs())),
+                        }
+                    }
+                    _ => return Err(missing_state()),
+                };
+                (fill, mean, std)
             }
-            (Some(fill), Scale::None) => (fill, 0.0, 1.0),
             // A column that is null tonight should not end the run of every night.
-            (None, _) => (0.0, 0.0, 0.0),
+            None => (0.0, 0.0, 0.0),
         };
+        self.check_precision(&transformed)?;
         Ok(Box::new(NumericEncoder {
-            column: self.column.clone(),
+            described: Described {
+                column: self.column.clone(),
+                transform: self.transform,
+                missing_indicator: self.missing_indicator,
+            },
             fill,
             mean,
             std,
@@ -171,16 +257,47 @@ impl Estimator for NumericSettings {
     }
 }
 
+impl NumericSettings {
+    fn needs_quantiles(&self) -> bool {
+        self.impute == Impute::Median || self.scale == Scaling::Robust
+    }
+
+    fn needs_extremes(&self) -> bool {
+        matches!(self.scale, Scaling::MinMax | Scaling::MaxAbs)
+    }
+
+    /// Refuses numbers that would hardly differ in single precision, where nothing is taken off them.
+    fn check_precision(&self, moments: &MomentsState) -> Result<()> {
+        if !matches!(self.scale, Scaling::None | Scaling::MaxAbs) {
+            return Ok(());
+        }
+        let (mean, deviation) = (moments.mean, moments.std());
+        // The deviation of equal values is what rounding leaves of it.
+        let differ = deviation > mean.abs() * 1e-15;
+        if differ && mean.abs() * ROUNDING > deviation * COARSEST {
+            return Err(Error::Precision {
+                column: self.column.clone(),
+                mean,
+                deviation,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn missing_state() -> Error {
+    Error::State {
+        pass: KIND,
+        why: "it holds too few states".to_owned(),
+    }
+}
+
 impl NumericEncoder {
     fn from_spec(spec: &StepSpec) -> Result<Self> {
-        #[derive(serde::Deserialize)]
-        struct Small {
-            column: String,
-        }
-        let Small { column } = spec.settings()?;
+        let described = spec.settings()?;
         match &spec.array::<Float64Array>("fill_mean_std")?.values()[..] {
             &[fill, mean, std] if fill.is_finite() && mean.is_finite() && std.is_finite() => Ok(Self {
-                column,
+                described,
                 fill,
                 mean,
                 std,
@@ -196,7 +313,7 @@ impl Encoder for NumericEncoder {
     }
 
     fn spec(&self) -> StepSpec {
-        StepSpec::new(KIND, json!({"column": self.column})).with(
+        StepSpec::new(KIND, json!(self.described)).with(
             "fill_mean_std",
             Float64Array::from(vec![self.fill, self.mean, self.std]),
         )
@@ -204,46 +321,66 @@ impl Encoder for NumericEncoder {
 
     fn inputs(&self) -> Vec<Input<'_>> {
         vec![Input {
-            column: &self.column,
+            column: &self.described.column,
             reads: Reads::Number,
         }]
     }
 
     fn width(&self) -> u32 {
-        1
+        1 + u32::from(self.described.missing_indicator)
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.column.capacity()
+        size_of::<Self>() + self.described.column.capacity()
     }
 
-    fn name(&self, _index: u32) -> String {
-        self.column.clone()
+    fn name(&self, index: u32) -> String {
+        let number = self.described.transform.named(&self.described.column);
+        match index {
+            0 => number,
+            _ => format!("{number} (missing)"),
+        }
+    }
+
+    fn meaning(&self) -> Value {
+        let Described {
+            column, transform, ..
+        } = &self.described;
+        json!({"column": column, "transform": transform})
     }
 
     fn uninformative(&self) -> Option<&'static str> {
-        (self.std == 0.0).then_some("all training rows have the same number in it, or none at all")
+        (self.std == 0.0 && !self.described.missing_indicator)
+            .then_some("all training rows have the same number in it, or none at all")
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<SparseBlock> {
-        let values = numbers(batch, &self.column, KIND)?;
+        let Described {
+            column,
+            transform,
+            missing_indicator,
+        } = &self.described;
+        let values = numbers(batch, column, KIND)?;
         let mut block = SparseBlock::with_capacity(values.len());
-        for value in &values {
-            let value = value.unwrap_or(self.fill);
+        for given in &values {
+            let value = given.unwrap_or(self.fill);
             let scaled = if self.std == 0.0 {
                 0.0
             } else {
-                (value - self.mean) / self.std
+                (transform.of(value) - self.mean) / self.std
             } as f32;
             if !scaled.is_finite() {
                 return Err(Error::NotFinite {
-                    column: self.column.clone(),
+                    column: column.clone(),
                     step: KIND.to_owned(),
                     value,
                 });
             }
             if scaled != 0.0 {
                 block.push(0, scaled);
+            }
+            if *missing_indicator && given.is_none() {
+                block.push(1, 1.0);
             }
             block.end_row();
         }

@@ -146,6 +146,7 @@ impl FitPipeline {
         let to = FittedTo {
             classes: fitted_label.classes(),
             folds: splitter.folds(),
+            rows: rows[Split::Train as usize] - null_label[Split::Train as usize],
         };
         let encoders: Result<_> = self
             .features

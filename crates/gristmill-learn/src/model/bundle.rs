@@ -1,12 +1,12 @@
 //! The model bundle: one portable safetensors file with all that prediction needs, and where the model came from.
 //!
-//! Layout of format 4: the tensors of the model (of a linear one `coefficients`, features × sets, and `intercepts`, sets)
+//! Layout of format 5: the tensors of the model (of a linear one `coefficients`, features × sets, and `intercepts`, sets)
 //! and, if there are any, `thresholds` (classes); one tensor `step<i>.<name>` for each array of step `i` (text as
 //! `….bytes` with `….offsets`); and
 //! under the metadata key `gristmill` a JSON object: checksum of the whole file, format, the oldest reader that can read
 //! it, model, steps (cleaning of text, encoders, label, split), input columns, provenance. Nothing in it depends on how
 //! the model was computed (batches, threads, time, machine), so that the same data gives the same bytes. Any safetensors
-//! reader opens it. In format 3 the input columns did not say what their text stands for, nor which of them was not cleaned. In format 2 n-grams were hashed with XXH3, and a step did not say with what. Format 1 had no input columns, kept the cleaning in the provenance only, and had a checksum of the
+//! reader opens it. In format 4 n-grams were of characters as they are, without a form of Unicode. In format 3 the input columns did not say what their text stands for, nor which of them was not cleaned. In format 2 n-grams were hashed with XXH3, and a step did not say with what. Format 1 had no input columns, kept the cleaning in the provenance only, and had a checksum of the
 //! tensors alone.
 
 use std::collections::BTreeMap;
@@ -34,10 +34,10 @@ use crate::model::tensors::{self, NO_CHECKSUM, Tensor};
 use crate::settings::LabelKind;
 
 /// The version of the layout that this build writes.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// The oldest format whose readers can read what this build writes. Raise it when something is added that a reader must
 /// not pass over; what may be passed over (members of JSON objects, tensors that no step asks for) is added without.
-const MIN_READER: u32 = 4;
+const MIN_READER: u32 = 5;
 /// Bytes of the coefficients that a model may be trained with: the steps' arrays have the rest of a file.
 pub const MAX_COEFFICIENT_BYTES: u64 = tensors::MAX_BYTES / 4 * 3;
 /// The kind of the first step: what is done to text before the encoders see it.

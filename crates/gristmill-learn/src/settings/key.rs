@@ -45,6 +45,12 @@ pub enum Values {
         /// The largest.
         most: u64,
     },
+    /// A list of one or more of these words, each once.
+    Subset(&'static [&'static str]),
+    /// A list of one or more finite numbers, each larger than the one before.
+    Increasing,
+    /// A text, not empty.
+    Text,
     /// One of such values or a list of different ones: an axis of the grid. Its JSON is a list.
     Axis(&'static Self),
     /// A table from class to a number of 0 or more, of which one at most is 0.
@@ -73,8 +79,10 @@ pub enum Preset {
     Integer(u64),
     /// Of [`Values::Number`], or an axis of these.
     Number(f64),
-    /// Of [`Values::Words`] or [`Values::WordOrNumber`].
+    /// Of [`Values::Words`], [`Values::WordOrNumber`] or [`Values::Text`].
     Word(&'static str),
+    /// Of [`Values::Subset`].
+    Words(&'static [&'static str]),
     /// Of [`Values::Pair`].
     Pair(u64, u64),
 }
@@ -88,6 +96,7 @@ impl Key {
             Preset::Integer(value) => json!(value),
             Preset::Number(value) => json!(value),
             Preset::Word(value) => json!(value),
+            Preset::Words(values) => json!(values),
             Preset::Pair(smaller, larger) => json!([smaller, larger]),
         };
         Some(match self.values {
@@ -140,6 +149,9 @@ impl Values {
                 least,
                 most,
             } => format!("[{smaller}, {larger}], each from {least} to {most}"),
+            Self::Subset(words) => format!("a list of {}, each once", quoted(words)),
+            Self::Increasing => "a list of numbers, each larger than the one before".to_owned(),
+            Self::Text => "a text".to_owned(),
             Self::Axis(one) => one.expected(),
             Self::Thresholds => "one threshold of 0 at most".to_owned(),
         }
@@ -166,6 +178,9 @@ impl Values {
                 least,
                 most,
             } => format!("`[{smaller}, {larger}]`, each {least} to {most}"),
+            Self::Subset(words) => format!("list of {}", coded(words)),
+            Self::Increasing => "list of increasing numbers".to_owned(),
+            Self::Text => "string".to_owned(),
             Self::Axis(one) => format!("{}, or a list", one.documented()),
             Self::Thresholds => "a table as `{ France = 0.3, Japan = 0.7 }`".to_owned(),
         }
@@ -192,6 +207,7 @@ impl Preset {
             Self::Integer(value) => grouped(value),
             Self::Number(value) => format!("{value:?}"),
             Self::Word(value) => format!("\"{value}\""),
+            Self::Words(values) => format!("[{}]", quoted(values)),
             Self::Pair(smaller, larger) => format!("[{smaller}, {larger}]"),
         };
         format!("`{written}`")

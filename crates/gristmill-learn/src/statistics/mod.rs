@@ -3,7 +3,9 @@
 pub(crate) mod column;
 mod confusion;
 pub(crate) mod content;
+mod derived;
 mod errors;
+pub(crate) mod extremes;
 pub(crate) mod logarithm;
 pub(crate) mod many;
 pub(crate) mod moments;
@@ -15,12 +17,15 @@ pub(crate) mod vocabulary;
 
 pub use confusion::{Confusion, Scores};
 pub use content::{ColumnContent, Content};
+pub use derived::Transform;
 pub use errors::{Errors, RegressionScores};
+pub use extremes::{Extremes, ExtremesState};
 pub use many::Many;
 pub use moments::{Moments, MomentsState};
 pub use profile::{ColumnProfile, NumberProfile, Profile};
-pub use quantiles::Quantiles;
+pub use quantiles::{Quantiles, Sorted};
 pub use vocabulary::{Counts, Vocabulary};
 
+pub(crate) use derived::Derived;
 pub(crate) use state::{allocated, map_bytes, state_column};
 pub(crate) use vocabulary::by_frequency;

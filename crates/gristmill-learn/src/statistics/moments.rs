@@ -1,4 +1,4 @@
-//! Count, mean and squared deviations of a numeric column.
+//! Count, mean and squared deviations of a numeric column, or of numbers computed from one.
 
 use std::sync::Arc;
 
@@ -7,15 +7,16 @@ use arrow::datatypes::Schema;
 use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Pass};
-use crate::contract::reads::Reads;
 use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
-use crate::statistics::column::numbers;
+use crate::statistics::derived::{Derived, Transform};
 use crate::statistics::state_column;
 
 const NAME: &str = "moments";
 /// The kind of its spec.
 pub(crate) const KIND: &str = NAME;
+/// What errors about a column name.
+const STEP: &str = "numeric";
 
 /// Moments of the values that are neither null nor NaN, by Welford's update row by row and Chan's merge.
 ///
@@ -23,6 +24,7 @@ pub(crate) const KIND: &str = NAME;
 #[derive(Debug, Clone)]
 pub struct Moments {
     column: String,
+    derived: Derived,
 }
 
 /// The state of [`Moments`]: one row `{rows, count, mean, m2}`.
@@ -41,15 +43,20 @@ pub struct MomentsState {
 impl Moments {
     /// The moments of `column`.
     pub fn new(column: &str) -> Self {
+        Self::derived(column, Derived::Number(Transform::None))
+    }
+
+    /// The moments of what is computed from `column`.
+    pub(crate) fn derived(column: &str, derived: Derived) -> Self {
         Self {
             column: column.to_owned(),
+            derived,
         }
     }
 
     pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
-        Ok(Self {
-            column: spec.settings()?,
-        })
+        let (column, derived) = spec.settings()?;
+        Ok(Self { column, derived })
     }
 }
 
@@ -124,30 +131,30 @@ impl MomentsState {
 
 impl Pass for Moments {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
-        Reads::Number.check(schema, &self.column, "numeric")?;
+        self.derived.check(schema, &self.column, STEP)?;
         Ok(vec![self.column.clone()])
     }
 
     fn start(&self) -> Box<dyn Accumulate> {
         Box::new(Accumulator {
-            column: self.column.clone(),
+            pass: self.clone(),
             moments: MomentsState::default(),
         })
     }
 
     fn spec(&self) -> StepSpec {
-        StepSpec::new(KIND, json!(self.column))
+        StepSpec::new(KIND, json!([self.column, self.derived]))
     }
 }
 
 struct Accumulator {
-    column: String,
+    pass: Moments,
     moments: MomentsState,
 }
 
 impl Accumulate for Accumulator {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let values = numbers(batch, &self.column, "numeric")?;
+        let values = self.pass.derived.of(batch, &self.pass.column, STEP)?;
         self.moments.rows += values.len() as u64;
         values.iter().flatten().for_each(|value| self.moments.add(value));
         Ok(())
@@ -174,6 +181,6 @@ impl Accumulate for Accumulator {
     }
 
     fn size(&self) -> usize {
-        size_of::<Self>() + self.column.capacity()
+        size_of::<Self>() + self.pass.column.capacity()
     }
 }

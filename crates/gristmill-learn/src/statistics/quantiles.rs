@@ -1,4 +1,4 @@
-//! The median of a numeric column, from counts of its values.
+//! The quantiles of a numeric column, from counts of its values.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -54,16 +54,64 @@ impl Quantiles {
 
     /// The median (the lower one of two) in a state; none when no row had a value.
     pub fn median(state: &RecordBatch) -> Result<Option<f64>> {
+        let sorted = Sorted::from_state(state)?;
+        Ok((sorted.rows > 0).then(|| sorted.at((sorted.rows - 1) / 2)))
+    }
+}
+
+/// The values of a state in their order, each as often as it is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sorted {
+    /// Each value with the rows up to its last one.
+    values: Vec<(f64, u64)>,
+    rows: u64,
+}
+
+impl Sorted {
+    /// Reads a state of [`Quantiles`].
+    pub fn from_state(state: &RecordBatch) -> Result<Self> {
+        Self::imputed(state, 0.0, 0)
+    }
+
+    /// The values of a state and `missing` times `fill`.
+    pub fn imputed(state: &RecordBatch, fill: f64, missing: u64) -> Result<Self> {
         let (values, counts, _) = columns(state)?;
-        let total: u64 = counts.values().iter().sum();
-        let mut below = 0;
-        for (value, count) in values.values().iter().zip(counts.values()) {
-            below += count;
-            if 2 * below >= total {
-                return Ok(Some(*value));
-            }
+        let mut all: Vec<(f64, u64)> = values
+            .values()
+            .iter()
+            .copied()
+            .zip(counts.values().iter().copied())
+            .collect();
+        if missing > 0 {
+            let place = all.partition_point(|(value, _)| *value < fill);
+            all.insert(place, (fill, missing));
         }
-        Ok(None)
+        let mut rows = 0;
+        for (_, count) in &mut all {
+            rows += *count;
+            *count = rows;
+        }
+        Ok(Self { values: all, rows })
+    }
+
+    /// How many there are.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The value of a place below [`Sorted::rows`]; NaN beyond it.
+    fn at(&self, place: u64) -> f64 {
+        let found = self.values.partition_point(|(_, up_to)| *up_to <= place);
+        self.values.get(found).map_or(f64::NAN, |(value, _)| *value)
+    }
+
+    /// The quantile at `share` from 0 to 1 of the values after an increasing function, by linear interpolation between the two
+    /// nearest places: type 7 of Hyndman and Fan (1996), NumPy's default. NaN where there is no value.
+    pub fn quantile(&self, share: f64, of: impl Fn(f64) -> f64) -> f64 {
+        let place = share * self.rows.saturating_sub(1) as f64;
+        let below = place.floor();
+        let (low, high) = (of(self.at(below as u64)), of(self.at(place.ceil() as u64)));
+        low + (high - low) * (place - below)
     }
 }
 
@@ -150,10 +198,11 @@ impl Accumulate for Accumulator {
         Share {
             bytes: self.size(),
             what: format!(
-                "the values of column `{}`, counted for its median,",
+                "the values of column `{}`, counted for its quantiles,",
                 self.pass.column
             ),
-            way_out: "use impute = \"mean\" for columns of many values".to_owned(),
+            way_out: "use impute = \"mean\", scale = \"standard\" or given bounds for columns of many values"
+                .to_owned(),
         }
     }
 }

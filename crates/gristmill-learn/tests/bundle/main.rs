@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::array::{StringArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use gristmill_learn::contract::step::SparseBlock;
-use gristmill_learn::encode::{NgramHash, NgramHasher, NgramSettings};
+use gristmill_learn::encode::{NgramHash, NgramHasher, NgramSettings, Normalize};
 use gristmill_learn::features::Assembler;
 use gristmill_learn::model::bundle::{Bundle, Contents};
 use gristmill_learn::model::{Coefficients, InputColumn, LinearKind, LinearModel, Model, Thresholds};
@@ -189,8 +189,8 @@ fn foreign_files_and_other_versions_are_refused() {
     refused(&foreign(Some("{}")), "does not say which format");
     refused(&foreign(Some("{\"format\":2}")), "which reader it needs");
     refused(
-        &foreign(Some("{\"format\":7,\"min_reader\":5}")),
-        "it needs a reader of format 5, and this build reads formats 1 to 4",
+        &foreign(Some("{\"format\":7,\"min_reader\":6}")),
+        "it needs a reader of format 6, and this build reads formats 1 to 5",
     );
     refused(&foreign(Some("{\"format\":1}")), "checksum");
     refused(&foreign(Some("{\"format\":2,\"min_reader\":2}")), "checksum");
@@ -248,7 +248,7 @@ fn what_a_later_version_adds_is_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let (path, bytes) = written(dir.path());
     let later = edited(&bytes, |header, tensors| {
-        header["format"] = json!(5);
+        header["format"] = json!(6);
         header["licence"] = json!({"name": "MIT"});
         header["input"][0]["unit"] = json!("metre");
         header["steps"][1]["since"] = json!(3);
@@ -270,11 +270,13 @@ fn bundles_of_every_format_are_read() {
     let second = Bundle::read(&fixture("format-2.safetensors"), &built_in()).unwrap();
     let third = Bundle::read(&fixture("format-3.safetensors"), &built_in()).unwrap();
     let fourth = Bundle::read(&fixture("format-4.safetensors"), &built_in()).unwrap();
+    let fifth = Bundle::read(&fixture("format-5.safetensors"), &built_in()).unwrap();
     for (bundle, expected) in [
         (&first, support::PROBABILITIES_OF_XXH3),
         (&second, support::PROBABILITIES_OF_XXH3),
         (&third, support::PROBABILITIES),
         (&fourth, support::PROBABILITIES),
+        (&fifth, support::PROBABILITIES),
     ] {
         assert_eq!(bundle.model.linear(), Some(&model()));
         assert_eq!(bundle.thresholds, support::thresholds());
@@ -298,15 +300,40 @@ fn bundles_of_every_format_are_read() {
     );
     assert!(fourth.input[0].uncleaned && !fourth.input[1].uncleaned);
     assert_eq!(fourth.input[1].form.as_deref(), Some("uuid"));
-    fourth
-        .contents()
-        .write(&mut File::create(&path).unwrap())
-        .unwrap();
+    let normalized = |bundle: &Bundle| {
+        bundle.assembler.encoders()[1]
+            .spec()
+            .settings
+            .get("normalize")
+            .cloned()
+    };
+    assert_eq!(
+        [normalized(&fourth), normalized(&fifth)],
+        [Some(json!("none")), Some(json!("nfc"))]
+    );
+    fifth.contents().write(&mut File::create(&path).unwrap()).unwrap();
     assert_eq!(
         std::fs::read(&path).unwrap(),
-        std::fs::read(fixture("format-4.safetensors")).unwrap(),
+        std::fs::read(fixture("format-5.safetensors")).unwrap(),
         "the same content has other bytes than it had"
     );
+}
+
+/// Their specs do not say which form of Unicode, for there was none.
+#[test]
+fn ngrams_of_old_bundles_are_of_characters_as_they_are() {
+    let old: NgramSettings = serde_json::from_value(support::steps()[1].settings.clone()).unwrap();
+    assert_eq!(old.normalize, Normalize::Nfc);
+    let mut settings = json!(old);
+    settings.as_object_mut().unwrap().remove("normalize");
+    let old: NgramSettings = serde_json::from_value(settings).unwrap();
+    assert_eq!(old.normalize, Normalize::None);
+    let buckets = |text: &str| {
+        let mut buckets = Vec::new();
+        NgramHasher::new(&old, NgramHash::Murmur3).for_each_bucket(text, |bucket| buckets.push(bucket));
+        buckets
+    };
+    assert_ne!(buckets("e\u{301}"), buckets("\u{e9}"));
 }
 
 /// Their specs do not say which hash it was, and hold buckets of XXH3.

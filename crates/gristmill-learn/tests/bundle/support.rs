@@ -104,7 +104,7 @@ pub(crate) fn steps() -> Vec<StepSpec> {
             "ngrams",
             json!({
                 "column": "name", "range": [1, 2], "bits": 10, "analyzer": "char_wb", "lowercase": true,
-                "norm": "l2", "min_count": 1, "hash": "murmur3_32"
+                "normalize": "nfc", "weighting": "tf", "sublinear_tf": false, "smooth_idf": true, "norm": "l2", "min_count": 1, "hash": "murmur3_32"
             }),
             vec![("buckets", Arc::new(UInt32Array::from(buckets)))],
         ),

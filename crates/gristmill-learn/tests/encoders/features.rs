@@ -197,7 +197,7 @@ fn dates_are_days_and_timestamps_seconds() {
     let unscaled = |column: ArrayRef| {
         let rows = table([("x", column)]);
         let settings = NumericSettings {
-            scale: Scale::None,
+            scale: Scaling::None,
             ..numeric("x", Impute::Constant(0.0))
         };
         fit(&Feature::new(settings), &rows)
@@ -282,7 +282,7 @@ fn numbers_that_single_precision_makes_equal_are_refused_unless_they_are_scaled(
     ] {
         let rows = table([("x", column)]);
         let unscaled = NumericSettings {
-            scale: Scale::None,
+            scale: Scaling::None,
             ..numeric("x", Impute::Mean)
         };
         let fitted = fit(&Feature::new(unscaled), &rows);
@@ -303,14 +303,14 @@ fn a_column_without_values_tells_nothing() {
     let rows = table([("x", Arc::new(Float64Array::from(vec![None, Some(f64::NAN)])) as _)]);
     let asked = table([("x", Arc::new(Float64Array::from(vec![None, Some(7.0)])) as _)]);
     for impute in [Impute::Mean, Impute::Median, Impute::Constant(3.0)] {
-        for scale in [Scale::Standard, Scale::None] {
+        for scale in [Scaling::Standard, Scaling::None] {
             let settings = NumericSettings {
                 scale,
                 ..numeric("x", impute)
             };
             let encoder = fit(&Feature::new(settings), &rows).unwrap();
             // A constant is a number like any other, and nothing is scaled.
-            let known = matches!(impute, Impute::Constant(_)) && scale == Scale::None;
+            let known = matches!(impute, Impute::Constant(_)) && scale == Scaling::None;
             assert_eq!(encoder.uninformative().is_some(), !known, "{impute:?} {scale:?}");
             if !known {
                 assert_eq!(entries(&encoder.encode(&asked).unwrap()), [vec![], vec![]]);

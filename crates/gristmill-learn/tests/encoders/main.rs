@@ -20,10 +20,12 @@ use arrow::datatypes::{Field, Schema};
 use gristmill_learn::contract::encoder::{Encoder, Feature, FittedTo};
 use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::encode::{
-    Analyzer, Impute, NgramSettings, Norm, NumericSettings, OneHotSettings, Unseen,
+    Analyzer, Impute, NgramSettings, Norm, Normalize, NumericSettings, OneHotSettings, Scaling, Unseen,
+    Weighting,
 };
 use gristmill_learn::registry::{built_in, built_in as kinds};
 use gristmill_learn::settings::*;
+use gristmill_learn::statistics::Transform;
 use proptest::prelude::*;
 
 /// A row of the columns that the batteries read.
@@ -133,6 +135,7 @@ fn fit(feature: &Feature, batch: &RecordBatch) -> gristmill_learn::Result<Box<dy
     let to = FittedTo {
         classes: &[],
         folds: 1,
+        rows: batch.num_rows() as u64,
     };
     feature.fitted(&state(feature.pass().as_ref(), batch), &to)
 }
@@ -154,6 +157,10 @@ fn ngram(column: &str) -> NgramSettings {
         bits: 18,
         analyzer: Analyzer::Char,
         lowercase: true,
+        normalize: Normalize::Nfc,
+        weighting: Weighting::Tf,
+        sublinear_tf: false,
+        smooth_idf: true,
         norm: Norm::L2,
         min_count: 1,
     }
@@ -163,7 +170,9 @@ fn numeric(column: &str, impute: Impute) -> NumericSettings {
     NumericSettings {
         column: column.into(),
         impute,
-        scale: Scale::Standard,
+        missing_indicator: false,
+        transform: Transform::None,
+        scale: Scaling::Standard,
     }
 }
 
@@ -229,11 +238,43 @@ fn all_features() -> Vec<Feature> {
             range: (2, 4),
             ..ngram("text")
         }),
-        Feature::new(NumericSettings {
-            scale: Scale::None,
-            ..numeric("number", Impute::Mean)
+        Feature::new(NgramSettings {
+            analyzer: Analyzer::Word,
+            range: (1, 2),
+            normalize: Normalize::Nfkc,
+            weighting: Weighting::TfIdf,
+            sublinear_tf: true,
+            ..ngram("text")
+        }),
+        Feature::new(NgramSettings {
+            analyzer: Analyzer::Word,
+            bits: 3,
+            normalize: Normalize::None,
+            weighting: Weighting::TfIdf,
+            smooth_idf: false,
+            norm: Norm::None,
+            ..ngram("text")
+        }),
+        Feature::new(NgramSettings {
+            weighting: Weighting::Binary,
+            norm: Norm::None,
+            ..ngram("text")
         }),
     ];
+    for scale in [Scaling::MinMax, Scaling::MaxAbs, Scaling::Robust, Scaling::None] {
+        for (transform, impute) in [
+            (Transform::None, Impute::Constant(-700.0)),
+            (Transform::Log1p, Impute::Mean),
+            (Transform::Sqrt, Impute::Median),
+        ] {
+            all.push(Feature::new(NumericSettings {
+                scale,
+                transform,
+                missing_indicator: transform != Transform::Sqrt,
+                ..numeric("number", impute)
+            }));
+        }
+    }
     for impute in [Impute::Mean, Impute::Median, Impute::Constant(-1.5)] {
         all.extend(["number", "id", "flag", "day"].map(|column| Feature::new(numeric(column, impute))));
     }

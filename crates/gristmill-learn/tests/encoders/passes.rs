@@ -6,7 +6,7 @@ use gristmill_learn::contract::pass::{Accumulate, Pass};
 use gristmill_learn::encode::ngrams::Buckets;
 use gristmill_learn::features::FitPipeline;
 use gristmill_learn::settings::Rare;
-use gristmill_learn::statistics::{Content, Many, Moments, Quantiles, Vocabulary};
+use gristmill_learn::statistics::{Content, Extremes, Many, Moments, Quantiles, Vocabulary};
 use proptest::prelude::*;
 
 use super::*;
@@ -19,6 +19,7 @@ fn passes() -> Vec<(&'static str, Box<dyn Pass>)> {
         ("content of numbers", Box::new(Content::new("number"))),
         ("content of flags", Box::new(Content::new("flag"))),
         ("moments", Box::new(Moments::new("number"))),
+        ("extremes", Box::new(Extremes::new("number"))),
         ("quantiles", Box::new(Quantiles::new("number"))),
         (
             "quantiles in buckets",

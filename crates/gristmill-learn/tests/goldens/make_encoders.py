@@ -6,13 +6,15 @@ Run by hand when an input is added:  pip install scikit-learn && python make_enc
 import json
 import math
 import pathlib
+import sys
+import unicodedata
 from collections import Counter
 
 import numpy as np
 import sklearn
-from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 TEXTS = [
     "",
@@ -36,6 +38,19 @@ TEXTS = [
     "'Til \"quoted\" (x)",
 ]
 RANGES = [(1, 1), (1, 3), (2, 4), (5, 5)]
+# Texts that a form of Unicode changes, and words of scripts whose vowels are marks.
+NORMALIZED = [
+    "e\u0301cole ÉCOLE E\u0301COLE",
+    "J\u030cAN \u01f0an",
+    "ﬁn ①② ＡＢＣ ℡ ½",
+    "हिन्दी भाषा का",
+    "നന്\u200d ക്\u200cഷ",
+    "สวัสดี ชาวโลก",
+    "AC/DC, Guns N\u2019 Roses & co. (1985) snake_case",
+]
+# `\w` of Python has no marks and no joiners; that of UTS #18 has.
+MARKS = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c)[0] == "M")
+WORD = f"(?u)[\\w\u200c\u200d{MARKS}]+"
 
 
 def ngram_cases():
@@ -56,9 +71,70 @@ def ngram_cases():
                         "analyzer": analyzer,
                         "range": ngram_range,
                         "lowercase": lowercase,
+                        "normalize": "none",
                         "text": text,
                         "ngrams": dict(sorted(counts.items())),
                     }
+
+
+def preprocessor(form, lowercase):
+    normal = (lambda text: text) if form == "none" else (lambda text: unicodedata.normalize(form.upper(), text))
+    return (lambda text: normal(normal(text).lower())) if lowercase else normal
+
+
+def normalized_cases():
+    """Words, and characters after a form of Unicode."""
+    for analyzer, ngram_range in [("word", (1, 1)), ("word", (1, 3)), ("word", (2, 2)), ("char", (1, 2))]:
+        for form in ["none", "nfc", "nfkc"]:
+            for lowercase in [True, False]:
+                analyze = CountVectorizer(
+                    analyzer=analyzer, ngram_range=ngram_range, token_pattern=WORD,
+                    preprocessor=preprocessor(form, lowercase),
+                ).build_analyzer()
+                for text in TEXTS + NORMALIZED:
+                    yield {
+                        "analyzer": analyzer,
+                        "range": ngram_range,
+                        "lowercase": lowercase,
+                        "normalize": form,
+                        "text": text,
+                        "ngrams": dict(sorted(Counter(analyze(text)).items())),
+                    }
+
+
+def weighting_cases():
+    """The value of each bucket of each row, of the rows that the document frequencies are of."""
+    texts = ["the cat the hat", "the dog", "", "a cat a cat a cat", "dog dog dog dog", "the the"]
+    for analyzer, ngram_range in [("word", (1, 2)), ("char_wb", (1, 3))]:
+        for weighting, sublinear, smooth in [
+            ("tf", False, True),
+            ("tf", True, True),
+            ("binary", False, True),
+            ("tf_idf", False, True),
+            ("tf_idf", True, True),
+            ("tf_idf", False, False),
+            ("tf_idf", True, False),
+        ]:
+            for norm in ["l2", "none"]:
+                counts = HashingVectorizer(
+                    analyzer=analyzer, ngram_range=ngram_range, token_pattern=WORD, n_features=2**18,
+                    alternate_sign=False, norm=None, binary=weighting == "binary",
+                ).transform(texts)
+                weights = TfidfTransformer(
+                    use_idf=weighting == "tf_idf", smooth_idf=smooth, sublinear_tf=sublinear,
+                    norm=None if norm == "none" else norm,
+                )
+                if weighting == "tf_idf" and not smooth:
+                    # It divides by the rows of buckets that no row fills.
+                    with np.errstate(divide="ignore"):
+                        rows = weights.fit_transform(counts)
+                else:
+                    rows = weights.fit_transform(counts)
+                rows = [sorted(zip(row.col.tolist(), row.data.tolist())) for row in map(lambda row: row.tocoo(), rows)]
+                yield {
+                    "analyzer": analyzer, "range": ngram_range, "weighting": weighting, "sublinear_tf": sublinear,
+                    "smooth_idf": smooth, "norm": norm, "texts": texts, "rows": rows,
+                }
 
 
 def l2_cases():
@@ -107,12 +183,50 @@ def numeric_cases():
             }
 
 
+def scaling_cases():
+    """Imputed, then transformed, then scaled."""
+    nan = None
+    columns = [
+        [1.0, 2.0, 3.0, 4.0, 10.0],
+        [1.0, nan, 3.0, nan, 10.0, -7.5],
+        [-1e6, 1e-3, nan, 7.0, 2.5, 2.5, 1e6],
+        [5.0, 5.0, nan, 5.0],
+        [0.0, 0.0, 0.0, 0.0, 0.0, 9.0, -1.0],
+    ]
+    transforms = {
+        "none": lambda x: x,
+        "log1p": lambda x: np.sign(x) * np.log1p(np.abs(x)),
+        "sqrt": lambda x: np.sign(x) * np.sqrt(np.abs(x)),
+    }
+    scalers = {"min_max": MinMaxScaler, "max_abs": MaxAbsScaler, "robust": RobustScaler}
+    for values in columns:
+        for impute in ["mean", "constant"]:
+            imputer = SimpleImputer(
+                strategy=impute, fill_value=2.0 if impute == "constant" else None, add_indicator=True
+            )
+            x = np.array([[np.nan if v is None else v] for v in values])
+            filled = imputer.fit_transform(x)
+            for transform, of in transforms.items():
+                for scale, scaler in scalers.items():
+                    yield {
+                        "values": values,
+                        "impute": impute,
+                        "transform": transform,
+                        "scale": scale,
+                        "scaled": scaler().fit_transform(of(filled[:, :1]))[:, 0].tolist(),
+                        # Without missing values scikit-learn has no such column.
+                        "missing": filled[:, 1].tolist() if filled.shape[1] > 1 else [0.0] * len(values),
+                    }
+
+
 goldens = {
     "scikit_learn": sklearn.__version__,
-    "ngrams": list(ngram_cases()),
+    "ngrams": list(ngram_cases()) + list(normalized_cases()),
+    "weighting": list(weighting_cases()),
     "l2": list(l2_cases()),
     "buckets": list(bucket_cases()),
     "numeric": list(numeric_cases()),
+    "scaling": list(scaling_cases()),
 }
 path = pathlib.Path(__file__).with_name("encoders.json")
 path.write_text(json.dumps(goldens, ensure_ascii=True, separators=(",", ":")) + "\n")

@@ -6,13 +6,16 @@ use arrow::array::{Int64Array, StringArray};
 use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::encode::ngrams::Buckets;
 use gristmill_learn::encode::{
-    Analyzer, Impute, NgramSettings, Norm, NumericSettings, OneHotSettings, Unseen,
+    Analyzer, Impute, NgramSettings, Norm, Normalize, NumericSettings, OneHotSettings, Scaling, Unseen,
+    Weighting,
 };
 use gristmill_learn::evaluate::{HeldOutPass, RegressionPass, UnseenPass};
 use gristmill_learn::features::FitPipeline;
 use gristmill_learn::passes;
 use gristmill_learn::settings::{LabelKind, LabelSettings, Rare, Scale, SplitSettings};
-use gristmill_learn::statistics::{Content, Many, Moments, Profile, Quantiles, Vocabulary};
+use gristmill_learn::statistics::{
+    Content, Extremes, Many, Moments, Profile, Quantiles, Transform, Vocabulary,
+};
 use gristmill_learn::train::{LinearSettings, linear_search};
 
 use super::*;
@@ -70,6 +73,10 @@ fn ngrams() -> NgramSettings {
         bits: 10,
         analyzer: Analyzer::Char,
         lowercase: true,
+        normalize: Normalize::Nfc,
+        weighting: Weighting::Tf,
+        sublinear_tf: false,
+        smooth_idf: true,
         norm: Norm::L2,
         min_count: 1,
     }
@@ -82,6 +89,7 @@ fn fits(fold: &mut Fold) {
     fold.over(&Content::new("number"), &dataset);
     fold.over(&Content::new("text"), &dataset);
     fold.over(&Profile::new("text"), &dataset);
+    fold.over(&Extremes::new("number"), &dataset);
     fold.over(&Quantiles::exact_up_to("number", 100), &dataset);
     fold.over(&Vocabulary::new("text", "one_hot"), &dataset);
     fold.over(&Buckets::new(&ngrams()), &dataset);
@@ -91,7 +99,9 @@ fn fits(fold: &mut Fold) {
         Feature::new(NumericSettings {
             column: "number".to_owned(),
             impute: Impute::Median,
-            scale: Scale::Standard,
+            missing_indicator: false,
+            transform: Transform::None,
+            scale: Scaling::Standard,
         }),
         Feature::new(OneHotSettings {
             column: "text".to_owned(),

@@ -217,6 +217,27 @@ impl<'t> Reader<'t> {
                     _ => return self.not_allowed(name, v, &expected),
                 }
             }
+            Values::Subset(words) => {
+                let DeValue::Array(items) = v.get_ref() else {
+                    return self.wrong_type(name, v, &expected);
+                };
+                if items.is_empty() {
+                    return self.not_allowed(name, v, &expected);
+                }
+                json!(self.axis(name, v, |r, name, v| r.word(name, v, words))?)
+            }
+            Values::Increasing => {
+                let numbers = self.list(name, v, &expected, |r, name, v| {
+                    r.number(name, v, "a number from -1e150 to 1e150", |x| {
+                        x.abs() <= Values::LARGEST
+                    })
+                })?;
+                if numbers.is_empty() || numbers.windows(2).any(|pair| pair[0] >= pair[1]) {
+                    return self.not_allowed(name, v, &expected);
+                }
+                json!(numbers)
+            }
+            Values::Text => json!(self.text(name, v)?),
             Values::Axis(one) => json!(self.axis(name, v, |r, name, v| r.value(name, v, *one))?),
             Values::Thresholds => {
                 let table = self.by_class(name, v, "a number, 0 or more", |x| x >= 0.0)?;

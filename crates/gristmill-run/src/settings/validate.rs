@@ -193,7 +193,9 @@ fn features_twice(r: &mut Reader<'_>, pipeline: &Pipeline) {
     let features = features(r, pipeline);
     for (at, (setting, feature)) in features.iter().enumerate() {
         let same = |(_, earlier): &&(String, &Feature)| {
-            earlier.columns() == feature.columns() && earlier.kind() == feature.kind()
+            earlier.columns() == feature.columns()
+                && earlier.kind() == feature.kind()
+                && earlier.variant() == feature.variant()
         };
         if let Some((first, _)) = features[..at].iter().find(same) {
             let problem = r

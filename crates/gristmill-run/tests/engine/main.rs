@@ -17,11 +17,11 @@ use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::contract::pass::{Accumulate, Grain, Pass};
 use gristmill_learn::contract::spec::StepSpec;
 use gristmill_learn::contract::step::Transformer;
-use gristmill_learn::encode::{Impute, NumericSettings};
+use gristmill_learn::encode::{Impute, NumericSettings, Scaling};
 use gristmill_learn::evaluate::HeldOutPass;
 use gristmill_learn::features::FitPipeline;
-use gristmill_learn::settings::{LabelKind, LabelSettings, Rare, Scale, SplitSettings};
-use gristmill_learn::statistics::Moments;
+use gristmill_learn::settings::{LabelKind, LabelSettings, Rare, SplitSettings};
+use gristmill_learn::statistics::{Moments, Transform};
 use gristmill_run::Error;
 use gristmill_run::engine::{Engine, FINGERPRINT, LocalEngine};
 
@@ -88,7 +88,9 @@ fn pipeline() -> FitPipeline {
     let feature = Feature::new(NumericSettings {
         column: "number".to_owned(),
         impute: Impute::Mean,
-        scale: Scale::Standard,
+        missing_indicator: false,
+        transform: Transform::None,
+        scale: Scaling::Standard,
     });
     let label = LabelSettings {
         kind: LabelKind::Class,

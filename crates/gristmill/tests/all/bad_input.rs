@@ -552,7 +552,7 @@ fn a_foreign_file_as_model() {
 fn a_bundle_of_another_format_version() {
     let place = trained();
     let mut model = place.model("run");
-    let version = br#"\"min_reader\":4"#;
+    let version = br#"\"min_reader\":5"#;
     let at = model
         .windows(version.len())
         .position(|part| part == version)

@@ -41,9 +41,9 @@ impl Buckets {
         Ok(Self { settings })
     }
 
-    /// The buckets that at least `min_count` rows fill, those of most rows first, then by bucket: as a vocabulary is
+    /// The buckets that at least `min_count` rows fill, with these rows; those of most rows first, then by bucket: as a vocabulary is
     /// ordered, and because training is faster where what it reads most lies together.
-    pub fn filled(state: &RecordBatch, min_count: u64) -> Result<Vec<u32>> {
+    pub fn filled(state: &RecordBatch, min_count: u64) -> Result<Vec<(u32, u32)>> {
         let (buckets, counts) = columns(state)?;
         let rows = buckets.values().iter().zip(counts.values());
         let mut filled: Vec<(u32, u32)> = rows
@@ -51,7 +51,7 @@ impl Buckets {
             .map(|(bucket, count)| (*bucket, *count))
             .collect();
         filled.sort_by_key(|(bucket, count)| (std::cmp::Reverse(*count), *bucket));
-        Ok(filled.into_iter().map(|(bucket, _)| bucket).collect())
+        Ok(filled)
     }
 }
 

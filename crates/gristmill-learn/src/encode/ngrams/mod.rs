@@ -1,19 +1,23 @@
-//! Counts of hashed character n-grams: scikit-learn's `HashingVectorizer`, without the buckets training leaves empty.
+//! Counts of hashed n-grams of characters or words: scikit-learn's `HashingVectorizer`, without the buckets training leaves empty.
 
 pub(crate) mod buckets;
 mod columns;
 mod hash;
+mod normalize;
 mod settings;
 mod text;
+mod weighting;
 
 pub use buckets::Buckets;
 pub use hash::NgramHash;
+pub use normalize::Normalize;
 pub use settings::{Analyzer, NgramSettings, Norm};
 pub use text::{NgramHasher, ngrams};
+pub use weighting::Weighting;
 
 use std::ops::Range;
 
-use arrow::array::{Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, Float32Array, RecordBatch, UInt32Array};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -23,6 +27,7 @@ use crate::contract::reads::Reads;
 use crate::contract::spec::read_settings;
 use crate::contract::step::{SparseBlock, StepSpec};
 use crate::encode::ngrams::columns::Columns;
+use crate::encode::ngrams::weighting::inverse_document_frequency;
 use crate::error::{Error, Result};
 use crate::settings::Key;
 use crate::statistics::column::strings;
@@ -38,8 +43,11 @@ impl EncoderKind for Ngrams {
     }
 
     fn doc(&self) -> &'static str {
-        "A text becomes counts of its hashed character n-grams, as scikit-learn's `HashingVectorizer`; buckets that no\n\
-         training row fills are left out."
+        "A text becomes counts of its hashed n-grams, of characters or of words, as scikit-learn's `HashingVectorizer` (MurmurHash3\n\
+         x86-32 of the UTF-8 bytes; no signs); buckets that no training row fills are left out. A word is a run of letters, numbers and\n\
+         marks of any script, `_` and joiners, also of a single one: `token_pattern = r\"\\w+\"`, where `\\w` is that of UTS #18. Characters\n\
+         and words together are two features of the column, one with `analyzer = \"char\"` or `\"char_wb\"`, one with `\"word\"`. The\n\
+         weights are those of `TfidfTransformer`."
     }
 
     fn keys(&self) -> &'static [Key] {
@@ -47,7 +55,14 @@ impl EncoderKind for Ngrams {
     }
 
     fn feature(&self, settings: Value) -> Result<Feature> {
-        read_settings::<NgramSettings>(KIND, settings).map(Feature::new)
+        let settings: NgramSettings = read_settings(KIND, settings)?;
+        match settings.contradiction() {
+            None => Ok(Feature::new(settings)),
+            Some(why) => Err(Error::Spec {
+                kind: KIND.to_owned(),
+                why: why.to_owned(),
+            }),
+        }
     }
 
     fn rebuild(&self, spec: &StepSpec) -> Result<Box<dyn Encoder>> {
@@ -63,6 +78,8 @@ pub struct NgramEncoder {
     /// The buckets that are columns, in their order.
     buckets: UInt32Array,
     columns: Columns,
+    /// Of each column, the inverse document frequency; none where it does not count.
+    idf: Vec<f32>,
 }
 
 impl Estimator for NgramSettings {
@@ -74,6 +91,10 @@ impl Estimator for NgramSettings {
         std::slice::from_ref(&self.column)
     }
 
+    fn variant(&self) -> String {
+        self.analyzer.mark().to_owned()
+    }
+
     fn settings(&self) -> Value {
         json!(self)
     }
@@ -82,15 +103,21 @@ impl Estimator for NgramSettings {
         Box::new(Buckets::new(self))
     }
 
-    fn fitted(&self, state: &RecordBatch, _to: &FittedTo<'_>) -> Result<Box<dyn Encoder>> {
-        let buckets = Buckets::filled(state, self.min_count)?;
-        let encoder =
-            NgramEncoder::new(self.clone(), NgramHash::Murmur3, buckets.into()).ok_or_else(|| {
-                Error::State {
-                    pass: "buckets",
-                    why: format!("a bucket is there twice, or not below 2^{}", self.bits),
-                }
-            })?;
+    fn fitted(&self, state: &RecordBatch, to: &FittedTo<'_>) -> Result<Box<dyn Encoder>> {
+        let filled = Buckets::filled(state, self.min_count)?;
+        let buckets: Vec<u32> = filled.iter().map(|(bucket, _)| *bucket).collect();
+        let idf = match self.weighting {
+            Weighting::TfIdf => filled
+                .iter()
+                .map(|(_, count)| inverse_document_frequency(*count, to.rows, self.smooth_idf) as f32)
+                .collect(),
+            Weighting::Tf | Weighting::Binary => Vec::new(),
+        };
+        let encoder = NgramEncoder::new(self.clone(), NgramHash::Murmur3, buckets.into(), idf);
+        let encoder = encoder.ok_or_else(|| Error::State {
+            pass: "buckets",
+            why: format!("a bucket is there twice, or not below 2^{}", self.bits),
+        })?;
         Ok(Box::new(encoder))
     }
 }
@@ -136,19 +163,34 @@ impl NgramEncoder {
                 bits.end()
             )));
         }
+        if let Some(why) = settings.contradiction() {
+            return Err(spec.bad(why));
+        }
         let buckets: &UInt32Array = spec.array("buckets")?;
-        Self::new(settings, hash, buckets.clone())
+        let idf = match settings.weighting {
+            Weighting::TfIdf => spec.array::<Float32Array>("idf")?.values().to_vec(),
+            Weighting::Tf | Weighting::Binary => Vec::new(),
+        };
+        let known = settings.weighting != Weighting::TfIdf || idf.len() == buckets.len();
+        if !known || idf.iter().any(|idf| !idf.is_finite() || *idf <= 0.0) {
+            return Err(spec.bad(format!(
+                "`idf` does not hold {} finite numbers above 0",
+                buckets.len()
+            )));
+        }
+        Self::new(settings, hash, buckets.clone(), idf)
             .ok_or_else(|| spec.bad("`buckets` holds one twice, or one that is not below 2^bits"))
     }
 
     /// `None` where a bucket is there twice or out of bounds.
-    fn new(settings: NgramSettings, hash: NgramHash, buckets: UInt32Array) -> Option<Self> {
+    fn new(settings: NgramSettings, hash: NgramHash, buckets: UInt32Array, idf: Vec<f32>) -> Option<Self> {
         let columns = Columns::new(buckets.values(), settings.bits)?;
         Some(Self {
             settings,
             hash,
             buckets,
             columns,
+            idf,
         })
     }
 }
@@ -159,7 +201,11 @@ impl Encoder for NgramEncoder {
     }
 
     fn spec(&self) -> StepSpec {
-        StepSpec::new(KIND, self.described()).with("buckets", self.buckets.clone())
+        let spec = StepSpec::new(KIND, self.described()).with("buckets", self.buckets.clone());
+        match self.settings.weighting {
+            Weighting::TfIdf => spec.with("idf", Float32Array::from(self.idf.clone())),
+            Weighting::Tf | Weighting::Binary => spec,
+        }
     }
 
     fn inputs(&self) -> Vec<Input<'_>> {
@@ -174,11 +220,16 @@ impl Encoder for NgramEncoder {
     }
 
     fn bytes(&self) -> usize {
-        self.buckets.len() * size_of::<u32>() + self.columns.bytes()
+        self.buckets.len() * size_of::<u32>() + self.columns.bytes() + self.idf.len() * size_of::<f32>()
     }
 
     fn name(&self, index: u32) -> String {
-        format!("{}#{}", self.settings.column, self.buckets.value(index as usize))
+        let NgramSettings { column, analyzer, .. } = &self.settings;
+        format!(
+            "{column}#{}{}",
+            analyzer.mark(),
+            self.buckets.value(index as usize)
+        )
     }
 
     fn meaning(&self) -> Value {
@@ -206,7 +257,16 @@ impl Encoder for NgramEncoder {
             row.sort_unstable();
             let start = block.values.len();
             for run in row.chunk_by(|a, b| a == b) {
-                block.push(run[0], run.len() as f32);
+                let NgramSettings {
+                    weighting,
+                    sublinear_tf,
+                    ..
+                } = self.settings;
+                let idf = self.idf.get(run[0] as usize).map_or(1.0, |idf| f64::from(*idf));
+                block.push(
+                    run[0],
+                    (weighting.term_frequency(run.len(), sublinear_tf) * idf) as f32,
+                );
             }
             if self.settings.norm == Norm::L2 {
                 to_unit_length(&mut block.values[start..]);

@@ -1,6 +1,9 @@
-//! Cutting text into character n-grams as scikit-learn does, and hashing them into buckets.
+//! Cutting text into n-grams of characters or words as scikit-learn does, and hashing them into buckets.
+
+use unicode_normalization::char::is_combining_mark;
 
 use crate::encode::ngrams::hash::NgramHash;
+use crate::encode::ngrams::normalize::Normalize;
 use crate::encode::ngrams::settings::{Analyzer, NgramSettings};
 
 /// Cuts texts into n-grams and hashes them, in buffers that it uses again.
@@ -8,13 +11,14 @@ use crate::encode::ngrams::settings::{Analyzer, NgramSettings};
 pub struct NgramHasher {
     analyzer: Analyzer,
     lowercase: bool,
+    normalize: Normalize,
     shortest: usize,
     longest: usize,
     hash: NgramHash,
     mask: u32,
     lower: String,
     text: String,
-    /// Where each character of `text` starts, and where the last one ends.
+    /// Where each character or word of `text` starts, and where one more would start.
     starts: Vec<usize>,
 }
 
@@ -31,6 +35,7 @@ impl NgramHasher {
         Self {
             analyzer: settings.analyzer,
             lowercase: settings.lowercase,
+            normalize: settings.normalize,
             shortest: settings.range.0 as usize,
             longest: settings.range.1 as usize,
             hash,
@@ -50,20 +55,26 @@ impl NgramHasher {
     fn for_each(&mut self, text: &str, mut f: impl FnMut(&str)) {
         let mut lower = std::mem::take(&mut self.lower);
         lower.clear();
-        if self.lowercase && !text.is_ascii() {
-            // By whole text, not by character: a final sigma depends on what stands before it.
-            lower.push_str(&text.to_lowercase());
-        } else {
+        if text.is_ascii() {
             lower.push_str(text);
             if self.lowercase {
                 lower.make_ascii_lowercase();
+            }
+        } else {
+            let normal = self.normalize.of(text);
+            if self.lowercase {
+                // By whole text, not by character: a final sigma depends on what stands before it. Small letters may compose
+                // with a mark where capital ones do not.
+                lower.push_str(&self.normalize.of(&normal.to_lowercase()));
+            } else {
+                lower.push_str(&normal);
             }
         }
         match self.analyzer {
             Analyzer::Char => {
                 self.text.clear();
                 collapse_spaces(&lower, &mut self.text);
-                self.cut(false, &mut f);
+                self.cut_characters(false, &mut f);
             }
             Analyzer::CharWb => {
                 for word in lower.split(is_space).filter(|word| !word.is_empty()) {
@@ -71,26 +82,44 @@ impl NgramHasher {
                     self.text.push(' ');
                     self.text.push_str(word);
                     self.text.push(' ');
-                    self.cut(true, &mut f);
+                    self.cut_characters(true, &mut f);
                 }
             }
+            Analyzer::Word => self.cut_words(&lower, &mut f),
         }
         self.lower = lower;
     }
 
-    /// Calls `f` with every n-gram of `self.text`; `short` counts a text below the shortest n-gram once, as it is.
-    fn cut(&mut self, short: bool, f: &mut impl FnMut(&str)) {
+    /// Calls `f` with every n-gram of characters of `self.text`; `short` counts a text below the shortest n-gram once, as it is.
+    fn cut_characters(&mut self, short: bool, f: &mut impl FnMut(&str)) {
         self.starts.clear();
         self.starts
             .extend(self.text.char_indices().map(|(start, _)| start));
         self.starts.push(self.text.len());
-        let characters = self.starts.len() - 1;
-        if short && characters < self.shortest {
+        if short && self.starts.len() <= self.shortest {
             f(&self.text);
         }
-        for n in self.shortest..=self.longest.min(characters) {
+        self.each_ngram(0, f);
+    }
+
+    /// Calls `f` with every n-gram of words of a text, one blank between the words.
+    fn cut_words(&mut self, text: &str, f: &mut impl FnMut(&str)) {
+        self.text.clear();
+        self.starts.clear();
+        for word in text.split(|c| !is_of_word(c)).filter(|word| !word.is_empty()) {
+            self.starts.push(self.text.len());
+            self.text.push_str(word);
+            self.text.push(' ');
+        }
+        self.starts.push(self.text.len());
+        self.each_ngram(1, f);
+    }
+
+    /// Calls `f` with every run of `shortest` to `longest` pieces of `self.text`, without the last `gap` bytes of it.
+    fn each_ngram(&self, gap: usize, f: &mut impl FnMut(&str)) {
+        for n in self.shortest..=self.longest.min(self.starts.len() - 1) {
             for (start, end) in self.starts.iter().zip(&self.starts[n..]) {
-                f(&self.text[*start..*end]);
+                f(&self.text[*start..*end - gap]);
             }
         }
     }
@@ -108,6 +137,15 @@ fn collapse_spaces(text: &str, into: &mut String) {
         }
     }
     into.extend(pending);
+}
+
+/// Whether a character is of a word: letters, numbers and marks of any script, `_` and the two joiners, as `\w` of UTS #18.
+/// Without the marks and joiners, as in Python's `\w`, most words of the scripts of India would be cut at their vowels.
+fn is_of_word(character: char) -> bool {
+    character.is_alphanumeric()
+        || character == '_'
+        || !character.is_ascii()
+            && (is_combining_mark(character) || matches!(character, '\u{200c}' | '\u{200d}'))
 }
 
 /// White space as Python's `str.split` and `\s` have it: Unicode's, and the four information separators.

@@ -59,13 +59,16 @@ fn pipeline(url: &str, query: &str, encoders: &[&str]) -> String {
         feature("one_hot");
         if encoders.contains('n') {
             feature("numeric");
+            feature("numeric\"\ntransform = \"log1p\"\nscale = \"robust\"\nmissing_indicator = \"true");
         }
         if encoders.contains('t') {
             feature("ngrams\"\nbits = \"8");
+            feature("ngrams\"\nanalyzer = \"word\"\nweighting = \"tf_idf\"\nbits = \"8");
         }
     }
     text += "[label]\ncolumn = \"y\"\n[model]\nkind = \"logistic_regression\"\nreg_param = 0.001\nmax_iter = 8\n[run]\ndir = \"run\"\n";
     text.replace("bits = \"8\"", "bits = 8")
+        .replace("missing_indicator = \"true\"", "missing_indicator = true")
 }
 
 /// Runs the pipeline and asks its model with every export of the dataset, and with `more` files.
