@@ -87,6 +87,17 @@ pub enum Error {
     /// Rows of a range did not come in the order of the key; when they are asked for again, they will.
     #[error("the rows did not come in the order of source.key")]
     Disorder,
+    /// No key is given, and the source names none.
+    #[error(
+        "source.key is missing, and {why}: set it to the column that tells the rows apart, or to any that has an order; the columns \
+         are: {}", .columns.join(", ")
+    )]
+    NoKey {
+        /// Why none is found.
+        why: &'static str,
+        /// The columns there are.
+        columns: Vec<String>,
+    },
     /// The key is not a column of the query.
     #[error("source.key `{key}` is not a column of source.query; its columns are: {}", .available.join(", "))]
     KeyMissing {

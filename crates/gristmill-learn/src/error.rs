@@ -229,6 +229,12 @@ pub enum Error {
         /// Bytes that they may have.
         allowed: u64,
     },
+    /// A model has no form in which its probabilities are tempered.
+    #[error("a model of kind {kind} cannot be calibrated; remove model.calibrate")]
+    NotCalibrated {
+        /// The kind of the model.
+        kind: String,
+    },
     /// A model that is found in one step has nothing to start from.
     #[error("a warm start is for logistic_regression, which is trained step by step")]
     NoWarmStart,

@@ -5,7 +5,7 @@ use crate::contract::registry::Registry;
 use crate::contract::spec::StepSpec;
 use crate::encode::ngrams::buckets;
 use crate::error::Result;
-use crate::evaluate::{regression, repeated, score, unseen};
+use crate::evaluate::{calibration, regression, repeated, score, unseen};
 use crate::features::fit;
 use crate::rows::summary;
 use crate::statistics::{content, extremes, many, moments, profile, quantiles, vocabulary};
@@ -53,6 +53,9 @@ const PASSES: &[(&str, Rebuild)] = &[
     ),
     (score::KIND, |spec, kinds| {
         Ok(Box::new(score::ScorePass::from_spec(spec, kinds)?))
+    }),
+    (calibration::KIND, |spec, kinds| {
+        Ok(Box::new(calibration::CalibrationPass::from_spec(spec, kinds)?))
     }),
     (regression::KIND, |spec, kinds| {
         Ok(Box::new(regression::RegressionPass::from_spec(spec, kinds)?))

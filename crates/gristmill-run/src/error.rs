@@ -86,6 +86,15 @@ pub enum Error {
         /// Why they are left out.
         left_out: LeftOut,
     },
+    /// The primary key that the rows are split by is the label.
+    #[error(
+        "the label `{label}` is also the primary key, by which the rows would be split, and the model would never see the classes of the \
+         test rows; set split.by to the column that tells entities apart, and source.key to one with an order"
+    )]
+    SplitByLabel {
+        /// The label.
+        label: String,
+    },
     /// No column was chosen to be a feature.
     #[error(
         "no column of the query can be a feature by itself: {}; select others, or say how one is encoded, with [[feature]], column and \

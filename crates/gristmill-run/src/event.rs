@@ -288,6 +288,11 @@ pub enum Detail {
         /// Why it could not be asked.
         why: String,
     },
+    /// The database was asked for the key.
+    OwnKey {
+        /// The column.
+        column: String,
+    },
     /// A batch was pulled.
     Batch {
         /// Its number.

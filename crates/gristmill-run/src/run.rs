@@ -1,5 +1,6 @@
 //! A run: the stages in their order, each skipped when its work is finished.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,9 @@ use gristmill_data::prepare::Cleaner;
 use gristmill_data::pull::Pulled;
 use gristmill_data::run_key::RunKey;
 use gristmill_data::secret;
+use gristmill_data::settings::{KeyColumns, SourceSettings};
 use gristmill_data::source::Source;
-use gristmill_data::source::open::{connect, current_snapshot};
+use gristmill_data::source::open::{connect, current_snapshot, own_key};
 use gristmill_data::table::{Alike, BatchRecord, Ledger, TableVersion, check_own, delta_schema};
 use gristmill_data::verify::{Verified, verify_source};
 use gristmill_learn::contract::pass::Pass;
@@ -36,7 +38,7 @@ use crate::warm::EarlierModel;
 
 /// A pipeline, connected to its database where there is work for one.
 pub struct Session<'a> {
-    pipeline: &'a Pipeline,
+    pipeline: Cow<'a, Pipeline>,
     source: Option<Box<dyn Source>>,
     schema: SchemaRef,
     /// Why the column of `split.by` does not tell entities apart, if it does not.
@@ -63,9 +65,14 @@ impl<'a> Session<'a> {
         }
         let runtime = runtime(pipeline)?;
         let dir = pipeline.run.dir.join("dataset");
+        let mut pipeline = Cow::Borrowed(pipeline);
         if let Some(ledger) = runtime.block_on(Ledger::read(&dir))? {
             let schema = runtime.block_on(TableVersion::open_delta(&dir))?.schema;
-            if pull::complete(&ledger, pipeline, &schema)? {
+            if pipeline.source.key.is_empty() && ledger.identity.key().len() == 1 {
+                // What was found once stays.
+                pipeline = Cow::Owned(pipeline.keyed(ledger.identity.key().clone()));
+            }
+            if pull::complete(&ledger, &pipeline, &schema)? {
                 let now = current_snapshot(&pipeline.source);
                 match runtime.block_on(unless_stopped(observe, async { Ok(now.await) }))? {
                     Ok(now) if now == ledger.record.totals.last_snapshot => {}
@@ -75,9 +82,9 @@ impl<'a> Session<'a> {
                     })),
                 }
                 return Ok(Self {
-                    pipeline,
                     source: None,
                     alike: ledger.identity.alike(&pipeline.split.by).cloned(),
+                    pipeline,
                     forms: forms(|column| ledger.identity.form(column), &schema),
                     schema,
                     runtime: Some(runtime),
@@ -96,7 +103,7 @@ impl<'a> Session<'a> {
     /// As [`Session::open`].
     pub fn refresh(pipeline: &'a Pipeline, observe: &dyn Observe) -> Result<Self> {
         Directory::read(&pipeline.run.dir)?;
-        let mut session = Self::connected(pipeline, runtime(pipeline)?, observe)?;
+        let mut session = Self::connect(pipeline, observe)?;
         session.fresh = true;
         Ok(session)
     }
@@ -106,15 +113,20 @@ impl<'a> Session<'a> {
     /// # Errors
     /// As [`Session::open`].
     pub fn connect(pipeline: &'a Pipeline, observe: &dyn Observe) -> Result<Self> {
-        Self::connected(pipeline, runtime(pipeline)?, observe)
+        Self::connected(Cow::Borrowed(pipeline), runtime(pipeline)?, observe)
     }
 
     fn connected(
-        pipeline: &'a Pipeline,
+        mut pipeline: Cow<'a, Pipeline>,
         runtime: tokio::runtime::Runtime,
         observe: &dyn Observe,
     ) -> Result<Self> {
-        let connecting = async { Ok(connect(&pipeline.source).await?) };
+        let connecting = async {
+            if pipeline.source.key.is_empty() {
+                pipeline = Cow::Owned(pipeline.keyed(found_key(&pipeline.source, observe).await?));
+            }
+            Ok(connect(&pipeline.source).await?)
+        };
         let source = match runtime.block_on(unless_stopped(observe, connecting)) {
             Ok(source) => source,
             Err(error) => {
@@ -134,12 +146,11 @@ impl<'a> Session<'a> {
             column.map_or(Form::Plain, |column| Form::of(&url, &column.database_type))
         };
         let forms = forms(form, &source.schema());
-        let entity = types
-            .into_iter()
-            .filter(|column| column.name == pipeline.split.by);
+        let by = &pipeline.split.by;
+        let entity = types.into_iter().filter(|column| column.name == *by);
         Ok(Self {
-            pipeline,
             alike: entity.filter_map(|column| column.alike).next(),
+            pipeline,
             forms,
             schema: source.schema(),
             source: Some(source),
@@ -166,7 +177,7 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn pipeline(&self) -> &Pipeline {
-        self.pipeline
+        &self.pipeline
     }
 
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> Result<T> {
@@ -178,6 +189,10 @@ impl<'a> Session<'a> {
     pub(crate) fn check_types(&self) -> Result<()> {
         let schema = delta_schema(&self.schema)?;
         let opened = self.pipeline.opened(&schema);
+        if opened.split.by == opened.label.column {
+            let label = opened.label.column;
+            return Err(Error::SplitByLabel { label });
+        }
         if opened.features.is_empty() {
             let left_out = Vec::new();
             return Err(Error::NoFeatures { left_out });
@@ -241,7 +256,7 @@ impl<'a> Session<'a> {
         let source = self.source()?;
         let key = RunKey::read(folder_of(dataset))?;
         let types = source.column_types();
-        let identity = pull::identity(self.pipeline, &source.schema(), &types, key.as_ref())?;
+        let identity = pull::identity(&self.pipeline, &source.schema(), &types, key.as_ref())?;
         let memory = self.pipeline.source.memory;
         let mut tell = |batch: &BatchRecord| {
             observe.event(Event::Detail(Detail::Compared { batch: batch.number }));
@@ -254,7 +269,8 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Those of the stages. What is finished stays finished; run again to go on.
     pub fn run(mut self, observe: &dyn Observe) -> Result<Outcome> {
-        let pipeline = self.pipeline;
+        let pipeline = self.pipeline.clone();
+        let pipeline = &*pipeline;
         self.check_types()?;
         let (threads, warning) = worker_threads(pipeline.run.threads);
         if let Some(warning) = warning {
@@ -339,7 +355,7 @@ impl<'a> Session<'a> {
                 why: "it disappeared".to_owned(),
             })?;
             let dataset = dir.dataset();
-            let tidying = pull::tidy(self.pipeline, &dataset, observe);
+            let tidying = pull::tidy(&self.pipeline, &dataset, observe);
             self.block_on(unless_stopped(observe, tidying))??;
             observe.event(Event::StageSkipped { stage: "pull" });
             let totals = &ledger.record.totals;
@@ -362,7 +378,7 @@ impl<'a> Session<'a> {
             check_own(&dir.dataset())?;
             check_own(&dir.fresh_dataset())?;
         }
-        let pulling = pull::run(source, self.pipeline, &dataset, observe);
+        let pulling = pull::run(source, &self.pipeline, &dataset, observe);
         let (pulled, seconds) = self.block_on(unless_stopped(observe, pulling))??;
         if self.fresh {
             check_own(&dir.dataset())?;
@@ -385,6 +401,14 @@ impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.disconnect();
     }
+}
+
+/// The key that the database says the query has.
+pub(crate) async fn found_key(settings: &SourceSettings, observe: &dyn Observe) -> Result<KeyColumns> {
+    let key = own_key(settings).await?;
+    let column = key.to_string();
+    observe.event(Event::Detail(Detail::OwnKey { column }));
+    Ok(key)
 }
 
 /// What the text of each column stands for.

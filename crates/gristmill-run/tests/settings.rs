@@ -176,7 +176,7 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
         ("a value where a table goes", format!("search = 3\n{MINIMAL}")),
         (
             "required keys are absent",
-            edited("key = \"id\"", "").replace("kind = \"logistic_regression\"", ""),
+            edited("url = \"sqlite:artists.db\"\n", "").replace("column = \"country\"", ""),
         ),
         (
             "a model to be chosen with a key of a model that never is",
@@ -195,6 +195,21 @@ fn bad_pipelines() -> Vec<(&'static str, String)> {
                 "kind = \"logistic_regression\"",
                 "solver = \"lbfgs\"\n[search]\nmetric = \"rmse\"",
             ),
+        ),
+        (
+            "a temperature of a regression",
+            edited(
+                "\"logistic_regression\"",
+                "\"linear_regression\"\ncalibrate = \"temperature\"",
+            ),
+        ),
+        (
+            "an unknown calibration",
+            with_model("calibrate = \"temprature\"") + "[split]\ntrain = 0.8\nvalidation = 0\ntest = 0.2\n",
+        ),
+        (
+            "a temperature without validation rows",
+            with_model("calibrate = \"temperature\"") + "[split]\ntrain = 0.8\nvalidation = 0\ntest = 0.2\n",
         ),
         (
             "a feature to be chosen with a key of an encoder",
@@ -783,6 +798,8 @@ fn the_smallest_file_leaves_features_and_model_open() {
         assert!(pipeline.open.every_column && pipeline.features.is_empty());
         (models, pipeline.model.kind(), pipeline.search.metric)
     };
+    let keyless = parse(&edited("key = \"id\"\n", "")).unwrap().pipeline;
+    assert!(keyless.source.key.is_empty() && keyless.split.by.is_empty());
     let both = vec!["logistic_regression", "linear_regression"];
     let classes = (Vec::new(), "logistic_regression", Metric::F1);
     let numbers = (Vec::new(), "linear_regression", Metric::Mae);
@@ -797,6 +814,7 @@ fn the_smallest_file_leaves_features_and_model_open() {
             "{tables}"
         );
     }
+    assert_eq!(open("[model]\ncalibrate = \"temperature\"\n"), classes);
     for tables in [
         "class_weight = \"balanced\"\n",
         "min_rows = 2\n",

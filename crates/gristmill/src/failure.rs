@@ -79,7 +79,7 @@ pub fn classify(error: Error) -> Failure {
         ),
         Error::Learn(e) => !matches!(e, Learn::Diverged { .. } | Learn::State { .. } | Learn::Arrow(_)),
         Error::Memory(_) | Error::File { .. } | Error::Entity { .. } | Error::NoRows { .. } => true,
-        Error::NoFeatures { .. } | Error::ForeignFolder { .. } => true,
+        Error::NoFeatures { .. } | Error::SplitByLabel { .. } | Error::ForeignFolder { .. } => true,
         _ => false,
     };
     if input {

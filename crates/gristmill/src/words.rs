@@ -225,6 +225,9 @@ pub(crate) fn detail(detail: &Detail) -> String {
                 counted(*rows, "row")
             )
         }
+        Detail::OwnKey { column } => {
+            format!("source.key = \"{column}\": the primary key, for the file gives none")
+        }
         Detail::Batch {
             number,
             range,

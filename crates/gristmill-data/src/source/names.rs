@@ -4,6 +4,14 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
+/// What a source says of the key of a query for which none is given.
+pub(super) struct OwnKey {
+    /// The column by which the source itself tells rows apart.
+    pub(super) key: Option<String>,
+    /// All columns.
+    pub(super) columns: Vec<String>,
+}
+
 /// The places of the key's columns. A column name that occurs twice is refused: ranges and features could not name it.
 pub(super) fn find_key(
     names: &[String],

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::once::readable;
 use super::{Source, files, mysql, postgres, sqlite};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guard::caught_async;
-use crate::settings::{SourceSettings, SourceUrl};
+use crate::settings::{KeyColumns, SourceSettings, SourceUrl};
 
 /// Connects to the database that the URL names and prepares the query.
 pub async fn connect(settings: &SourceSettings) -> Result<Box<dyn Source>> {
@@ -31,6 +31,32 @@ pub async fn current_snapshot(settings: &SourceSettings) -> Result<String> {
             Some((scheme, rest)) => files::Files::current_snapshot(scheme, rest, settings).await,
             None => Err(settings.url.wrong("unknown kind of database".to_owned())),
         }
+    };
+    caught_async(&what, asking).await
+}
+
+/// The key of a query for which none is given: the column that is the primary key of a table, where the database says so.
+///
+/// # Errors
+/// `NoKey` when no column is, and when the source cannot be reached.
+pub async fn own_key(settings: &SourceSettings) -> Result<KeyColumns> {
+    settings.url.usable()?;
+    let what = format!("connecting to {}", settings.url);
+    let asking = async {
+        let database = "no column of source.query is by itself the primary key of a table";
+        let (found, why) = match settings.url.revealed().split_once(':') {
+            Some(("sqlite", path)) => (sqlite::Sqlite::own_key(path, settings).await?, database),
+            Some(("postgres" | "postgresql", _)) => (postgres::Postgres::own_key(settings).await?, database),
+            Some(("mysql" | "mariadb", _)) => (mysql::MySql::own_key(settings).await?, database),
+            Some((scheme, rest)) => {
+                let files = files::Files::own_key(scheme, rest, settings).await?;
+                (files, "files do not say which column tells their rows apart")
+            }
+            None => return Err(settings.url.wrong("unknown kind of database".to_owned())),
+        };
+        let columns = found.columns;
+        let key = found.key.ok_or(Error::NoKey { why, columns })?;
+        Ok(KeyColumns::from(&*key))
     };
     caught_async(&what, asking).await
 }

@@ -10,6 +10,7 @@ mod key_access;
 mod key_ranges;
 mod lying;
 mod mariadb;
+mod own_key;
 mod retrieval;
 mod session;
 mod sources;

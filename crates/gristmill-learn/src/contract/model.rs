@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use serde_json::{Map, Value, json};
@@ -30,6 +31,12 @@ pub trait Model: Any + fmt::Debug + Send + Sync {
 
     /// What it can be rebuilt from, by its kind.
     fn spec(&self) -> ModelSpec;
+
+    /// The same with the logarithms of all probabilities times `inverse`, before they are made to sum to 1 again: with a temperature of
+    /// 1 over it. `None` where it has no such form.
+    fn tempered(&self, _inverse: f64) -> Option<Arc<dyn Model>> {
+        None
+    }
 
     /// Checks that whatever rows it is given, its scores are numbers.
     ///

@@ -33,6 +33,10 @@ const MANY: u64 = 30;
 /// Integers that are all different are numbered where their range is at most so many times their count: integers that chance
 /// chooses from four times as many repeat more often.
 const DENSE: f64 = 4.0;
+/// A long text has so many words on average.
+const LONG: u64 = 10;
+/// The largest of numbers that also their logarithm tells something is so many times the least.
+const WIDE: f64 = 1_000.0;
 /// The n-grams of a text have at least and at most so many bits, and four more than the training rows.
 const BITS: (u32, u32) = (16, 20);
 /// And no more than give so many coefficients, which take 1.6 GB in training.
@@ -206,8 +210,11 @@ impl ChosenColumn {
     pub fn written(&self) -> String {
         let one = |settings: &Map<String, Value>| {
             let encode = settings.get("encode").map(|kind| format!("encode = {kind}"));
-            let others = settings.iter().filter(|(name, _)| *name != "encode");
-            let others = others.map(|(name, value)| format!("{name} = {}", spaced(value)));
+            let mut others: Vec<_> = settings.iter().filter(|(name, _)| *name != "encode").collect();
+            others.sort_by_key(|(name, _)| *name);
+            let others = others
+                .into_iter()
+                .map(|(name, value)| format!("{name} = {}", spaced(value)));
             encode.into_iter().chain(others).collect::<Vec<_>>().join(", ")
         };
         match self.features.as_slice() {
@@ -267,7 +274,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         is: "constant",
-        doc: ["every row has the same value, or none", "left out"],
+        doc: ["every row has the same value, or no row has one", "left out"],
         holds: |e| e.content.distinct() + u64::from(e.content.nulls > 0) <= 1,
         features: |_| Vec::new(),
     },
@@ -281,7 +288,7 @@ const RULES: &[Rule] = &[
         is: "date",
         doc: ["dates and timestamps", "`numeric`"],
         holds: |e| is_number(e.data_type) && !e.data_type.is_numeric(),
-        features: |_| vec![json!({"encode": "numeric"})],
+        features: |e| vec![e.number("none")],
     },
     Rule {
         is: "identifier",
@@ -311,13 +318,19 @@ const RULES: &[Rule] = &[
         features: |_| Vec::new(),
     },
     Rule {
+        is: "wide number",
+        doc: [
+            "other numbers of 0 or more, the largest of which is 1,000 times the least (or 1) or more",
+            "`numeric`, and `numeric` with `transform = \"log1p\"`",
+        ],
+        holds: |e| e.data_type.is_numeric() && e.is_wide(),
+        features: |e| vec![e.number("none"), e.number("log1p")],
+    },
+    Rule {
         is: "number",
         doc: ["other numbers", "`numeric`"],
         holds: |e| e.data_type.is_numeric(),
-        features: |e| match e.counts {
-            true => vec![json!({"encode": "numeric", "scale": "none"})],
-            false => vec![json!({"encode": "numeric"})],
-        },
+        features: |e| vec![e.number("none")],
     },
     Rule {
         is: "category",
@@ -340,6 +353,20 @@ const RULES: &[Rule] = &[
         doc: ["other codes", "`one_hot` of those that repeat"],
         holds: |e| e.is_code(),
         features: |_| vec![json!({"encode": "one_hot", "min_count": 2})],
+    },
+    Rule {
+        is: "long text",
+        doc: [
+            "texts of 10 words or more on average",
+            "`ngrams` of one and two words, with the weights of TF-IDF and the logarithm of their frequency in the text; their buckets as \
+             those of a text",
+        ],
+        holds: |e| e.content.words >= LONG.saturating_mul(e.content.values()),
+        features: |e| {
+            vec![json!({
+                "encode": "ngrams", "analyzer": "word", "range": [1, 2], "bits": e.bits(), "weighting": "tf_idf", "sublinear_tf": true,
+            })]
+        },
     },
     Rule {
         is: "repeating text",
@@ -413,6 +440,25 @@ impl Evidence<'_> {
             && self.content.letters * 2 <= self.content.characters
     }
 
+    fn is_wide(&self) -> bool {
+        let (least, largest) = self.content.range.unwrap_or_default();
+        least >= 0.0 && largest >= WIDE * least.max(1.0)
+    }
+
+    /// As a number; a column of its own tells where it is missing.
+    fn number(&self, transform: &str) -> Value {
+        let mut settings = Map::from_iter([("encode".to_owned(), "numeric".into())]);
+        if transform != "none" {
+            settings.insert("transform".to_owned(), transform.into());
+        } else if self.content.nulls > 0 {
+            settings.insert("missing_indicator".to_owned(), true.into());
+        }
+        if self.counts {
+            settings.insert("scale".to_owned(), "none".into());
+        }
+        Value::Object(settings)
+    }
+
     fn text(&self) -> Vec<Value> {
         vec![json!({"encode": "ngrams", "analyzer": "char_wb", "range": [2, 5], "bits": self.bits()})]
     }
@@ -466,7 +512,10 @@ fn found(content: &ColumnContent, data_type: &DataType) -> String {
         kind if is_category(kind) => "texts",
         _ => return format!("{data_type}"),
     };
-    format!("{values} {what}, {distinct} different")
+    match values {
+        0 => "no value".to_owned(),
+        values => format!("{values} {what}, {distinct} different"),
+    }
 }
 
 fn field<'s>(schema: &'s Schema, column: &str) -> Result<&'s DataType> {

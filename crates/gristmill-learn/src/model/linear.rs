@@ -90,6 +90,18 @@ impl Model for LinearModel {
         }
     }
 
+    fn tempered(&self, inverse: f64) -> Option<Arc<dyn Model>> {
+        let weights = match &self.weights {
+            Weights::F32(weights) => {
+                let scaled = weights.iter().map(|w| (f64::from(*w) * inverse) as f32);
+                Weights::F32(Arc::new(scaled.collect()))
+            }
+            Weights::F64(weights) => Weights::F64(Arc::new(weights.iter().map(|w| w * inverse).collect())),
+        };
+        let is_classifier = self.classes > 0;
+        is_classifier.then(|| Arc::new(Self::new(self.shape, self.classes, weights).of_kind(self.kind)) as _)
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.is_bounded() {
             return Ok(());

@@ -8,7 +8,7 @@ use crate::statistics::logarithm::ln;
 use crate::statistics::undefined;
 
 /// Probabilities below this count as this in the log loss, as in scikit-learn.
-const SMALLEST_PROBABILITY: f64 = f64::EPSILON;
+pub(crate) const SMALLEST_PROBABILITY: f64 = f64::EPSILON;
 
 /// Rows of each class by truth, by prediction and by both, and the sum of the log losses.
 ///

@@ -26,6 +26,7 @@ pub use profile::{ColumnProfile, NumberProfile, Profile};
 pub use quantiles::{Quantiles, Sorted};
 pub use vocabulary::{Counts, Vocabulary};
 
+pub(crate) use confusion::SMALLEST_PROBABILITY;
 pub(crate) use derived::Derived;
 pub(crate) use state::{allocated, map_bytes, state_column};
 pub(crate) use vocabulary::by_frequency;

@@ -109,6 +109,8 @@ fn a_column_is_encoded_by_what_it_holds() {
     let repeating = format!("repeating text: {NGRAMS}; and encode = \"one_hot\", min_count = 2");
     let one_hot = |is: &str| format!("{is}: encode = \"one_hot\"");
     let numeric = |is: &str| format!("{is}: encode = \"numeric\"");
+    let wide =
+        "wide number: encode = \"numeric\"; and encode = \"numeric\", transform = \"log1p\"".to_owned();
     let left_out = |is: &str| format!("{is}: left out");
     let half_null: ArrayRef = Arc::new(StringArray::from_iter(
         (0..ROWS).map(|n| (n % 2 == 0).then_some("x")),
@@ -164,7 +166,7 @@ fn a_column_is_encoded_by_what_it_holds() {
             "measures that all differ",
             "people",
             ints(mixed),
-            numeric("number"),
+            wide.clone(),
             NUMBER,
         ),
         (
@@ -203,6 +205,24 @@ fn a_column_is_encoded_by_what_it_holds() {
             ints(|n| i64::MAX - mixed(n) % 300),
             numeric("number"),
             NUMBER,
+        ),
+        (
+            "counts with gaps",
+            "plays",
+            Arc::new(Int64Array::from_iter(
+                (0..ROWS as i64).map(|n| (n % 3 > 0).then_some(n * n)),
+            )),
+            wide.replace("numeric\";", "numeric\", missing_indicator = true;"),
+            NUMBER,
+        ),
+        (
+            "reviews",
+            "review",
+            words(|n| (0..12).map(|place| word(n * place) + " ").collect()),
+            "long text: encode = \"ngrams\", analyzer = \"word\", bits = 16, range = [1, 2], sublinear_tf = true, \
+             weighting = \"tf_idf\""
+                .to_owned(),
+            CLASS,
         ),
         (
             "fractions",

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use arrow::array::{Int64Array, StringArray};
 use gristmill_learn::contract::encoder::Feature;
+use gristmill_learn::contract::model::Model;
 use gristmill_learn::encode::ngrams::Buckets;
 use gristmill_learn::encode::{
     Analyzer, Impute, NgramSettings, Norm, Normalize, NumericSettings, OneHotSettings, Scaling, Unseen,
     Weighting,
 };
-use gristmill_learn::evaluate::{HeldOutPass, RegressionPass, UnseenPass};
+use gristmill_learn::evaluate::{Calibrating, Calibrator, HeldOutPass, RegressionPass, UnseenPass};
 use gristmill_learn::features::FitPipeline;
 use gristmill_learn::passes;
 use gristmill_learn::settings::{LabelKind, LabelSettings, Rare, Scale, SplitSettings};
@@ -172,6 +173,7 @@ fn classifiers(fold: &mut Fold) {
         Box::new(HeldOutPass::new(1 << 22)),
     ];
     fold.over(&Many::new(scores), &batches);
+    calibration(fold, &model, &batches);
     fold.over(&ScorePass::new(model, thresholds), &batches);
     let unseen = UnseenPass::new(vec![0..3, 3..4]);
     let shares = unseen.shares(&fold.over(&unseen, &batches)).unwrap();
@@ -180,6 +182,30 @@ fn classifiers(fold: &mut Fold) {
     let repeated = held_out.next(&fold.over(&held_out, &batches)).unwrap();
     let found = repeated.repeated(&fold.over(&repeated, &batches)).unwrap();
     assert!(found[2].looked_at > 0 && found[2].repeated > 0, "{found:?}");
+}
+
+/// A model that was made too sure is given back what it was, near enough, and a model whose loss is least stays.
+fn calibration(fold: &mut Fold, model: &Arc<dyn Model>, batches: &[RecordBatch]) {
+    let mut calibrate = |model: Arc<dyn Model>| {
+        let mut calibrator = Calibrator::new(Arc::clone(&model));
+        loop {
+            let state = fold.over(&calibrator.pass(), batches);
+            if let Calibrating::Done(found) = calibrator.next(&state).unwrap() {
+                let found = found.unwrap();
+                let [before, after] = found.log_loss;
+                assert!(after <= before, "{found:?}");
+                return (calibrator.calibrated(&found).unwrap(), found);
+            }
+        }
+    };
+    let (best, found) = calibrate(Arc::clone(model));
+    let (_, sure) = calibrate(best.tempered(3.0).unwrap());
+    assert!(sure.log_loss[0] > sure.log_loss[1], "{sure:?}");
+    assert!(
+        (sure.log_loss[1] - found.log_loss[1]).abs() < 1e-3,
+        "{sure:?} {found:?}"
+    );
+    assert!((sure.temperature / 3.0 - 1.0).abs() < 0.06, "{sure:?}");
 }
 
 fn regressions(fold: &mut Fold) {

@@ -49,7 +49,7 @@ impl Origin {
     pub(super) fn key(&self) -> Option<&[String]> {
         match self {
             Self::Files(_) | Self::StandardInput(_) => None,
-            Self::Query { settings, .. } => Some(&settings.key),
+            Self::Query { settings, .. } => Some(&settings.key[..]).filter(|key| !key.is_empty()),
         }
     }
 

@@ -7,7 +7,7 @@ use gristmill_data::key::{Bounds, KeyRange};
 use gristmill_data::pull::Planner;
 use gristmill_data::settings::SourceSettings;
 use gristmill_data::source::Source;
-use gristmill_data::source::open::connect;
+use gristmill_data::source::open::{connect, own_key};
 use gristmill_data::table::{delta_schema, to_delta};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -42,13 +42,16 @@ pub(super) struct QueryInput {
 
 impl QueryInput {
     /// Connects, and prepares the query.
-    pub(super) fn open(settings: SourceSettings, batch_rows: u64, observe: &dyn Observe) -> Result<Self> {
+    pub(super) fn open(mut settings: SourceSettings, batch_rows: u64, observe: &dyn Observe) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|e| Error::Threads {
             threads: 2,
             why: e.to_string(),
         })?;
         let opening = async {
+            if settings.key.is_empty() {
+                settings.key = own_key(&settings).await?;
+            }
             let source = connect(&settings).await?;
             for notice in source.notices() {
                 observe.event(Event::Warning(Warning::Noticed(notice)));

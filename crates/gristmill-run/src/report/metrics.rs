@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gristmill_data::count::counted;
-use gristmill_learn::evaluate::Repeated;
+use gristmill_learn::evaluate::{Calibration, Repeated};
 use gristmill_learn::features::choose::Choice;
 use gristmill_learn::search::{Params, SearchPoint};
 use gristmill_learn::statistics::{RegressionScores, Scores, undefined};
@@ -35,6 +35,9 @@ pub struct Metrics {
     pub repeated: BTreeMap<String, Repeated>,
     /// What always answering with the largest class of the training rows, or with their mean label, would score.
     pub baseline: Baseline,
+    /// What the temperature did to the validation rows, where one was asked for and there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Every point of the grid. `score` and `scores` are missing where the grid has only one.
     pub search: Vec<SearchPoint>,
     /// The point chosen, and its final fit.

@@ -108,6 +108,13 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
             rows.share * 100.0
         )?;
     }
+    if let Some(c) = &m.calibration {
+        writeln!(
+            out,
+            "Temperature {:.3}: on the validation rows the log loss was {:.4} and is {:.4}, the\nexpected calibration error was {:.4} and is {:.4}.",
+            c.temperature, c.log_loss[0], c.log_loss[1], c.calibration_error[0], c.calibration_error[1]
+        )?;
+    }
     writeln!(out)?;
     let fit = m.best.fit();
     match &m.baseline {

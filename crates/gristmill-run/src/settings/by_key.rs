@@ -68,20 +68,23 @@ pub(super) fn feature<'t>(r: &mut Reader<'t>, s: &Section<'t>, kinds: &Registry)
 /// What `kind = "auto"` chooses from, by what the label is.
 const CHOSEN: [&str; 2] = ["logistic_regression", "linear_regression"];
 
-/// `[model]`: that of its kind, or those of which the label chooses one; `stated` is what other settings say that it is. Of an unknown
+/// `[model]`: that of its kind, or those of which the label chooses one, and whether it is to be calibrated; `stated` is what other settings say that it is. Of an unknown
 /// kind it is the first one, so that reading goes on behind it; none where there is no kind at all.
 pub(super) fn model<'t>(
     r: &mut Reader<'t>,
     root: &'t DeTable<'t>,
     kinds: &Registry,
     stated: Option<LabelKind>,
-) -> Vec<ModelSettings> {
+) -> (Vec<ModelSettings>, bool) {
     let s = r.section(root, "model");
     let words: Vec<_> = (kinds.models().iter())
         .map(|kind| (kind.name(), Some(*kind)))
         .chain([(AUTO, None)])
         .collect();
     let chosen = r.get(&s, "kind", |r, name, v| r.choice(name, v, &words));
+    let calibrate = r.get(&s, "calibrate", |r, name, v| {
+        r.choice(name, v, &[("temperature", ())])
+    });
     let preset = r.get(&s, "preset", |r, name, v| r.choice(name, v, &[("spark", ())]));
     let of_kind = |kind: &dyn ModelKind| kind.keys().iter().map(|key| key.name);
     let of_table = keys::of_table("model");
@@ -146,7 +149,7 @@ pub(super) fn model<'t>(
     {
         settings.retain(|model| model.label() == label);
     }
-    settings
+    (settings, calibrate.is_some())
 }
 
 /// The column of a feature as JSON: a name, or a list of names where its kind may read more than one.

@@ -45,7 +45,11 @@ fn models(kinds: &Registry) -> String {
         "{TABLE}\
          | `kind` | {} | `\"auto\"` | The model: a classifier, or a regression. Each has keys of its own, below; those of \
          another are refused. |\n\
-         | `preset` | `\"spark\"` | none | `\"spark\"` gives the settings that the file does not give the defaults of Spark ML. |\n\n\
+         | `preset` | `\"spark\"` | none | `\"spark\"` gives the settings that the file does not give the defaults of Spark ML. |\n\
+         | `calibrate` | `\"temperature\"` | none | Of a classifier: after the training all margins are divided by the one number with which \
+         the log loss of the validation rows is least (temperature scaling, Guo et al., 2017). Without `thresholds` no prediction changes; \
+         the probabilities do. The log loss and the expected calibration error of the validation rows (15 bins) before and after are \
+         reported. |\n\n\
          ### `kind = \"auto\"`\n\n\
          The label chooses: a `logistic_regression` of classes, or a `linear_regression` of numbers. Numbers are classes where the\n\
          training rows hold whole ones, at most 20 different, each in 10 rows or more on average; what is no number is\n\

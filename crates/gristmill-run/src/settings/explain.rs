@@ -10,6 +10,7 @@ impl PipelineFile {
         match error {
             Error::Data(error) => self.explain_source(error),
             Error::Learn(error) => self.explain_learning(error),
+            Error::SplitByLabel { .. } => Some(self.problem("label.column", error.to_string(), "")),
             Error::Entity { column, .. } => {
                 let by = Some("split.by".to_owned()).filter(|by| self.locate(by).is_some());
                 let setting = by.unwrap_or_else(|| self.key_setting(column));
@@ -43,6 +44,7 @@ impl PipelineFile {
                 let columns: Vec<&str> = available.iter().map(String::as_str).collect();
                 return Some(self.missing_column(&self.key_setting(key), key, &columns));
             }
+            Error::NoKey { .. } => "source".to_owned(),
             Error::KeyType { key, .. } => self.key_setting(key),
             Error::ColumnType { .. } => "source.query".to_owned(),
             Error::Clean { setting, .. } => format!("clean.{setting}"),

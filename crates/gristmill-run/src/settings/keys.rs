@@ -11,7 +11,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("feature", &["column", "encode"]),
     ("label", &["column", "min_rows", "rare", "weight", "class_weight"]),
     ("split", &["by", "train", "validation", "test", "seed"]),
-    ("model", &["kind", "preset"]),
+    ("model", &["kind", "preset", "calibrate"]),
     ("search", &["folds", "metric", "halving"]),
     (
         "run",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use arrow::datatypes::Schema;
-use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
+use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
 use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::contract::learner::ModelSettings;
 use gristmill_learn::features::choose::{AUTO, Auto, Choice};
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 /// Everything a pipeline file says, with every default filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pipeline {
-    /// `[source]`.
+    /// `[source]`. Without `key`, that is empty until the database was asked.
     pub source: SourceSettings,
     /// `[source] consistency`. Default `resume`.
     pub consistency: Consistency,
@@ -38,6 +38,8 @@ pub struct Pipeline {
     pub split: SplitSettings,
     /// `[model]`. Where the label chooses it, that of a classifier, until it has.
     pub model: ModelSettings,
+    /// `[model] calibrate`: whether the model is given a temperature. Default false.
+    pub calibrate: bool,
     /// `[search]`.
     pub search: SearchSettings,
     /// `[run]`.
@@ -56,6 +58,16 @@ pub struct Open {
 }
 
 impl Pipeline {
+    /// The same with this key, where it has none; the rows are then split by it where nothing else is said.
+    pub(crate) fn keyed(&self, key: KeyColumns) -> Self {
+        let mut keyed = self.clone();
+        if let ([column], true) = (&key[..], self.split.by.is_empty()) {
+            keyed.split.by.clone_from(column);
+        }
+        keyed.source.key = key;
+        keyed
+    }
+
     /// The same with a feature for each column of the query, where it has none.
     pub(crate) fn opened(&self, schema: &Schema) -> Self {
         let mut opened = self.clone();
@@ -161,6 +173,9 @@ impl Pipeline {
             "model": self.model,
             "search": self.search,
         });
+        if self.calibrate {
+            shaping["calibrate"] = "temperature".into();
+        }
         // Maps keep the order of insertion where some crate of the build asks serde_json for that.
         shaping.sort_all_objects();
         shaping

@@ -60,7 +60,7 @@ pub(super) fn pipeline<'t>(
     let (mut source, consistency) = source(r, root);
     let (batch_rows, connections, target_file_size) = batches(r, root);
     let features = r.features(root);
-    let models = by_key::model(r, root, kinds, stated_label(root));
+    let (models, calibrate) = by_key::model(r, root, kinds, stated_label(root));
     let learns = models.first().map_or(LabelKind::Class, |model| model.label());
     let features = features
         .iter()
@@ -87,6 +87,7 @@ pub(super) fn pipeline<'t>(
         label,
         split,
         model,
+        calibrate,
         search,
         run,
         source,
@@ -115,7 +116,8 @@ fn stated_label(root: &DeTable<'_>) -> Option<LabelKind> {
         _ => None,
     };
     let of_classes = |label: &DeTable<'_>| OF_CLASSES.iter().any(|key| label.contains_key(*key));
-    if table("label").is_some_and(of_classes) {
+    let calibrated = |model: &DeTable<'_>| model.contains_key("calibrate");
+    if table("label").is_some_and(of_classes) || table("model").is_some_and(calibrated) {
         return Some(LabelKind::Class);
     }
     let metric = table("search")?.get("metric")?.get_ref().as_str()?;
@@ -162,12 +164,12 @@ fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (SourceSettings, Con
     let source = SourceSettings {
         url,
         query,
-        key: r.require(
-            &s,
-            "key",
-            "key = \"id\": a column of the query to cut batches by",
-            |r, name, v| r.axis(name, v, Reader::text).map(KeyColumns::new),
-        ),
+        // Without one, the database is asked.
+        key: r
+            .get(&s, "key", |r, name, v| {
+                r.axis(name, v, Reader::text).map(KeyColumns::new)
+            })
+            .unwrap_or_default(),
         // Until the sections that say more are read.
         categories: Vec::new(),
         memory: RowBudget::ample(),

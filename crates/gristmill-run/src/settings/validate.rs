@@ -17,6 +17,7 @@ pub(super) fn contradictions(r: &mut Reader<'_>, pipeline: &Pipeline) {
     settings_of_classes(r, pipeline);
     metric(r, pipeline);
     halving(r, pipeline);
+    calibration(r, pipeline);
 }
 
 fn of_the_model(r: &mut Reader<'_>, pipeline: &Pipeline) {
@@ -110,6 +111,31 @@ fn halving(r: &mut Reader<'_>, pipeline: &Pipeline) {
         )
         .related(r.spans.get("model.kind").cloned(), "the model");
     r.problems.push(problem.help("remove search.halving"));
+}
+
+/// A temperature is of probabilities, and is found on the validation rows.
+fn calibration(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    if !pipeline.calibrate {
+        return;
+    }
+    let at = r.spans.get("model.calibrate").cloned();
+    if pipeline.model.label() == LabelKind::Number {
+        let problem = r
+            .at(
+                at,
+                "`model.calibrate` is for probabilities, and a regression has none",
+            )
+            .related(r.spans.get("model.kind").cloned(), "the label is a number");
+        r.problems.push(problem.help("remove model.calibrate"));
+    } else if pipeline.split.validation == 0.0 {
+        let problem = r
+            .at(at, "`model.calibrate` needs validation rows, and there are none")
+            .related(
+                r.spans.get("split.validation").cloned(),
+                "the share of the entities to validate on",
+            );
+        r.problems.push(problem.help("set split.validation above 0"));
+    }
 }
 
 fn shares(r: &mut Reader<'_>, pipeline: &Pipeline) {

@@ -1,5 +1,6 @@
 //! The stages of a run, each named after what it makes, and the one way in which a stage is found finished or is done.
 
+pub(crate) mod calibrate;
 pub(crate) mod choose;
 pub(crate) mod dataset;
 pub(crate) mod evaluate;
@@ -218,7 +219,12 @@ impl<'a> Teller<'a> {
 
     /// Whether the stage is to go on.
     pub(crate) fn going_on(&self) -> ControlFlow<()> {
-        if self.observe.stopping() {
+        Self::asked(self.observe)
+    }
+
+    /// Whether work for this observer is to go on.
+    pub(crate) fn asked(observe: &dyn Observe) -> ControlFlow<()> {
+        if observe.stopping() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

@@ -11,6 +11,7 @@ use gristmill_data::failpoint;
 use gristmill_data::prepare::TextRules;
 use gristmill_data::table::{TableVersion, Totals};
 use gristmill_learn::contract::step::{LeftOut, StepSpec};
+use gristmill_learn::evaluate::Calibration;
 use gristmill_learn::features::choose::Choice;
 use gristmill_learn::features::{Assembler, Fitted};
 use gristmill_learn::model::bundle::{CLEAN, Contents, Provenance};
@@ -20,7 +21,7 @@ use gristmill_learn::train::{TRAINING_FORMAT, TrainingSize};
 use serde_json::{Value, json};
 
 use super::evaluate::Evaluated;
-use super::{Spent, Stage, Work, evaluate, fingerprint_of, train};
+use super::{Spent, Stage, Work, calibrate, evaluate, fingerprint_of, train};
 use crate::directory::{Directory, FinishedStage, to_json};
 use crate::error::{Error, Result, broken_state, io};
 use crate::event::{Event, Warning};
@@ -110,10 +111,14 @@ impl Stage for Model<'_> {
             checkpoint: dir.checkpoint(),
             fingerprint: fingerprint_of(self),
         };
-        let (trained, seconds) =
+        let (mut trained, seconds) =
             train::run(work, self.pipeline, input).map_err(|error| named(error, assembler))?;
         let rows = self.features.rows;
         let training = Spent { seconds, rows };
+        let (calibration, calibrating) = match self.pipeline.calibrate {
+            true => calibrate::run(work, self.features, &mut trained)?,
+            false => (None, 0.0),
+        };
         let (evaluated, seconds) = evaluate::run(
             work.engine,
             self.features,
@@ -129,13 +134,16 @@ impl Stage for Model<'_> {
                 work.observe.event(Event::Warning(warning));
             }
         }
-        let evaluation = Spent { seconds, rows };
+        let evaluation = Spent {
+            seconds: calibrating + seconds,
+            rows,
+        };
         let outcome = self.write(
             dir,
             work.dataset.schema(),
             size,
             trained,
-            evaluated,
+            (evaluated, calibration),
             [training, evaluation],
         )?;
         Ok((outcome, training))
@@ -151,7 +159,7 @@ impl Model<'_> {
         schema: &Schema,
         size: TrainingSize,
         trained: Trained,
-        evaluated: Evaluated,
+        (evaluated, calibration): (Evaluated, Option<Calibration>),
         spent: [Spent; 2],
     ) -> Result<Outcome> {
         let rows = rows(self.totals, self.left_out, self.features.rows);
@@ -171,6 +179,7 @@ impl Model<'_> {
             splits: evaluated.splits,
             repeated: evaluated.repeated,
             baseline: evaluated.baseline,
+            calibration,
             search: trained.search,
             best,
             seconds: stages.iter().map(|s| s.seconds).sum(),

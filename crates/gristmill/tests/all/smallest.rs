@@ -16,7 +16,6 @@ const ROWS: u64 = 400;
 const SMALLEST: &str = r#"[source]
 url = "sqlite:data.db"
 query = "SELECT * FROM artist"
-key = "id"
 
 [label]
 column = "country"
@@ -87,7 +86,8 @@ fn chosen(place: &Place) -> String {
 
 /// The pipeline that says what was chosen.
 fn typed(metrics: &Value) -> String {
-    let mut text = smallest(&[("dir = \"run\"", "dir = \"typed\"")]);
+    let key = ("\n\n[label]", "\nkey = \"id\"\n\n[label]");
+    let mut text = smallest(&[("dir = \"run\"", "dir = \"typed\""), key]);
     for column in metrics["chosen"]["columns"].as_array().unwrap() {
         for feature in column["features"].as_array().unwrap() {
             writeln!(text, "\n[[feature]]\ncolumn = {}", column["column"]).unwrap();
@@ -165,10 +165,10 @@ fn every_source_gives_the_same_choice() {
     let server = TempPostgres::shared();
     server.execute(&artists());
     let url = server.url();
-    let query = "query = \"SELECT * FROM artist\"\n";
+    let (query, key) = ("query = \"SELECT * FROM artist\"\n", "key = \"id\"\n");
     for edits in [
-        vec![("sqlite:data.db", "parquet:artists.parquet"), (query, "")],
-        vec![("sqlite:data.db", "csv:artists.csv"), (query, "")],
+        vec![("sqlite:data.db", "parquet:artists.parquet"), (query, key)],
+        vec![("sqlite:data.db", "csv:artists.csv"), (query, key)],
         vec![("sqlite:data.db", url.as_str())],
     ] {
         std::fs::remove_dir_all(place.path("run")).unwrap();
@@ -215,6 +215,51 @@ fn one_column_may_be_chosen_among_others() {
     assert_eq!(metrics["chosen"]["columns"].as_array().unwrap().len(), 1);
 }
 
+/// A key that was found is kept, and one that cannot be found is asked for.
+#[test]
+fn a_key_is_found_where_the_database_says_it() {
+    let place = Place::with(&artists(), &smallest(&[]));
+    let check = place.gristmill("check pipeline.toml -v");
+    assert!(
+        stderr(&check).contains("source.key = \"id\""),
+        "{}",
+        stderr(&check)
+    );
+    place.run();
+    let output = place.gristmill("verify run/dataset --pipeline pipeline.toml");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let output = place.gristmill("predict run/model --pipeline pipeline.toml --output out.csv");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    std::fs::remove_file(place.path("data.db")).unwrap();
+    let said = place.run();
+    assert!(said.contains("pull skipped"), "{said}");
+    place.sqlite(
+        "CREATE TABLE artist (id BIGINT, name TEXT, country TEXT); INSERT INTO artist VALUES (1, 'a', 'b');",
+    );
+    place.write("pipeline.toml", smallest(&[("\"run\"", "\"other\"")]));
+    assert_snapshot!("no_key", failure(&place.gristmill("run pipeline.toml"), 2));
+    place.write("artists.csv", "id,name,country\n1,a,b\n");
+    let query = "query = \"SELECT * FROM artist\"\n";
+    place.write(
+        "pipeline.toml",
+        smallest(&[
+            ("sqlite:data.db", "csv:artists.csv"),
+            (query, ""),
+            ("\"run\"", "\"other\""),
+        ]),
+    );
+    assert_snapshot!(
+        "no_key_of_files",
+        failure(&place.gristmill("run pipeline.toml"), 2)
+    );
+    place.sqlite("DROP TABLE artist; CREATE TABLE artist (country TEXT PRIMARY KEY, name TEXT); INSERT INTO artist VALUES ('a', 'b');");
+    place.write("pipeline.toml", smallest(&[("\"run\"", "\"other\"")]));
+    assert_snapshot!(
+        "split_by_label",
+        failure(&place.gristmill("run pipeline.toml"), 2)
+    );
+}
+
 #[test]
 fn a_query_without_a_feature_is_refused_at_its_line() {
     let place = Place::with(&artists(), &smallest(&[("SELECT *", "SELECT id, code, country")]));
@@ -233,4 +278,38 @@ fn a_query_without_a_feature_is_refused_at_its_line() {
         "no_chosen_feature",
         failure(&place.gristmill("run pipeline.toml"), 2)
     );
+}
+
+/// The temperature lowers the loss of the validation rows and moves no prediction.
+#[test]
+fn a_temperature_is_found_on_the_validation_rows() {
+    let place = Place::with(&artists(), &smallest(&[]));
+    place.run();
+    let before = place.metrics("run");
+    assert_eq!(before["calibration"], Value::Null);
+    let calibrated = "[model]\ncalibrate = \"temperature\"\n\n[run]";
+    place.write("pipeline.toml", smallest(&[("[run]", calibrated)]));
+    let said = place.run();
+    assert!(said.contains("transform skipped"), "{said}");
+    let after = place.metrics("run");
+    let loss = |metrics: &Value| metrics["splits"]["validation"]["log_loss"].as_f64().unwrap();
+    let calibration = &after["calibration"];
+    let losses = [0, 1].map(|at| calibration["log_loss"][at].as_f64().unwrap());
+    assert!(losses[0] > losses[1], "{calibration}");
+    assert!(
+        (losses[0] - loss(&before)).abs() < 1e-6,
+        "{calibration} {}",
+        loss(&before)
+    );
+    assert!(
+        (losses[1] - loss(&after)).abs() < 1e-6,
+        "{calibration} {}",
+        loss(&after)
+    );
+    for split in ["train", "validation", "test"] {
+        let accuracy = |metrics: &Value| metrics["splits"][split]["accuracy"].clone();
+        assert_eq!(accuracy(&before), accuracy(&after), "{split}");
+    }
+    let summary = String::from_utf8(place.read("run/summary.txt")).unwrap();
+    assert!(summary.contains("\nTemperature "), "{summary}");
 }

@@ -39,7 +39,7 @@ use crate::guard::{caught, stopped};
 use crate::key::{Key, KeyRange};
 use crate::scratch::{self, Scratch};
 use crate::settings::SourceSettings;
-use crate::source::names::find_key;
+use crate::source::names::{OwnKey, find_key};
 use crate::source::produced::on_thread;
 use crate::source::{BatchStream, ColumnType, Estimate, KeyAccess, Notice, Source};
 use crate::table::{Listing, list_files};
@@ -84,15 +84,7 @@ struct Prepared {
 impl Files {
     /// `rest` is what follows `scheme:` in the URL.
     pub(super) async fn connect(scheme: &str, rest: &str, settings: &SourceSettings) -> Result<Self> {
-        let (location, listing) = listed(scheme, rest, settings).await?;
-        let place = location.clone();
-        let categories = settings.categories.clone();
-        let input = blocking("opening the files", move || {
-            Input::open(&place, listing, &categories)
-        })
-        .await?;
-        let input = Arc::new(input);
-        let query = Query::plan(&settings.query, &input, settings.memory).await?;
+        let (location, input, query) = opened(scheme, rest, settings).await?;
         let names: Vec<String> = query
             .schema
             .fields()
@@ -133,6 +125,16 @@ impl Files {
                 key,
                 prepared: OnceCell::new(),
             }),
+        })
+    }
+
+    /// The columns of the query. Files have no key of their own.
+    pub(super) async fn own_key(scheme: &str, rest: &str, settings: &SourceSettings) -> Result<OwnKey> {
+        let (_, _, query) = opened(scheme, rest, settings).await?;
+        let columns = query.schema.fields().iter().map(|field| field.name().clone());
+        Ok(OwnKey {
+            key: None,
+            columns: columns.collect(),
         })
     }
 
@@ -313,6 +315,24 @@ impl Source for Files {
         }
         .boxed()
     }
+}
+
+/// The files of a URL, opened, and the query on them.
+async fn opened(
+    scheme: &str,
+    rest: &str,
+    settings: &SourceSettings,
+) -> Result<(Location, Arc<Input>, Query)> {
+    let (location, listing) = listed(scheme, rest, settings).await?;
+    let place = location.clone();
+    let categories = settings.categories.clone();
+    let input = blocking("opening the files", move || {
+        Input::open(&place, listing, &categories)
+    })
+    .await?;
+    let input = Arc::new(input);
+    let query = Query::plan(&settings.query, &input, settings.memory).await?;
+    Ok((location, input, query))
 }
 
 /// Where the files of a URL are, with those of a Delta table.

@@ -8,6 +8,7 @@ pub(crate) mod dialect;
 mod equality;
 mod keys;
 mod plan;
+mod primary;
 mod snapshot;
 mod stability;
 pub(crate) mod types;

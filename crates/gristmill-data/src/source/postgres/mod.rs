@@ -14,6 +14,7 @@ pub(crate) mod numeric;
 mod onward;
 mod passfile;
 mod plan;
+mod primary;
 mod session;
 mod stability;
 mod tls;

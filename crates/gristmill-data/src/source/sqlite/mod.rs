@@ -4,6 +4,7 @@ mod columns;
 mod equality;
 mod errors;
 mod plan;
+mod primary;
 mod rows;
 mod snapshot;
 mod stability;
