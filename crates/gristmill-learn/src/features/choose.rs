@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::contract::encoder::{Encoder, Estimator, Feature, FittedTo};
 use crate::contract::pass::Pass;
-use crate::contract::reads::{is_category, is_number};
+use crate::contract::reads::{Reads, is_category, is_number};
 use crate::encode::ENCODERS;
 use crate::error::{Error, Result};
 use crate::features::fit::{FitPass, Rows};
@@ -21,7 +21,7 @@ pub const AUTO: &str = "auto";
 
 /// The version of the rules. Raise it when the same rows and settings are decided in another way: what an earlier version chose is
 /// then chosen again.
-pub const CHOICE_FORMAT: u32 = 1;
+pub const CHOICE_FORMAT: u32 = 2;
 
 /// Whole numbers with at most so many different values are categories, or classes.
 const FEW: u64 = 20;
@@ -68,6 +68,11 @@ impl Estimator for Auto {
 
     fn settings(&self) -> Value {
         json!({ "column": self.column[0] })
+    }
+
+    /// So that files without types give it the type of its values, and do not keep it as it is written.
+    fn reads(&self) -> Reads {
+        Reads::Number
     }
 
     fn pass(&self) -> Box<dyn Pass> {
@@ -385,8 +390,9 @@ const RULES: &[Rule] = &[
         is: "text",
         doc: [
             "all others",
-            "`ngrams` of 2 to 5 characters within words, in 2^16 to 2^20 buckets: 16 times the training rows, and no more than give \
-             67 million coefficients",
+            "`ngrams` of 1 to 5 characters within words, in 2^16 to 2^20 buckets: 16 times the training rows, and no more than give \
+             67 million coefficients; where half of the texts have two words or more and another as many buckets give no more \
+             coefficients either, also of the words that repeat",
         ],
         holds: |_| true,
         features: |e| e.text(),
@@ -459,15 +465,32 @@ impl Evidence<'_> {
         Value::Object(settings)
     }
 
+    /// The n-grams of characters, and of words that repeat where there are words and both fit without giving up buckets.
     fn text(&self) -> Vec<Value> {
-        vec![json!({"encode": "ngrams", "analyzer": "char_wb", "range": [2, 5], "bits": self.bits()})]
+        let (of_rows, affordable) = (self.bits_of_rows(), self.affordable_bits(1));
+        let characters =
+            |bits| json!({"encode": "ngrams", "analyzer": "char_wb", "range": [1, 5], "bits": bits});
+        if self.content.of_words * 2 < self.content.values() || self.affordable_bits(2) < of_rows {
+            return vec![characters(of_rows.min(affordable))];
+        }
+        let words =
+            json!({"encode": "ngrams", "analyzer": "word", "range": [1, 1], "bits": of_rows, "min_count": 2});
+        vec![characters(of_rows), words]
     }
 
-    /// So many buckets that few n-grams of so many rows share one: a rule of rows and classes, and never of memory.
     fn bits(&self) -> u32 {
-        let of_rows = self.content.rows.next_power_of_two().ilog2() + 4;
-        let affordable = (MOST_COEFFICIENTS / self.sets.max(1)).max(1).ilog2();
-        of_rows.min(affordable).clamp(BITS.0, BITS.1)
+        self.bits_of_rows().min(self.affordable_bits(1))
+    }
+
+    /// So many buckets that few n-grams of so many rows share one.
+    fn bits_of_rows(&self) -> u32 {
+        (self.content.rows.next_power_of_two().ilog2() + 4).clamp(BITS.0, BITS.1)
+    }
+
+    /// The most of so many features: a rule of classes, and never of memory.
+    fn affordable_bits(&self, features: u64) -> u32 {
+        let buckets = MOST_COEFFICIENTS / self.sets.max(1) / features;
+        buckets.max(1).ilog2().clamp(BITS.0, BITS.1)
     }
 }
 

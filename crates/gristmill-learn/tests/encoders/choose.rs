@@ -104,8 +104,10 @@ fn chosen(name: &str, column: ArrayRef) -> (String, Option<LabelKind>) {
 fn a_column_is_encoded_by_what_it_holds() {
     const CLASS: Option<LabelKind> = Some(LabelKind::Class);
     const NUMBER: Option<LabelKind> = Some(LabelKind::Number);
-    const NGRAMS: &str = "encode = \"ngrams\", analyzer = \"char_wb\", bits = 16, range = [2, 5]";
+    const NGRAMS: &str = "encode = \"ngrams\", analyzer = \"char_wb\", bits = 16, range = [1, 5]";
+    const WORDS: &str = "encode = \"ngrams\", analyzer = \"word\", bits = 16, min_count = 2, range = [1, 1]";
     let text = format!("text: {NGRAMS}");
+    let of_words = format!("{text}; and {WORDS}");
     let repeating = format!("repeating text: {NGRAMS}; and encode = \"one_hot\", min_count = 2");
     let one_hot = |is: &str| format!("{is}: encode = \"one_hot\"");
     let numeric = |is: &str| format!("{is}: encode = \"numeric\"");
@@ -250,7 +252,7 @@ fn a_column_is_encoded_by_what_it_holds() {
             "names",
             "name",
             words(|n| format!("{} {}", word(n), word(n * 7))),
-            text.clone(),
+            of_words.clone(),
             CLASS,
         ),
         ("names of one word", "name", words(word), text.clone(), CLASS),
@@ -258,7 +260,7 @@ fn a_column_is_encoded_by_what_it_holds() {
             "names with a year",
             "title",
             words(|n| format!("{} of {n}", word(n))),
-            text.clone(),
+            of_words,
             CLASS,
         ),
         (

@@ -70,12 +70,14 @@ pub(super) fn pipeline<'t>(
     let (split, search) = (split(r, root, &source.key), search(r, root, learns));
     let run = run(r, root, path);
     source.memory = of_rows(run.memory, connections);
-    source.categories = categories(&features, &label);
     let model = models.first()?.clone();
     let open = Open {
         every_column: !root.contains_key("feature"),
         models: if models.len() > 1 { models } else { Vec::new() },
     };
+    // A label of which it is not known whether it is a class has the type of its values.
+    let class = open.models.is_empty() && label.kind == LabelKind::Class;
+    source.categories = categories(&features, class.then_some(&label.column));
     Some(Pipeline {
         open,
         consistency,
@@ -94,8 +96,8 @@ pub(super) fn pipeline<'t>(
     })
 }
 
-/// The columns that are read as categories or classes, and by nothing as numbers.
-fn categories(features: &[Feature], label: &LabelSettings) -> Vec<String> {
+/// The columns that are read as categories or as `class`, and by nothing as numbers.
+fn categories(features: &[Feature], class: Option<&String>) -> Vec<String> {
     let read = |as_categories: bool| {
         let features = features.iter().filter(move |feature| {
             let numbers = matches!(feature.reads(), Reads::Number | Reads::Quantity);
@@ -103,7 +105,6 @@ fn categories(features: &[Feature], label: &LabelSettings) -> Vec<String> {
         });
         features.flat_map(|feature| feature.columns())
     };
-    let class = (label.kind == LabelKind::Class).then_some(&label.column);
     let numbers: Vec<&String> = read(false).collect();
     let all = read(true).chain(class);
     all.filter(|column| !numbers.contains(column)).cloned().collect()

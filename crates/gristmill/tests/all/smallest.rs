@@ -205,6 +205,42 @@ fn a_number_to_learn_is_a_regression() {
     }
 }
 
+/// Numbers of files that are not written as their type is written are numbers all the same, unless the file says that they are classes.
+#[test]
+fn numbers_of_a_csv_file_are_numbers() {
+    let place = Place::new();
+    let mut text = "id,size,price\n".to_owned();
+    for id in 0..300 {
+        writeln!(text, "{id},{}.50,{}.10", id * 7 % 90, id * 7 % 90 * 3).unwrap();
+    }
+    place.write("data.csv", text);
+    let pipeline = |more: &str| {
+        format!(
+            "[source]\nurl = \"csv:data.csv\"\nkey = \"id\"\n[label]\ncolumn = \"price\"\n{more}\n[run]\ndir = \"run\"\n"
+        )
+    };
+    for more in ["", "[[feature]]\ncolumn = \"size\"\n"] {
+        place.write("pipeline.toml", pipeline(more));
+        let said = place.run();
+        assert!(said.contains("test rmse"), "{said}");
+        assert!(
+            chosen(&place).contains("`size` is a number"),
+            "{}",
+            chosen(&place)
+        );
+        std::fs::remove_dir_all(place.path("run")).unwrap();
+    }
+    place.write(
+        "pipeline.toml",
+        pipeline("[model]\nkind = \"logistic_regression\"\n"),
+    );
+    place.run();
+    place.write("new.csv", "size\n12.5\n");
+    place.gristmill("predict run/model --input new.csv --output out.csv");
+    let predicted = String::from_utf8(place.read("out.csv")).unwrap();
+    assert!(predicted.lines().nth(1).unwrap().contains(".10,"), "{predicted}");
+}
+
 #[test]
 fn one_column_may_be_chosen_among_others() {
     let features = "[[feature]]\ncolumn = \"kind\"\nencode = \"one_hot\"\nmin_count = 2\n\n[[feature]]\ncolumn = \"name\"\n\n[label]";
