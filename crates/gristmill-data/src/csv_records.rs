@@ -22,6 +22,12 @@ pub struct Records<R> {
     quotes: bool,
     /// Who is told of each row that is not blank in which line it begins.
     rows: Option<Sender<u64>>,
+    /// Who is told, of each row that is not blank, which of its values are nothing in quotation marks.
+    empties: Option<Sender<Vec<usize>>>,
+    /// Those of the row so far, the number of the value that is read, and whether its quotes hold nothing so far.
+    empty: Vec<usize>,
+    field: usize,
+    nothing: bool,
     /// Whether the row has no byte yet.
     blank: bool,
     place: Place,
@@ -101,6 +107,10 @@ impl<R> Records<R> {
             delimiter,
             quotes: true,
             rows: None,
+            empties: None,
+            empty: Vec::new(),
+            field: 0,
+            nothing: false,
             blank: true,
             place: Place::FieldStart,
             line: 1,
@@ -127,6 +137,14 @@ impl<R> Records<R> {
         }
     }
 
+    /// The same, which tells of each row that is not blank, as soon as its end is read, which of its values are `""`.
+    pub fn telling_empties(self, rows: Sender<Vec<usize>>) -> Self {
+        Self {
+            empties: Some(rows),
+            ..self
+        }
+    }
+
     fn look(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
         let marked = self.read == 0 && bytes.starts_with(MARK);
         for (at, byte) in bytes.iter().enumerate().skip(if marked { MARK.len() } else { 0 }) {
@@ -135,7 +153,17 @@ impl<R> Records<R> {
                 // Who does not listen any more need not know.
                 let _ = self.rows.as_ref().map(|rows| rows.send(self.line));
             }
+            if ends_row && !self.blank {
+                self.tell_empties();
+            } else if self.place != Place::Quotes && *byte == self.delimiter {
+                self.value_ends();
+            }
             self.blank = ends_row;
+            self.nothing = match self.place {
+                Place::FieldStart => self.quotes && *byte == b'"',
+                Place::Quotes => self.nothing && *byte == b'"',
+                _ => false,
+            };
             self.place = match (self.place, *byte) {
                 (Place::Quotes, b'"') => Place::QuoteInQuotes,
                 (Place::Quotes, b'\n') => {
@@ -169,11 +197,32 @@ impl<R> Records<R> {
         self.bounded(self.read)
     }
 
+    /// Takes note of a value that ends here, if it is nothing in quotes.
+    fn value_ends(&mut self) {
+        if self.nothing && self.place == Place::QuoteInQuotes && self.empties.is_some() {
+            self.empty.push(self.field);
+        }
+        self.field += 1;
+    }
+
+    /// Tells of the row that ends here.
+    fn tell_empties(&mut self) {
+        self.value_ends();
+        self.field = 0;
+        let empty = std::mem::take(&mut self.empty);
+        // Who does not listen any more need not know.
+        let _ = self.empties.as_ref().map(|rows| rows.send(empty));
+    }
+
     /// Refuses a file that ends here, if that is within quotes: all rows after the quotation mark would be one value.
-    fn end(&self) -> Result<(), Wrong> {
+    fn end(&mut self) -> Result<(), Wrong> {
         if self.place == Place::Quotes {
             let quotes_line = self.quotes_line;
             return Err(Wrong::Unclosed { quotes_line });
+        }
+        if !self.blank {
+            self.tell_empties();
+            self.blank = true;
         }
         Ok(())
     }
@@ -218,6 +267,46 @@ mod tests {
             rows += 1;
         }
         Ok(rows)
+    }
+
+    #[test]
+    fn values_that_are_nothing_in_quotes_are_told_row_by_row() {
+        let long = "x".repeat(100);
+        for (text, expected) in [
+            ("a,\"\"\n,\n\"\",\"\"\n", vec![vec![1], vec![], vec![0, 1]]),
+            ("\"\"\r\n\r\n\"\"", vec![vec![0], vec![0]]),
+            ("\"\"\"\",\"\"\n", vec![vec![1]]),
+            ("\"a\"\"\",\"\n\",\" \",\"\"", vec![vec![3]]),
+            ("\"\",x\n\"a,\n\"\"\",\"\"\n", vec![vec![0], vec![1]]),
+            (&format!("{long},\"\",{long}"), vec![vec![1]]),
+            ("\u{feff}\"\",1\n", vec![vec![0]]),
+            ("", vec![]),
+        ] {
+            // However the bytes come.
+            for piece in [1, 2, 3, 1000] {
+                let (tell, rows) = std::sync::mpsc::channel();
+                let mut records = Records::new(text.as_bytes(), b',').telling_empties(tell);
+                let mut buffer = vec![0; piece];
+                // A mark is seen where it comes whole, as it does to readers with a buffer.
+                if piece < 3 && text.starts_with('\u{feff}') {
+                    continue;
+                }
+                while records.read(&mut buffer).unwrap() > 0 {}
+                drop(records);
+                assert_eq!(rows.iter().collect::<Vec<_>>(), expected, "{text:?} by {piece}");
+            }
+        }
+        let (tell, rows) = std::sync::mpsc::channel();
+        let mut records = Records::new("\"\",1\n".as_bytes(), b',')
+            .telling_empties(tell)
+            .without_quotes();
+        records.read_to_end(&mut Vec::new()).unwrap();
+        drop(records);
+        assert_eq!(
+            rows.iter().collect::<Vec<_>>(),
+            [Vec::<usize>::new()],
+            "plain characters"
+        );
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::RowBudget;
+use crate::convert::Logical;
 pub use crate::filled::Filled;
 pub use crate::source_url::SourceUrl;
 
@@ -17,10 +19,50 @@ pub struct SourceSettings {
     pub query: Filled,
     /// The columns of the query whose ranges are the batches.
     pub key: KeyColumns,
-    /// Columns whose values stand for themselves, as classes and categories do. Files without types keep them as they are written.
-    pub categories: Vec<String>,
+    /// How files without types are read. Sources that have types do not look at it.
+    pub text: TextReading,
     /// What its rows may take on their way.
     pub memory: RowBudget,
+}
+
+/// What the text of files without types stands for, in columns of the query. Others are what all of their values are.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TextReading {
+    /// Each column at most once.
+    pub columns: Vec<(String, ReadAs)>,
+    /// Whether an empty value in quotation marks is an empty text, and not null as one without them.
+    pub quoted_empty: bool,
+}
+
+impl TextReading {
+    /// Whether a column is text that stands for nothing else.
+    pub fn is_text(&self, column: &str) -> bool {
+        self.values(column)
+            .is_some_and(|of| *of == Logical::plain(DataType::Utf8))
+    }
+
+    /// Whether a column has a type other than text.
+    pub fn has_type(&self, column: &str) -> bool {
+        self.values(column)
+            .is_some_and(|of| of.data_type != DataType::Utf8)
+    }
+
+    fn values(&self, column: &str) -> Option<&Logical> {
+        self.columns.iter().find_map(|(name, read_as)| match read_as {
+            ReadAs::Values(logical) if name == column => Some(logical),
+            _ => None,
+        })
+    }
+}
+
+/// What the text of a column stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReadAs {
+    /// For itself, as classes and categories do: `1.10` is another than `1.1`. Where each value is written as its type writes it, it
+    /// has that type.
+    Written,
+    /// For values of this type, and nothing else.
+    Values(Logical),
 }
 
 /// `source.key`: columns of the query by whose values, the first before the second, its rows are ordered. Never empty, and

@@ -92,6 +92,44 @@ impl SourceUrl {
         &self.masked
     }
 
+    /// The service of libpq that it names.
+    pub(crate) fn service(&self) -> Option<String> {
+        let parts = Parts::of(self.scheme(), &self.revealed).ok()?;
+        let named = parts.parameters.iter().find(|(name, _)| *name == "service");
+        named.map(|(_, value)| decoded(value))
+    }
+
+    /// The same with what a service says, where the URL does not say it itself. It is shown as it was.
+    ///
+    /// # Errors
+    /// When that can be no part of a URL.
+    pub(crate) fn with_service(&self, service: &[(String, String)]) -> Result<Self> {
+        let parts = Parts::of(self.scheme(), &self.revealed).map_err(|why| self.wrong(why.to_owned()))?;
+        let named = |name: &str, value: Option<&str>| {
+            let value = value.filter(|value| !value.is_empty())?;
+            Some((name.to_owned(), decoded(value)))
+        };
+        let own = [
+            named("user", parts.user),
+            named("password", parts.password),
+            named("dbname", parts.database),
+        ];
+        let parameters = parts.parameters.iter().filter(|(name, _)| *name != "service");
+        let parameters = parameters.map(|(name, value)| (decoded(name), decoded(value)));
+        let own = own.into_iter().flatten().chain(parameters);
+        let merged = keywords::with_service(parts.hosts, own, service);
+        let merged = merged.ok_or_else(|| self.wrong("its service has ports for other hosts".to_owned()))?;
+        let merged = Self::from(merged.as_str());
+        merged
+            .usable()
+            .map_err(|_| self.wrong("its service has a host that is none".to_owned()))?;
+        Ok(Self {
+            masked: self.masked.clone(),
+            shown: self.shown.clone(),
+            ..merged
+        })
+    }
+
     /// An error about it.
     pub(crate) fn wrong(&self, why: String) -> Error {
         Error::Url {
@@ -398,6 +436,56 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_url_does_not_say_its_service_says() {
+        let service: Vec<(String, String)> = [
+            ("host", "db.example"),
+            ("port", "5433"),
+            ("user", "reader"),
+            ("password", "p@:/"),
+            ("dbname", "music"),
+            ("sslmode", "require"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+        for (text, expected) in [
+            (
+                "service=s",
+                "postgresql://reader:p%40%3A%2F@db.example:5433/music?sslmode=require",
+            ),
+            (
+                "postgres:///?service=s&sslmode=disable",
+                "postgresql://reader:p%40%3A%2F@db.example:5433/music?sslmode=disable",
+            ),
+            (
+                "postgresql://me@other/db?service=s",
+                "postgresql://me:p%40%3A%2F@other:5433/db?sslmode=require",
+            ),
+            (
+                "postgresql://me:x@[::1]:1/db?service=s",
+                "postgresql://me:x@[::1]:1/db?sslmode=require",
+            ),
+            (
+                "service=s host=/run/pg password=''",
+                "postgresql://reader:p%40%3A%2F@/music?sslmode=require&host=%2Frun%2Fpg&port=5433",
+            ),
+        ] {
+            let url = SourceUrl::from(text);
+            assert_eq!(url.service().as_deref(), Some("s"), "{text}");
+            let merged = url
+                .with_service(&service)
+                .map(|url| (url.revealed().to_owned(), url.to_string()));
+            let merged = merged.unwrap_or_default();
+            assert_eq!(merged.0, expected, "{text}");
+            assert!(
+                merged.1.contains("service=s") && !merged.1.contains("db.example"),
+                "{}",
+                merged.1
+            );
+        }
+        assert_eq!(SourceUrl::from("postgres://h/d").service(), None);
+    }
 
     #[test]
     fn secrets_are_not_shown_wherever_they_stand() {

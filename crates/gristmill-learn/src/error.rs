@@ -94,6 +94,20 @@ pub enum Error {
         /// Their standard deviation.
         deviation: f64,
     },
+    /// Numbers that are not scaled, many of which are one in the features.
+    #[error(
+        "column `{column}` has {distinct} different numbers, {merged} of which become one with another in the features, which have 24 \
+         bits a number; make them smaller in source.query (subtract where they begin, divide), and a number far from the others, \
+         such as 0 for none, null"
+    )]
+    Merged {
+        /// The column.
+        column: String,
+        /// Its different values.
+        distinct: u64,
+        /// Those among them that become one with another.
+        merged: u64,
+    },
     /// The label is null in every training row.
     #[error("label `{column}` is null in every one of the {rows} training rows; there is nothing to learn")]
     LabelAllNull {

@@ -74,6 +74,8 @@ impl Checkpoints {
     /// When the file cannot be written. The one before is then still there.
     pub(crate) fn write(&mut self, trainer: &dyn Trainer) -> Result<bool> {
         let begun = Instant::now();
+        // Also where it fails: the disk may be full for long.
+        self.last = begun;
         // Where it is not put in its place it is removed: what is half written may be what filled the disk.
         let file = NewFile::create(&self.path)?;
         let written = self

@@ -167,6 +167,17 @@ fn listed(left_out: &[String]) -> String {
     }
 }
 
+impl Error {
+    /// Whether the same may go on where it ended, as if it had not.
+    pub(crate) fn goes_on(&self) -> bool {
+        match self {
+            Self::Interrupted | Self::Cancelled => true,
+            Self::Data(error) => error.may_pass(),
+            _ => false,
+        }
+    }
+}
+
 /// How many rows were left out for each reason, and the ways out.
 fn reasons(left_out: &LeftOut) -> String {
     let LeftOut {
@@ -198,6 +209,14 @@ fn reasons(left_out: &LeftOut) -> String {
 pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
     let failed = gristmill_data::durable::io(path);
     move |source| failed(source).into()
+}
+
+/// The error of a file, or of what stands for one, that cannot be used.
+pub(crate) fn bad_file(path: &std::path::Path, why: &impl ToString) -> Error {
+    Error::File {
+        path: path.display().to_string(),
+        why: why.to_string(),
+    }
 }
 
 /// The error of a file that is not what a run leaves behind.

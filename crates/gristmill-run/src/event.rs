@@ -182,6 +182,11 @@ pub enum Warning {
     LaterSnapshot,
     /// The dataset is complete, and its source is, or may be, another one than it was.
     SourceChanged,
+    /// A pull with `--fresh` was begun and not ended.
+    FreshLeft {
+        /// The folder of what it pulled.
+        dir: String,
+    },
     /// The dataset was discarded: the database changed, and it is to be of one snapshot.
     StartedAnew {
         /// Rows that were in it.

@@ -51,6 +51,15 @@ pub struct Session<'a> {
     fresh: bool,
 }
 
+/// Tells of a dataset that was to take the place of the one that is there, and is not complete.
+fn tell_of_fresh(folder: &Directory, observe: &dyn Observe) {
+    let fresh = folder.fresh_dataset();
+    if fresh.is_dir() {
+        let dir = fresh.display().to_string();
+        observe.event(Event::Warning(Warning::FreshLeft { dir }));
+    }
+}
+
 impl<'a> Session<'a> {
     /// Connects, unless the dataset is complete already.
     ///
@@ -63,6 +72,7 @@ impl<'a> Session<'a> {
             // Opening puts the new one in its place.
             Directory::open(&pipeline.run.dir)?;
         }
+        tell_of_fresh(&folder, observe);
         let runtime = runtime(pipeline)?;
         let dir = pipeline.run.dir.join("dataset");
         let mut pipeline = Cow::Borrowed(pipeline);
@@ -113,6 +123,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// As [`Session::open`].
     pub fn connect(pipeline: &'a Pipeline, observe: &dyn Observe) -> Result<Self> {
+        tell_of_fresh(&Directory::read(&pipeline.run.dir)?, observe);
         Self::connected(Cow::Borrowed(pipeline), runtime(pipeline)?, observe)
     }
 

@@ -129,6 +129,19 @@ pub(crate) fn warning(warning: &Warning) -> String {
              them as numbers, write CAST(replace(\"{0}\", ',', '.') AS DOUBLE) AS \"{0}\" in source.query",
             visible::name(column),
         ),
+        Warning::Noticed(Notice::Rewritten {
+            column,
+            of,
+            read_as,
+            value,
+            file,
+            line,
+        }) => format!(
+            "column `{0}` is made of `{1}`, whose values are read as {read_as}, so that {value:?}, in line {line} of {file}, is not \
+             there as it is written; if it is text, add types={1}:text to source.url (csv:…?types={1}:text)",
+            visible::name(column),
+            visible::name(of),
+        ),
         Warning::Noticed(Notice::OddValues {
             column,
             otherwise,
@@ -155,6 +168,10 @@ pub(crate) fn warning(warning: &Warning) -> String {
         Warning::LaterSnapshot => {
             "the rest of the dataset comes from a later snapshot of the source than its beginning".to_owned()
         }
+        Warning::FreshLeft { dir } => format!(
+            "a pull with --fresh was begun and not ended, and what it has is in {dir}: `gristmill run --fresh` goes on with it; to \
+             do without it, remove that folder"
+        ),
         Warning::SourceChanged => "the source was written to, or may have been, since the dataset was pulled; \
              `gristmill run --fresh` pulls it again, and keeps the dataset that is there until the new one is complete"
             .to_owned(),

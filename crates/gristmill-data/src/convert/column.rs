@@ -8,6 +8,7 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Date64Type, Float32Type, Float64Type, Int64Type, TimeUnit};
 
+use crate::convert::number::is_rounded;
 use crate::convert::parse::{misfit, parse};
 use crate::convert::{Logical, Misfit};
 
@@ -26,7 +27,16 @@ pub fn convert(column: &ArrayRef, to: &Logical) -> Result<ArrayRef, Misfit> {
         (T::Null, wanted) => Ok(new_null_array(wanted, column.len())),
         (T::Utf8, T::Utf8) if to.form.name().is_none() => Ok(column.clone()),
         (T::LargeUtf8 | T::Utf8View, T::Utf8) if to.form.name().is_none() => arrow_cast(column, &T::Utf8, to),
-        (T::Utf8 | T::LargeUtf8 | T::Utf8View, _) => parse(arrow_cast(column, &T::Utf8, to)?.as_string(), to),
+        (T::Utf8 | T::LargeUtf8 | T::Utf8View, wanted) => {
+            let text = arrow_cast(column, &T::Utf8, to)?;
+            let texts = text.as_string::<i32>();
+            if scale(wanted) == Some(0)
+                && let Some(row) = texts.iter().position(|text| text.is_some_and(is_rounded))
+            {
+                return Err(ambiguous(row, texts.value(row), to));
+            }
+            parse(texts, to)
+        }
         (from, wanted) if from == wanted => Ok(column.clone()),
         (from, T::Utf8) if to.form.takes(from) => parse(arrow_cast(column, &T::Utf8, to)?.as_string(), to),
         (T::Date32 | T::Date64 | T::Timestamp(..), T::Date32 | T::Timestamp(..)) => moments(column, to),
@@ -38,6 +48,43 @@ pub fn convert(column: &ArrayRef, to: &Logical) -> Result<ArrayRef, Misfit> {
     }
 }
 
+/// The digits after the point of an exact type.
+fn scale(kind: &DataType) -> Option<i32> {
+    match kind {
+        DataType::Decimal128(_, scale) => Some(i32::from(*scale)),
+        kind => kind.is_integer().then_some(0),
+    }
+}
+
+/// The first float that stands for several numbers of an exact type: who wrote it had one of them, and nobody knows which.
+fn first_ambiguous(column: &ArrayRef, scale: i32) -> Option<usize> {
+    use DataType as T;
+    let bits = match column.data_type() {
+        T::Float64 => f64::MANTISSA_DIGITS,
+        T::Float32 => f32::MANTISSA_DIGITS,
+        T::Float16 => 11,
+        _ => return None,
+    };
+    // From there on numbers with so many digits after the point are closer to each other than floats are.
+    let first = 2_f64.powi(bits as i32) / 10_f64.powi(scale);
+    let floats = cast(column, &T::Float64).ok()?;
+    let floats = floats.as_primitive::<Float64Type>();
+    floats
+        .iter()
+        .position(|x| x.is_some_and(|x| x.is_finite() && x.abs() >= first))
+}
+
+fn ambiguous(row: usize, shown: &str, to: &Logical) -> Misfit {
+    Misfit {
+        row: Some(row),
+        why: format!(
+            "{shown} is a float, and as a float several values of {} are this one, so that it is not known which of them it was; \
+             write them as the source has them, as whole numbers, decimals or text",
+            to.words()
+        ),
+    }
+}
+
 /// Whether the values of a type are numbers; true is 1.
 fn is_number(kind: &DataType) -> bool {
     kind.is_numeric() || *kind == DataType::Boolean
@@ -46,6 +93,11 @@ fn is_number(kind: &DataType) -> bool {
 fn numbers(column: &ArrayRef, to: &Logical) -> Result<ArrayRef, Misfit> {
     use DataType as T;
     let (from, wanted) = (column.data_type(), &to.data_type);
+    if let Some(scale) = scale(wanted)
+        && let Some(row) = first_ambiguous(column, scale)
+    {
+        return Err(ambiguous(row, &shown(column, row), to));
+    }
     if from.is_integer() && wanted.is_integer()
         || from.is_floating() && *wanted == T::Float64
         || *from == T::Float16 && *wanted == T::Float32
@@ -60,7 +112,7 @@ fn numbers(column: &ArrayRef, to: &Logical) -> Result<ArrayRef, Misfit> {
     if *from == T::Float64 && wanted.is_integer() {
         // NaN is no integer: where they are as floats, it stands for null.
         let floats = column.as_primitive::<Float64Type>();
-        let whole = |x: &f64| x.fract() == 0.0 && x.abs() < 9_223_372_036_854_775_808.0;
+        let whole = |x: &f64| x.fract() == 0.0;
         let lost = floats
             .iter()
             .position(|x| x.is_some_and(|x| !x.is_nan() && !whole(&x)));
@@ -206,9 +258,20 @@ fn is_utc(zone: &str) -> bool {
         .any(|known| known.eq_ignore_ascii_case(zone))
 }
 
-/// A value as Arrow writes it.
+/// A value as Arrow writes it; of a point in time that no calendar reaches, its number.
 fn shown(column: &ArrayRef, row: usize) -> String {
-    arrow::util::display::array_value_to_string(column, row).unwrap_or_else(|error| error.to_string())
+    use arrow::util::display::{ArrayFormatter, FormatOptions};
+    let shown = ArrayFormatter::try_new(column.as_ref(), &FormatOptions::new());
+    let shown = shown.and_then(|format| format.value(row).try_to_string());
+    if let Ok(shown) = shown {
+        return shown;
+    }
+    let numbers = cast(&column.slice(row, 1), &DataType::Int64).ok();
+    let number = numbers
+        .as_ref()
+        .and_then(|numbers| numbers.as_primitive_opt::<Int64Type>());
+    let number = number.map_or_else(|| "a value".to_owned(), |number| number.value(0).to_string());
+    format!("{number} as {}", column.data_type())
 }
 
 /// A cast that cannot lose anything but by null.
@@ -342,6 +405,56 @@ mod tests {
             let misfit = convert(&given, &to).map_err(|misfit| misfit.row);
             assert_eq!(misfit.err(), Some(row), "{given:?} as {to:?}");
         }
+    }
+
+    /// Each float, and whether it stands for one number of the type only.
+    #[test]
+    fn a_float_that_stands_for_several_numbers_of_an_exact_type_is_refused() {
+        use DataType as T;
+        let last = 9_007_199_254_740_991.0_f64;
+        let cents = T::Decimal128(20, 2);
+        for (float, kind, is_one) in [
+            (last, T::Int64, true),
+            (last + 1.0, T::Int64, false),
+            (-last, T::Int64, true),
+            (-last - 1.0, T::Int64, false),
+            (1e18, T::Int64, false),
+            (last, T::Decimal128(20, 0), true),
+            (last + 1.0, T::Decimal128(20, 0), false),
+            (90_071_992_547_409.5, cents.clone(), true),
+            (90_071_992_547_410.0, cents, false),
+        ] {
+            let given: ArrayRef = Arc::new(Float64Array::from(vec![0.0, float]));
+            let row = convert(&given, &Logical::plain(kind.clone())).map_err(|misfit| misfit.row);
+            assert_eq!(row.err(), (!is_one).then_some(Some(1)), "{float} as {kind}");
+            if kind == T::Int64 {
+                let text: ArrayRef = Arc::new(StringArray::from(vec![format!("{float:.1}")]));
+                let as_text = convert(&text, &Logical::plain(kind));
+                assert_eq!(as_text.is_ok(), is_one, "{float:.1} as text");
+            }
+        }
+        let short: ArrayRef = Arc::new(arrow::array::Float32Array::from(vec![16_777_215.0, 16_777_216.0]));
+        let row = convert(&short, &Logical::plain(T::Int32)).map_err(|misfit| misfit.row);
+        assert_eq!(row.err(), Some(Some(1)));
+        // What is whole is a float's, however large: only exact types have other numbers there.
+        let whole: ArrayRef = Arc::new(Float64Array::from(vec![1e300]));
+        assert!(convert(&whole, &Logical::plain(T::Float64)).is_ok());
+    }
+
+    #[test]
+    fn a_point_in_time_that_no_calendar_reaches_is_shown_by_its_number() {
+        let far: ArrayRef = Arc::new(arrow::array::TimestampSecondArray::from(vec![0, i64::MAX / 2]));
+        let why = convert(&far, &micros(None)).unwrap_err();
+        assert_eq!(why.row, Some(1));
+        let shown = "\"4611686018427387903 as Timestamp(s)\"";
+        assert!(why.why.starts_with(shown), "{}", why.why);
+        let far: ArrayRef = Arc::new(arrow::array::TimestampMicrosecondArray::from(vec![i64::MAX]));
+        let why = convert(&far, &Logical::plain(DataType::Date32)).unwrap_err();
+        assert!(
+            why.why.contains("9223372036854775807 as Timestamp(µs)"),
+            "{}",
+            why.why
+        );
     }
 
     /// A column of one type, what it is to be, and the values that it becomes.

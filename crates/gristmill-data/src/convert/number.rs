@@ -98,6 +98,15 @@ pub(super) fn integer(text: &str) -> Option<i128> {
     }
 }
 
+/// Whether a text is a whole number as programs write a float of 64 bits, so large that the float stands for several whole numbers:
+/// `9007199254740992.0`, `9.007199254740992e15`.
+pub(super) fn is_rounded(text: &str) -> bool {
+    const FIRST: u128 = 1 << f64::MANTISSA_DIGITS;
+    let is_float = text.len() > 3 && text.contains(['.', 'e', 'E']);
+    let whole = || Decimal::parse(text.trim())?.scaled(0);
+    is_float && whole().is_some_and(|x| x.unsigned_abs() >= FIRST && x as f64 as i128 == x)
+}
+
 /// The number that a text is, in units of ten to the power of `-scale`; at most `precision` digits of them.
 pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let value = Decimal::parse(text)?.scaled(i64::from(scale))?;
@@ -160,6 +169,31 @@ mod tests {
         );
         assert_eq!(float::<f64>("-Infinity"), Some(f64::NEG_INFINITY));
         assert!(float::<f64>("NaN").is_some_and(f64::is_nan));
+    }
+
+    #[test]
+    fn a_large_float_as_text_is_known() {
+        for text in [
+            "9007199254740992.0",
+            "-9007199254740994.00",
+            "9.007199254740992e15",
+            "1e16",
+            " 1E+22 ",
+        ] {
+            assert!(is_rounded(text), "{text}");
+        }
+        for text in [
+            "9007199254740991.0",
+            "9007199254740993.0",
+            "9007199254740992",
+            "1e15",
+            "1e-30",
+            "9007199254740992.5",
+            "x.y",
+            "",
+        ] {
+            assert!(!is_rounded(text), "{text}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelector,
 };
@@ -69,8 +69,15 @@ impl Footer {
             let (metadata, size) = footer::read(&file)?;
             footer::check(&metadata, size)?;
             let pages = footer::pages(&file, &metadata, size).map(Arc::new);
-            let metadata = ArrowReaderMetadata::try_new(metadata.into(), ArrowReaderOptions::new())
-                .map_err(|e| e.to_string())?;
+            let metadata = Arc::new(metadata);
+            let read_as = |options| {
+                ArrowReaderMetadata::try_new(Arc::clone(&metadata), options).map_err(|e| e.to_string())
+            };
+            let stated = read_as(ArrowReaderOptions::new())?;
+            let metadata = match without_dictionaries(stated.schema()) {
+                None => stated,
+                Some(plain) => read_as(ArrowReaderOptions::new().with_schema(plain))?,
+            };
             Ok(Self { metadata, pages })
         };
         caught(read).map_err(panicked)?
@@ -188,6 +195,23 @@ impl Iterator for Rows {
         }
         advanced.transpose()
     }
+}
+
+/// The columns where those that were dictionaries of numbers, dates and the like are these themselves; `None` where none was. The
+/// reader has dictionaries of text only, and the file says the same of the values in either case.
+fn without_dictionaries(schema: &SchemaRef) -> Option<SchemaRef> {
+    let plain = |field: &Arc<Field>| match field.data_type() {
+        DataType::Dictionary(_, values) if !values.is_string() && !values.is_binary() => {
+            Arc::new(field.as_ref().clone().with_data_type(values.as_ref().clone()))
+        }
+        _ => Arc::clone(field),
+    };
+    let fields: Vec<Arc<Field>> = schema.fields().iter().map(plain).collect();
+    let differs = fields
+        .iter()
+        .zip(schema.fields())
+        .any(|(plain, field)| plain != field);
+    differs.then(|| Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
 }
 
 fn panicked(panic: Why) -> Why {

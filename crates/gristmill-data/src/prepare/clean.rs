@@ -141,6 +141,11 @@ impl TextRules {
         }
     }
 
+    /// Whether empty text stays empty text.
+    pub fn keeps_empty(self) -> bool {
+        !self.empty_as_null
+    }
+
     /// Tidies every text column but those at `except`.
     pub fn tidy(self, rows: &RecordBatch, except: &[usize]) -> Result<RecordBatch> {
         let columns = rows.columns().iter().enumerate();

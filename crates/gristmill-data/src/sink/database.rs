@@ -132,6 +132,13 @@ pub(super) trait Database: Send {
     /// The columns of a table; `None` where there is no such table.
     async fn columns(&mut self, table: &Name) -> Result<Option<Vec<Column>>>;
 
+    /// A table by a name that no table of another database has, as [`crate::source::Source::tables`] has them; `None` where that
+    /// cannot be told.
+    async fn identity(&mut self, table: &Name) -> Result<Option<String>>;
+
+    /// What else would have to go with a table, as the database calls it.
+    async fn dependents(&mut self, table: &Name) -> Result<Vec<String>>;
+
     /// Why a table that is there cannot be written to in transactions, or not by this key.
     async fn refusal(&mut self, target: &Target) -> Result<Option<String>>;
 

@@ -8,6 +8,8 @@ mod progress;
 mod sqlite;
 mod writer;
 
+use arrow::datatypes::DataType;
+
 use crate::error::Error;
 use crate::settings::SourceUrl;
 use crate::source_url::has_scheme;
@@ -52,6 +54,8 @@ pub struct TableSettings {
     pub table: String,
     /// The columns by which a row is found again.
     pub key: Vec<String>,
+    /// The types that columns of text have in a table that is made, where it is known that their text is of these.
+    pub types: Vec<(String, DataType)>,
     /// What becomes of the rows that are there.
     pub if_exists: IfExists,
     /// What tells this writing from others: of the same rows by the same model it is the same.
@@ -60,6 +64,8 @@ pub struct TableSettings {
     pub fresh: bool,
     /// Where the rows are read from all the while, if from a database.
     pub reads: Option<SourceUrl>,
+    /// The tables that are read, as [`crate::source::Source::tables`] names them.
+    pub reads_tables: Vec<String>,
 }
 
 /// Whether a text is the URL of a database that can be written to.

@@ -18,7 +18,7 @@ use crate::sink::of_output;
 use crate::source::mysql::connect::connect;
 use crate::source::mysql::dialect::quoted;
 use crate::source::mysql::types::MyColumn;
-use crate::source::mysql::{no_limits, query_error};
+use crate::source::mysql::{SERVER, no_limits, query_error, table_name};
 
 /// The protocol allows for so many values in a statement.
 const MOST_VALUES: usize = 65_535;
@@ -181,6 +181,27 @@ impl Database for MySql {
             },
         };
         Ok(Some(statement.columns().iter().map(column).collect()))
+    }
+
+    async fn identity(&mut self, table: &Name) -> Result<Option<String>> {
+        let server = self.row(SERVER, &[]).await?;
+        let schema = table.schema.as_deref().map_or(Value::Null, Value::from);
+        let schema = self.row("SELECT coalesce(?, database())", &[schema]).await?;
+        let (Some(server), Some(schema)) = (server, schema) else {
+            return Ok(None);
+        };
+        Ok(Some(table_name(server[0].text(), schema[0].text(), &table.table)))
+    }
+
+    /// Views name tables by nothing but their names; foreign keys follow a table that is renamed, and keep it from being dropped.
+    async fn dependents(&mut self, table: &Name) -> Result<Vec<String>> {
+        let schema = table.schema.as_deref().map_or(Value::Null, Value::from);
+        let sql = "SELECT group_concat(DISTINCT concat('foreign key ', constraint_name, ' of ', table_schema, '.', table_name) \
+                   SEPARATOR '\n') FROM information_schema.key_column_usage WHERE referenced_table_schema = coalesce(?, database()) \
+                   AND referenced_table_name = ? AND (table_schema, table_name) <> (referenced_table_schema, referenced_table_name)";
+        let found = self.row(sql, &[schema, table.table.as_str().into()]).await?;
+        let found = found.map(|row| row[0].text().to_owned()).unwrap_or_default();
+        Ok(found.lines().map(str::to_owned).collect())
     }
 
     async fn refusal(&mut self, target: &Target) -> Result<Option<String>> {

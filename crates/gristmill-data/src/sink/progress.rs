@@ -172,6 +172,19 @@ impl Notes {
         database.execute(&sql, &values).await.map(drop)
     }
 
+    /// Removes what is noted of a writing of so many batches that is not complete; says whether it was there.
+    pub(super) async fn forget(&self, database: &mut dyn Database, batches: u64) -> Result<bool> {
+        let sql = format!(
+            "DELETE FROM {} WHERE target = ? AND identity = ? AND batches = ? AND state <> 'complete'",
+            database.table(&self.table)
+        );
+        let [target, identity] = self.of.clone();
+        Ok(database
+            .execute(&sql, &[target, identity, batches.into()])
+            .await?
+            == 1)
+    }
+
     /// Notes that the rows of all other writings are no longer what they were: they were replaced, or are about to be.
     pub(super) async fn forget_others(&self, database: &mut dyn Database) -> Result<()> {
         let table = database.table(&self.table);

@@ -16,6 +16,7 @@ use crate::settings::SourceUrl;
 use crate::sink::TableSettings;
 use crate::sink::database::{Column, Database, Name, Target, Value};
 use crate::source::sql::quoted;
+use crate::source::sqlite::table_name;
 
 /// So long is waited for others who write to the file.
 const BUSY: Duration = Duration::from_secs(30);
@@ -161,16 +162,29 @@ impl Database for Sqlite {
         let found = || {
             let mut statement = self
                 .connection
-                .prepare("SELECT name FROM pragma_table_info(?1)")?;
-            let names = statement.query_map([&table.table], |row| row.get(0))?;
-            names.collect::<rusqlite::Result<Vec<String>>>()
+                .prepare("SELECT name, type FROM pragma_table_info(?1)")?;
+            let columns = statement.query_map([&table.table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            columns.collect::<rusqlite::Result<Vec<(String, String)>>>()
         };
-        let names = found().map_err(|error| self.failed(&error))?;
-        let column = |name| Column {
+        let columns = found().map_err(|error| self.failed(&error))?;
+        let column = |(name, declared): (String, String)| Column {
             name,
-            takes: Ok(None),
+            // It would make 7 of the text 007, which is another key. Other types keep what they get.
+            takes: Ok(declared.to_uppercase().contains("INT").then_some(DataType::Int64)),
         };
-        Ok((!names.is_empty()).then(|| names.into_iter().map(column).collect()))
+        Ok((!columns.is_empty()).then(|| columns.into_iter().map(column).collect()))
+    }
+
+    async fn identity(&mut self, table: &Name) -> Result<Option<String>> {
+        Ok(self
+            .connection
+            .path()
+            .map(|path| table_name(Path::new(path), &table.table)))
+    }
+
+    /// Views and foreign keys name tables by nothing but their names, and then mean the new one.
+    async fn dependents(&mut self, _: &Name) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     async fn refusal(&mut self, target: &Target) -> Result<Option<String>> {

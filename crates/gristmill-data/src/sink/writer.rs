@@ -13,6 +13,9 @@ use crate::sink::exact::{fitted, plain};
 use crate::sink::progress::{Notes, Progress, State};
 use crate::sink::{IfExists, TableSettings, mysql, of_output, postgres, sqlite};
 
+/// What depends on a table, as far as a message names it.
+const SHOWN_DEPENDENTS: usize = 5;
+
 /// A table that is to be written.
 pub enum Opened {
     /// An earlier process wrote all of it.
@@ -33,6 +36,8 @@ pub struct TableWriter {
     progress: Progress,
     /// Whether a transaction is under way, and the rows in it.
     batch: Option<u64>,
+    /// Whether this process began the table, or wrote a batch of it.
+    is_ours: bool,
 }
 
 impl TableWriter {
@@ -104,6 +109,7 @@ impl TableWriter {
         self.database.commit().await?;
         failpoint::hit("rows-committed");
         self.batch = None;
+        self.is_ours = true;
         self.progress.rows = rows;
         self.progress.batches += 1;
         self.progress.position = position.map(str::to_owned);
@@ -115,6 +121,19 @@ impl TableWriter {
     /// # Errors
     /// When the database fails, or the table cannot take the place of another.
     pub async fn finish(mut self) -> Result<Progress> {
+        match self.end().await {
+            Ok(()) => Ok(self.progress),
+            Err(error) => {
+                if !error.may_pass() {
+                    // What failed before is what is told.
+                    let _failed = self.abandon().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn end(&mut self) -> Result<()> {
         if self.batch.is_some() {
             self.commit(None).await?;
         }
@@ -132,7 +151,29 @@ impl TableWriter {
             self.notes.set(self.database.as_mut(), State::Complete).await?;
         }
         failpoint::hit("table-complete");
-        Ok(self.progress)
+        Ok(())
+    }
+
+    /// Gives up. Of a table that was to take the place of another nothing is left; other tables keep what was committed, from which
+    /// another process goes on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn abandon(mut self) -> Result<()> {
+        if self.settings.if_exists != IfExists::Replace || !self.is_ours {
+            return Ok(());
+        }
+        let database = self.database.as_mut();
+        // There may be no transaction to end.
+        let _ended = database.rollback().await;
+        let drop = format!("DROP TABLE IF EXISTS {}", database.table(&self.target.table));
+        database.begin().await?;
+        // Unless another process has gone on with it meanwhile.
+        if !self.notes.forget(database, self.progress.batches).await? {
+            return database.rollback().await;
+        }
+        database.execute(&drop, &[]).await?;
+        database.commit().await
     }
 
     async fn begin_batch(&mut self) -> Result<()> {
@@ -163,6 +204,7 @@ async fn open(settings: TableSettings, columns: &Schema, now: i64) -> Result<Ope
     let written = if is_replaced { &new } else { &table };
     let is_there = database_mut.columns(&table).await?.is_some();
     let noted = notes.read(database_mut).await?;
+    let mut is_ours = false;
     let progress = match &noted {
         Some((State::Complete, progress)) if is_there && !settings.fresh => {
             check_there(database_mut, &settings, &table, progress).await?;
@@ -178,6 +220,9 @@ async fn open(settings: TableSettings, columns: &Schema, now: i64) -> Result<Ope
         _ => {
             if is_there && settings.if_exists == IfExists::Fail {
                 return Err(is_there_already(&settings));
+            }
+            if is_there && is_replaced {
+                check_replaceable(database_mut, &settings, &table).await?;
             }
             if is_there && !is_replaced {
                 // Before it is noted that a writing began.
@@ -207,6 +252,7 @@ async fn open(settings: TableSettings, columns: &Schema, now: i64) -> Result<Ope
             }
             database_mut.commit().await?;
             failpoint::hit("table-begun");
+            is_ours = true;
             Progress {
                 batches: 0,
                 rows: 0,
@@ -224,7 +270,43 @@ async fn open(settings: TableSettings, columns: &Schema, now: i64) -> Result<Ope
         target,
         progress,
         batch: None,
+        is_ours,
     })))
+}
+
+/// Refuses to replace a table that is read for that, or that others depend on: in the end it could not be dropped.
+async fn check_replaceable(
+    database: &mut dyn Database,
+    settings: &TableSettings,
+    table: &Name,
+) -> Result<()> {
+    if !settings.reads_tables.is_empty()
+        && let Some(identity) = database.identity(table).await?
+        && settings.reads_tables.contains(&identity)
+    {
+        return Err(unfit(
+            settings,
+            "the query reads it, so that it cannot be replaced by what is made of it; give another --table"
+                .to_owned(),
+        ));
+    }
+    let dependents = database.dependents(table).await?;
+    if dependents.is_empty() {
+        return Ok(());
+    }
+    let more = dependents.len().saturating_sub(SHOWN_DEPENDENTS);
+    let shown = dependents[..dependents.len() - more].join(", ");
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(unfit(
+        settings,
+        format!(
+            "it cannot be replaced, for others depend on it: {shown}{more}; drop them, or keep the table and its columns with \
+             --if-exists append or upsert"
+        ),
+    ))
 }
 
 /// Refuses a table that lost rows since they were written. An upsert may write fewer than it is given.
@@ -322,7 +404,12 @@ fn create(
 ) -> Result<String> {
     let is_key = |name: &String| settings.if_exists == IfExists::Upsert && settings.key.contains(name);
     let declared = columns.fields().iter().map(|field| {
-        let declared = database.declared(&plain(field.data_type()), is_key(field.name()));
+        let mut kind = plain(field.data_type());
+        let known = settings.types.iter().find(|(name, _)| name == field.name());
+        if let (DataType::Utf8, Some((_, known))) = (&kind, known) {
+            kind = known.clone();
+        }
+        let declared = database.declared(&kind, is_key(field.name()));
         let declared = declared.ok_or_else(|| no_type(settings, field.name(), field.data_type()))?;
         let not_null = if is_key(field.name()) { " NOT NULL" } else { "" };
         Ok(format!("{} {declared}{not_null}", database.quoted(field.name())))

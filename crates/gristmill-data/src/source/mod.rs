@@ -14,7 +14,7 @@ pub mod open;
 pub(crate) mod postgres;
 mod produced;
 pub(crate) mod sql;
-mod sqlite;
+pub(crate) mod sqlite;
 mod stability;
 mod tls_words;
 
@@ -54,6 +54,12 @@ pub trait Source: Send + Sync {
 
     /// What becomes of each column's type.
     fn column_types(&self) -> Vec<ColumnType>;
+
+    /// The tables that it reads, each by a name that no table of another database has, as far as the database tells them; none of
+    /// files.
+    fn tables(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// What the user should know of the rows before they are read.
     fn notices(&self) -> Vec<Notice> {

@@ -28,6 +28,22 @@ pub enum Notice {
         /// The line where its row begins.
         line: u64,
     },
+    /// A column of the query, whose values stand for themselves, is made of a CSV column that has a type, and whose values are not
+    /// all written as that type writes them.
+    Rewritten {
+        /// The column of the query.
+        column: String,
+        /// The column of the files.
+        of: String,
+        /// What that is read as: `integers`, `dates`, …
+        read_as: &'static str,
+        /// The first of its values that is written otherwise.
+        value: String,
+        /// Its file.
+        file: String,
+        /// The line where its row begins.
+        line: u64,
+    },
     /// A CSV column is text only for a few of its values.
     OddValues {
         /// The column.

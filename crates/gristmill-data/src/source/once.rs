@@ -103,6 +103,10 @@ impl Source for Once {
         self.shared.source.column_types()
     }
 
+    fn tables(&self) -> Vec<String> {
+        self.shared.source.tables()
+    }
+
     fn snapshot(&self) -> String {
         self.shared.source.snapshot()
     }

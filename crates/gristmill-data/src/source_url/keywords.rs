@@ -10,7 +10,7 @@ pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// Parameters whose values may be shown. Any other may be a password under another name, or hold one.
-pub(super) const HARMLESS: [&str; 19] = [
+pub(super) const HARMLESS: [&str; 20] = [
     "application_name",
     "channel_binding",
     "connect_timeout",
@@ -25,6 +25,7 @@ pub(super) const HARMLESS: [&str; 19] = [
     "passfile",
     "port",
     "read_timeout",
+    "service",
     "socket",
     "sslmode",
     "sslrootcert",
@@ -42,7 +43,41 @@ const VALUE: &AsciiSet = &ENCODED.remove(b'$').remove(b'{').remove(b'}');
 ///
 /// As in libpq, a value with blanks stands in single quotes, and a backslash makes a quote or a backslash plain.
 pub(super) fn url(text: &str) -> Option<String> {
-    let mut pairs = pairs(text)?;
+    of_pairs(pairs(text)?)
+}
+
+/// The URL of what a URL with these hosts says itself, and of what its service says besides; `None` where ports are not those of
+/// hosts.
+pub(super) fn with_service(
+    hosts: &str,
+    own: impl Iterator<Item = (String, String)>,
+    service: &[(String, String)],
+) -> Option<String> {
+    let mut pairs: Vec<(String, String)> = own.collect();
+    let hosts = hosts.split(',').filter(|host| !host.is_empty());
+    let (hosts, ports): (Vec<&str>, Vec<&str>) = hosts
+        .map(|host| match host.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port),
+            _ => (host, ""),
+        })
+        .unzip();
+    if !hosts.is_empty() {
+        let plain = |host: &&str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let names: Vec<String> = hosts.iter().map(plain).collect();
+        pairs.push(("host".to_owned(), names.join(",")));
+        if ports.iter().any(|port| !port.is_empty()) {
+            pairs.push(("port".to_owned(), ports.join(",")));
+        }
+    }
+    for (name, value) in service {
+        if !pairs.iter().any(|(known, _)| known == name) {
+            pairs.push((name.clone(), value.clone()));
+        }
+    }
+    of_pairs(pairs)
+}
+
+fn of_pairs(mut pairs: Vec<(String, String)>) -> Option<String> {
     let mut take = |name: &str| {
         let at = pairs.iter().position(|(known, _)| known == name)?;
         Some(pairs.remove(at).1)

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::table::paths::table_url;
 
 /// A version of a table.
+#[derive(Clone)]
 pub(crate) struct Listing {
     /// Which version.
     pub(crate) version: u64,
@@ -23,6 +24,7 @@ pub(crate) struct Listing {
 }
 
 /// A file of a table.
+#[derive(Clone)]
 pub(crate) struct ListedFile {
     /// Where it is.
     pub(crate) path: PathBuf,

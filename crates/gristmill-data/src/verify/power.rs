@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::budget::RowBudget;
 use crate::durable::recorded::{Operation, Recording};
 use crate::pull::{Pace, Pulled, pull};
-use crate::settings::{CleanSettings, Consistency, SourceSettings};
+use crate::settings::{CleanSettings, Consistency, SourceSettings, TextReading};
 use crate::source::open::connect;
 use crate::table::{DatasetIdentity, Ledger, compact};
 use crate::verify::verify_files;
@@ -20,7 +20,7 @@ async fn pulled(database: &Path, dir: &Path) -> Pulled {
         url: format!("sqlite:{}", database.display()).into(),
         query: "SELECT id, v FROM t".into(),
         key: "id".into(),
-        categories: Vec::new(),
+        text: TextReading::default(),
         memory: RowBudget::ample(),
     };
     let clean = CleanSettings {

@@ -14,7 +14,7 @@ use gristmill_data::budget::RowBudget;
 use gristmill_data::key::Bounds;
 use gristmill_data::parquet_file::BatchLimit;
 use gristmill_data::pull::{Pace, Progress, Pulled, pull};
-use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
+use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings, TextReading};
 use gristmill_data::source;
 use gristmill_data::table::{
     Appender, BatchRecord, ContentHash, DatasetIdentity, Ledger, PartWriter, Record, TableVersion,
@@ -59,7 +59,7 @@ impl Case {
             url: format!("sqlite:{}", dir.path().join("source.db").display()).into(),
             query: query.into(),
             key: key.into(),
-            categories: Vec::new(),
+            text: TextReading::default(),
             memory: RowBudget::ample(),
         };
         let clean = CleanSettings {

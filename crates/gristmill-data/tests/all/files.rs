@@ -10,9 +10,10 @@ use arrow::buffer::OffsetBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::*;
 use gristmill_data::Error;
+use gristmill_data::convert::Logical;
 use gristmill_data::key::{Bounds, Key, KeyRange};
 use gristmill_data::pull::{Pace, Progress, pull};
-use gristmill_data::settings::{CleanSettings, Consistency};
+use gristmill_data::settings::{CleanSettings, Consistency, ReadAs, SourceSettings, TextReading};
 use gristmill_data::source::Notice;
 use gristmill_data::source::open::connect;
 use gristmill_data::table::DatasetIdentity;
@@ -1037,6 +1038,285 @@ async fn csv_has_the_types_and_the_nulls_that_the_url_gives() {
     }
 }
 
+fn told(settings: SourceSettings, column: &str, read_as: ReadAs) -> SourceSettings {
+    let text = TextReading {
+        columns: vec![(column.to_owned(), read_as)],
+        quoted_empty: false,
+    };
+    SourceSettings { text, ..settings }
+}
+
+/// What becomes of a column of the query that is the file's under other names, or is made of it.
+#[derive(PartialEq, Debug)]
+enum Becomes {
+    /// The text that is there.
+    Written,
+    /// Something of the values, about which the user is told.
+    Made,
+    /// Nothing that was told concerns it.
+    Typed,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_category_is_kept_as_it_is_written_whatever_it_is_called_in_the_query() {
+    use Becomes::{Made, Typed, Written};
+    let files = TempFiles::new();
+    files.write("a.csv", "id,k,n\n1,1.10,1\n2,1.1,2\n3,2.5,3\n");
+    let url = files.url("csv", "a.csv");
+    for (query, becomes) in [
+        ("SELECT id, k AS kk FROM input", Written),
+        ("SELECT id, input.k AS kk FROM input", Written),
+        ("SELECT id, i.k kk FROM input AS i WHERE n > 0", Written),
+        ("SELECT id, kk FROM (SELECT id, k AS kk FROM input)", Written),
+        (
+            "SELECT id, b AS kk FROM (SELECT id, a AS b FROM (SELECT id, k AS a FROM input) x) y",
+            Written,
+        ),
+        (
+            "WITH c AS (SELECT id, k AS j FROM input) SELECT id, j AS kk FROM c",
+            Written,
+        ),
+        (
+            "WITH c(id, kk) AS (SELECT id, k FROM input) SELECT * FROM c",
+            Written,
+        ),
+        ("SELECT DISTINCT id, k AS kk FROM input", Written),
+        (
+            "SELECT DISTINCT ON (id) id, k AS kk FROM input ORDER BY id, n",
+            Written,
+        ),
+        ("SELECT max(id) AS id, k AS kk FROM input GROUP BY k", Written),
+        (
+            "SELECT max(id) AS id, k AS kk FROM input GROUP BY ROLLUP (k)",
+            Written,
+        ),
+        ("SELECT id, k AS kk FROM input ORDER BY n LIMIT 3", Written),
+        (
+            "SELECT id, k AS kk, row_number() OVER (ORDER BY id) AS r FROM input",
+            Written,
+        ),
+        (
+            "SELECT a.id, b.k AS kk FROM input a JOIN input b ON a.id = b.id",
+            Written,
+        ),
+        (
+            "SELECT id, k AS kk FROM input a WHERE id IN (SELECT id FROM input WHERE n > 0)",
+            Written,
+        ),
+        (
+            "SELECT id, k AS kk FROM input UNION ALL SELECT id + 10, k FROM input",
+            Written,
+        ),
+        ("SELECT id, k AS kk FROM input UNION SELECT 9, 'x'", Written),
+        ("SELECT id, k AS kk FROM input UNION ALL SELECT 9, NULL", Written),
+        ("SELECT id, CAST(k AS VARCHAR) AS kk FROM input", Written),
+        ("SELECT id, k::text AS kk FROM input", Written),
+        ("SELECT id, k AS kk, k AS other FROM input", Written),
+        // The name alone says nothing.
+        ("SELECT id, k, n AS kk FROM input", Typed),
+        ("SELECT id, k * 2 AS j, n AS kk FROM input", Typed),
+        ("SELECT id, n AS k, k + 1 AS j, 1 AS kk FROM input", Typed),
+        ("SELECT id, k || '-x' AS kk FROM input", Made),
+        ("SELECT id, k * 2 AS kk FROM input", Made),
+        ("SELECT id, coalesce(k, 0) AS kk FROM input", Made),
+        ("SELECT id, CAST(k * 1 AS VARCHAR) AS kk FROM input", Made),
+        ("SELECT max(id) AS id, max(k) AS kk FROM input GROUP BY n", Made),
+        ("SELECT id, lag(k) OVER (ORDER BY id) AS kk FROM input", Made),
+        (
+            "SELECT id, upper(j) AS kk FROM (SELECT id, concat(k, '') AS j FROM input)",
+            Made,
+        ),
+        ("SELECT id, (SELECT max(k) FROM input) AS kk FROM input", Made),
+        (
+            "SELECT id, k AS kk FROM input UNION ALL SELECT id + 10, k * 2 FROM input",
+            Made,
+        ),
+        // What is made of the values that are kept has no other ones.
+        ("SELECT id, k || '-x' AS j, k AS kk FROM input", Written),
+    ] {
+        let settings = told(crate::support::settings(&url, query, "id"), "kk", ReadAs::Written);
+        let source = connect(&settings)
+            .await
+            .unwrap_or_else(|e| panic!("{query}: {e}"));
+        let schema = source.schema();
+        let kind = schema.field_with_name("kk").unwrap().data_type().clone();
+        let place = schema.index_of("kk").unwrap();
+        let rows = rows_of(source.as_ref(), 10).await;
+        let has = |text: &str| rows.iter().any(|row| row[place] == text);
+        let is_written = kind == DataType::Utf8 && has("1.10") && has("1.1");
+        assert_eq!(is_written, becomes == Written, "{query}: {rows:?}");
+        let noticed = source.notices().into_iter().any(|notice| {
+            matches!(&notice, Notice::Rewritten { column, of, value, line: 2, .. }
+                if column == "kk" && of == "k" && value == "1.10")
+        });
+        assert_eq!(noticed, becomes == Made, "{query}: {:?}", source.notices());
+    }
+    // A column that only has the name is not kept as text, with which the query could not be planned.
+    for (query, key) in [
+        ("SELECT id, k + 1 AS j, n AS k FROM input", "id"),
+        ("SELECT id AS k, k + 1 AS j FROM input", "k"),
+    ] {
+        let source = connect(&told(
+            crate::support::settings(&url, query, key),
+            "k",
+            ReadAs::Written,
+        ))
+        .await;
+        let kind = source
+            .unwrap()
+            .schema()
+            .field_with_name("j")
+            .unwrap()
+            .data_type()
+            .clone();
+        assert_eq!(kind, DataType::Float64, "{query}");
+    }
+    // And one that is kept as text can be added to nothing.
+    let message = match connect(&told(
+        crate::support::settings(&url, "SELECT id, k, k + 1 AS j FROM input", "id"),
+        "k",
+        ReadAs::Written,
+    ))
+    .await
+    {
+        Ok(_) => panic!("it is planned"),
+        Err(error) => error.to_string(),
+    };
+    assert!(message.contains("source.query: "), "{message}");
+    // Told by no more than values that lose something.
+    files.write("b.csv", "id,k\n1,1.5\n2,2.25\n");
+    let settings = crate::support::settings(
+        &files.url("csv", "b.csv"),
+        "SELECT id, k || '-x' AS kk FROM input",
+        "id",
+    );
+    let source = connect(&told(settings, "kk", ReadAs::Written)).await.unwrap();
+    assert_eq!(source.notices(), []);
+}
+
+/// What is told to be of a type is read by the parser of that type, whatever it looks like.
+#[tokio::test(flavor = "multi_thread")]
+async fn text_is_read_as_the_values_that_it_is_told_to_be() {
+    use DataType as T;
+    let files = TempFiles::new();
+    let micros = |zone: Option<&str>| T::Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
+    for (value, kind, shown) in [
+        ("007", T::Utf8, Ok("007")),
+        ("1.10", T::Utf8, Ok("1.10")),
+        ("true", T::Utf8, Ok("true")),
+        ("2024-01-01", T::Utf8, Ok("2024-01-01")),
+        ("2.00", T::Int64, Ok("2")),
+        ("t", T::Boolean, Ok("true")),
+        ("1.5", T::Decimal128(10, 2), Ok("1.50")),
+        ("2024-01-01 00:00:00", T::Date32, Ok("2024-01-01")),
+        ("2024-01-01", micros(None), Ok("2024-01-01T00:00:00")),
+        (
+            "2024-01-01T02:00:00+02:00",
+            micros(Some("UTC")),
+            Ok("2024-01-01T00:00:00Z"),
+        ),
+        ("true", T::Int64, Err("expected an integer")),
+        (
+            "2024-01-01T02:00:00+02:00",
+            micros(None),
+            Err("expected a timestamp without a zone"),
+        ),
+        ("2024-01-01T02:00:00+02:00", T::Date32, Err("expected a date")),
+        ("1,5", T::Float64, Err("expected a number")),
+        (
+            "9007199254740992.0",
+            T::Int64,
+            Err("several values of an integer"),
+        ),
+    ] {
+        files.write("a.csv", format!("id,v,w\n1,,1\n2,\"{value}\",2\n"));
+        for query in [ALL, "SELECT id, w, x AS v FROM (SELECT id, v AS x, w FROM input)"] {
+            let settings = crate::support::settings(&files.url("csv", "a.csv"), query, "id");
+            let settings = told(settings, "v", ReadAs::Values(Logical::plain(kind.clone())));
+            let source = connect(&settings).await.unwrap();
+            let field = source.schema().index_of("v").unwrap();
+            assert_eq!(source.notices(), [], "{value}");
+            match (read(source.as_ref(), &everything()).await, shown) {
+                (Ok(rows), Ok(shown)) => {
+                    assert_eq!(*source.schema().field(field).data_type(), kind, "{value}");
+                    let values: Vec<&str> = rows.iter().map(|row| row[field].as_str()).collect();
+                    assert_eq!(values, ["∅", shown], "{value}");
+                }
+                (Err(error), Err(why)) => {
+                    let error = error.to_string();
+                    assert!(error.contains(why) && error.contains("row 2 of"), "{error}");
+                }
+                (read, _) => panic!("{value} as {kind}: {read:?}"),
+            }
+        }
+    }
+    // One column of the file that is two of the query: each makes of the text what it is there.
+    files.write("a.csv", "id,v\n1,2024-01-01\n");
+    let mut settings = crate::support::settings(
+        &files.url("csv", "a.csv"),
+        "SELECT id, v AS a, v AS b FROM input",
+        "id",
+    );
+    settings.text.columns = vec![
+        ("a".to_owned(), ReadAs::Values(Logical::plain(T::Date32))),
+        ("b".to_owned(), ReadAs::Values(Logical::plain(micros(None)))),
+    ];
+    let source = connect(&settings).await.unwrap();
+    assert_eq!(
+        rows_of(source.as_ref(), 1).await,
+        [["1", "2024-01-01", "2024-01-01"]]
+    );
+    assert_eq!(*source.schema().field(1).data_type(), T::Utf8);
+}
+
+/// As PostgreSQL's CSV has it: nothing is null, and nothing in quotes is an empty text.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_value_in_quotes_is_an_empty_text_where_that_is_asked() {
+    let files = TempFiles::new();
+    files.write(
+        "a.csv",
+        "id,v,n,w\n1,\"\",,a\n\n2,,\"\",\"\"\n3,\"x\",5,\n4,\"\"\"\",6,\"\"",
+    );
+    for (asked, query, expected) in [
+        (
+            true,
+            ALL,
+            [
+                ["1", "", "∅", "a"],
+                ["2", "∅", "∅", ""],
+                ["3", "x", "5", "∅"],
+                ["4", "\"", "6", ""],
+            ],
+        ),
+        (
+            true,
+            "SELECT id, v, n, w FROM (SELECT w, n, id, v FROM input)",
+            [
+                ["1", "", "∅", "a"],
+                ["2", "∅", "∅", ""],
+                ["3", "x", "5", "∅"],
+                ["4", "\"", "6", ""],
+            ],
+        ),
+        (
+            false,
+            ALL,
+            [
+                ["1", "∅", "∅", "a"],
+                ["2", "∅", "∅", "∅"],
+                ["3", "x", "5", "∅"],
+                ["4", "\"", "6", "∅"],
+            ],
+        ),
+    ] {
+        let mut settings = crate::support::settings(&files.url("csv", "a.csv"), query, "id");
+        settings.text.quoted_empty = asked;
+        let source = connect(&settings).await.unwrap();
+        assert_eq!(rows_of(source.as_ref(), 10).await, expected, "{query}");
+        assert_eq!(*source.schema().field(2).data_type(), DataType::Int64);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn classes_and_categories_are_text_where_they_are_not_written_as_their_type_is() {
     let files = TempFiles::new();
@@ -1056,13 +1336,9 @@ async fn classes_and_categories_are_text_where_they_are_not_written_as_their_typ
     ] {
         files.write("a.csv", format!("id,v\n1,{}\n2,{}\n", values[0], values[1]));
         let settings = settings(&files.url("csv", "a.csv"), ALL, "id");
-        let typed = gristmill_data::source::open::connect(&settings).await.unwrap();
+        let typed = connect(&settings).await.unwrap();
         assert_ne!(typed.schema().field(1).data_type(), &DataType::Utf8, "{values:?}");
-        let written = gristmill_data::settings::SourceSettings {
-            categories: vec!["v".to_owned()],
-            ..settings
-        };
-        let written = gristmill_data::source::open::connect(&written).await.unwrap();
+        let written = connect(&told(settings, "v", ReadAs::Written)).await.unwrap();
         let is_text = *written.schema().field(1).data_type() == DataType::Utf8;
         assert_eq!(is_text, !kept, "{values:?}");
         assert!(written.notices().is_empty(), "{values:?}");
@@ -1112,6 +1388,124 @@ async fn csv_of_other_separators_encodings_and_commas_names_the_option() {
         "{:?}",
         source.notices()
     );
+}
+
+/// Whatever a dictionary holds, its values are those of a column without one.
+#[tokio::test(flavor = "multi_thread")]
+async fn parquet_dictionaries_are_read_as_their_values() {
+    let files = TempFiles::new();
+    let decimals = as_type(texts(&["1.50", "2.00", "1.50"]), DataType::Decimal128(10, 2));
+    let wide = as_type(texts(&["1.50", "2.00", "1.50"]), DataType::Decimal128(38, 4));
+    let days = as_type(
+        texts(&["2024-02-29", "1969-12-31", "2024-02-29"]),
+        DataType::Date32,
+    );
+    let instants = as_type(
+        texts(&[
+            "2024-02-29T12:00:00",
+            "1969-12-31T00:00:00",
+            "2024-02-29T12:00:00",
+        ]),
+        DataType::Timestamp(TimeUnit::Microsecond, None),
+    );
+    for values in [
+        decimals,
+        wide,
+        days,
+        instants,
+        integers([7, -7, 7]),
+        as_type(integers([7, -7, 7]), DataType::Float64),
+        texts(&["a", "b", "a"]),
+    ] {
+        let kind = values.data_type().clone();
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(kind.clone()));
+        let mut read = Vec::new();
+        for (name, values) in [
+            ("plain.parquet", values.clone()),
+            ("dictionary.parquet", as_type(values, dictionary)),
+        ] {
+            files.parquet(
+                name,
+                &columns(vec![("id", integers([1, 2, 3])), ("v", values)]),
+                10,
+            );
+            let source = source(&files.url("parquet", name), ALL, "id").await;
+            assert_eq!(*source.schema().field(1).data_type(), kind);
+            read.push(rows_of(source.as_ref(), 10).await);
+        }
+        assert_eq!(read[0], read[1], "{kind}");
+    }
+}
+
+/// What is no text, or text of more than one byte a letter, is told for what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_no_csv_are_named() {
+    let files = TempFiles::new();
+    let utf16 = |text: &str, mark: bool, big: bool| -> Vec<u8> {
+        let mark = mark.then_some(0xfeff);
+        let units = mark.into_iter().chain(text.encode_utf16());
+        units
+            .flat_map(|unit| {
+                if big {
+                    unit.to_be_bytes()
+                } else {
+                    unit.to_le_bytes()
+                }
+            })
+            .collect()
+    };
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(b"id,v\n1,a\n").unwrap();
+    let gzip = gzip.finish().unwrap();
+    let text = "id,v\n1,a\n";
+    for (name, bytes, why) in [
+        (
+            "packed.csv",
+            gzip,
+            "it is packed by gzip; give it a name that ends in .gz",
+        ),
+        ("wide.csv", utf16(text, true, false), "iconv -f UTF-16 -t UTF-8"),
+        ("wide.csv", utf16(text, true, true), "iconv -f UTF-16 -t UTF-8"),
+        ("wide.csv", utf16(text, false, false), "iconv -f UTF-16 -t UTF-8"),
+        ("wide.csv", utf16(text, false, true), "iconv -f UTF-16 -t UTF-8"),
+        (
+            "book.csv",
+            b"PK\x03\x04 and more".to_vec(),
+            "save the sheet as CSV",
+        ),
+        ("rows.csv", b"PAR1 and more".to_vec(), "it is a Parquet file"),
+    ] {
+        files.write(name, &bytes);
+        for options in ["", "?encoding=latin1"] {
+            let url = format!("{}{options}", files.url("csv", name));
+            let message = failure(&url, ALL, "id").await;
+            assert!(message.contains(why), "{name}: {message}");
+        }
+        let limit = gristmill_data::parquet_file::BatchLimit {
+            rows: 10,
+            bytes: 1 << 20,
+        };
+        let reading = TextReading::default();
+        for place in [files.path(name).display().to_string(), files.url("jsonl", name)] {
+            let message = match gristmill_data::source::FileRows::open(&place, limit, &reading).await {
+                Ok(_) => panic!("{place} is read"),
+                Err(error) => error.to_string(),
+            };
+            assert!(message.contains(why), "{place}: {message}");
+        }
+    }
+    for text in ["i", "id,v\n", "", "\u{feff}id,v\n1,a\n"] {
+        files.write("short.csv", text);
+        if let Err(error) = connect(&crate::support::settings(
+            &files.url("csv", "short.csv"),
+            ALL,
+            "id",
+        ))
+        .await
+        {
+            assert!(!error.to_string().contains("UTF-16"), "{text:?}: {error}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

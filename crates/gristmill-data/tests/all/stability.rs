@@ -223,6 +223,7 @@ async fn mariadb_rows_come_once_whatever_chooses_them() {
          CREATE ALGORITHM = TEMPTABLE VIEW kept AS SELECT * FROM big WHERE rand() < 0.5; \
          CREATE VIEW parts AS SELECT * FROM big ORDER BY v LIMIT 300; \
          CREATE VIEW nested AS SELECT * FROM parts; CREATE VIEW bi AS SELECT * FROM big WHERE rand() < 0.5; \
+         CREATE VIEW over_kept AS SELECT * FROM kept; \
          CREATE FUNCTION undeclared(x int) RETURNS int NOT DETERMINISTIC NO SQL RETURN x + 1; \
          CREATE FUNCTION declared(x int) RETURNS int DETERMINISTIC NO SQL RETURN x + 1; \
          CREATE VIEW called AS SELECT undeclared(id) AS id, v FROM big",
@@ -264,6 +265,16 @@ async fn mariadb_rows_come_once_whatever_chooses_them() {
         ),
         ("SELECT id FROM sampled", "id", Refused("rand()")),
         ("SELECT id FROM kept", "id", Refused("rand()")),
+        ("SELECT k.id FROM kept AS k", "id", Refused("rand()")),
+        ("SELECT id FROM over_kept", "id", Refused("rand()")),
+        // What only has the name of such a view.
+        ("SELECT id, v AS sampled, part AS kept FROM big", "id", Ranges),
+        ("SELECT kept.id FROM big AS kept", "id", Ranges),
+        (
+            "WITH sampled AS (SELECT id FROM big) SELECT id FROM sampled",
+            "id",
+            Ranges,
+        ),
         ("SELECT uuid() AS k, id FROM big", "k", Refused("uuid()")),
         ("SELECT id, v FROM big LIMIT 500", "id", Once("LIMIT", 500)),
         ("SELECT id FROM parts", "id", Once("LIMIT", 300)),
@@ -280,6 +291,38 @@ async fn mariadb_rows_come_once_whatever_chooses_them() {
         ),
     ] {
         check(&server.url(), query, key, expected).await;
+    }
+}
+
+/// An account that may read a view and nothing of what the view is made of: the server explains no query to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_views_are_read_by_accounts_that_may_do_no_more() {
+    let server = TempMariaDb::shared();
+    server.execute(
+        "CREATE TABLE base AS SELECT seq AS id, md5(seq) AS v FROM seq_1_to_2000; CREATE UNIQUE INDEX by_id ON base (id); \
+         CREATE VIEW hidden AS SELECT * FROM base; CREATE VIEW shown AS SELECT * FROM base; \
+         CREATE VIEW cut AS SELECT * FROM base ORDER BY v LIMIT 300; \
+         CREATE VIEW drawn AS SELECT * FROM base WHERE rand() < 0.5; \
+         CREATE USER viewer IDENTIFIED BY 'view'; GRANT SELECT ON hidden TO viewer; \
+         GRANT SELECT, SHOW VIEW ON shown TO viewer; GRANT SELECT, SHOW VIEW ON cut TO viewer; \
+         GRANT SELECT, SHOW VIEW ON drawn TO viewer",
+    );
+    let url = server.url();
+    let (_, place) = url.rsplit_once('@').unwrap();
+    let url = format!("mysql://viewer:view@{place}");
+    let why = "a view, `hidden`, of which the account may not see what it does (GRANT SHOW VIEW ON `hidden` lets it)";
+    for (query, expected) in [
+        ("SELECT id, v FROM hidden", Once(why, 2000)),
+        (
+            "SELECT h.id FROM (SELECT * FROM shown) s, hidden AS h WHERE s.id = h.id",
+            Once(why, 2000),
+        ),
+        ("SELECT id, v FROM shown", Ranges),
+        ("SELECT id, v AS hidden FROM shown AS drawn", Ranges),
+        ("SELECT id FROM cut", Once("LIMIT", 300)),
+        ("SELECT id FROM drawn", Refused("rand()")),
+    ] {
+        check(&url, query, "id", expected).await;
     }
 }
 

@@ -86,13 +86,18 @@ impl Thresholds {
         &self,
         probabilities: &[F],
         sets: usize,
-        truth: usize,
+        truth: Option<usize>,
         to_f64: impl Fn(F) -> f64,
     ) -> (usize, f64) {
         if sets == 1 {
             let p = to_f64(probabilities[0]);
             let second = self.scaled(1, p) > self.scaled(0, 1.0 - p);
-            return (usize::from(second), if truth == 1 { p } else { 1.0 - p });
+            let at_truth = match truth {
+                Some(1) => p,
+                Some(_) => 1.0 - p,
+                None => 0.0,
+            };
+            return (usize::from(second), at_truth);
         }
         let (mut best, mut most) = (0, f64::NEG_INFINITY);
         for (class, p) in probabilities[..sets].iter().enumerate() {
@@ -101,7 +106,7 @@ impl Thresholds {
                 (best, most) = (class, scaled);
             }
         }
-        (best, to_f64(probabilities[truth]))
+        (best, truth.map_or(0.0, |truth| to_f64(probabilities[truth])))
     }
 }
 
@@ -118,24 +123,26 @@ mod tests {
     fn the_most_likely_class_wins_and_of_equal_ones_the_first() {
         let plain = Thresholds::default();
         let id = |p: f64| p;
-        assert_eq!(plain.predicted(&[0.2, 0.4, 0.4], 3, 0, id), (1, 0.2));
-        assert_eq!(plain.predicted(&[0.5], 1, 0, id), (0, 0.5));
-        assert_eq!(plain.predicted(&[0.6], 1, 0, id), (1, 0.4));
+        assert_eq!(plain.predicted(&[0.2, 0.4, 0.4], 3, Some(0), id), (1, 0.2));
+        assert_eq!(plain.predicted(&[0.5], 1, Some(0), id), (0, 0.5));
+        assert_eq!(plain.predicted(&[0.2, 0.4, 0.4], 3, None, id), (1, 0.0));
+        assert_eq!(plain.predicted(&[0.6], 1, None, id), (1, 0.0));
+        assert_eq!(plain.predicted(&[0.6], 1, Some(0), id), (1, 0.4));
     }
 
     #[test]
     fn probabilities_are_divided_by_thresholds() {
         let id = |p: f64| p;
         let thresholds = Thresholds::from_values(vec![0.5, 0.1, 0.4]).unwrap();
-        assert_eq!(thresholds.predicted(&[0.6, 0.2, 0.2], 3, 0, id), (1, 0.6));
+        assert_eq!(thresholds.predicted(&[0.6, 0.2, 0.2], 3, Some(0), id), (1, 0.6));
         // Spark: p > 1 / (1 + t0 / t1).
         let two = Thresholds::from_values(vec![0.7, 0.3]).unwrap();
-        assert_eq!(two.predicted(&[0.29], 1, 1, id).0, 0);
-        assert_eq!(two.predicted(&[0.31], 1, 1, id).0, 1);
+        assert_eq!(two.predicted(&[0.29], 1, Some(1), id).0, 0);
+        assert_eq!(two.predicted(&[0.31], 1, Some(1), id).0, 1);
         // At threshold 0 any probability is enough, and none is not.
         let zero = Thresholds::from_values(vec![0.5, 0.0, 0.5]).unwrap();
-        assert_eq!(zero.predicted(&[0.9, 1e-9, 0.1], 3, 0, id).0, 1);
-        assert_eq!(zero.predicted(&[0.9, 0.0, 0.1], 3, 0, id).0, 0);
+        assert_eq!(zero.predicted(&[0.9, 1e-9, 0.1], 3, Some(0), id).0, 1);
+        assert_eq!(zero.predicted(&[0.9, 0.0, 0.1], 3, Some(0), id).0, 0);
         assert_eq!(Thresholds::from_values(vec![0.0, 0.0]), None);
         assert_eq!(Thresholds::from_values(vec![-1.0, 1.0]), None);
     }

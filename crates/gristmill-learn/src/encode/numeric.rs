@@ -22,6 +22,9 @@ const KIND: &str = "numeric";
 const ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
 /// Values that are not scaled may be rounded by so much of their standard deviation. Scaled ones are by 2^-24.
 const COARSEST: f64 = 1.0 / 4096.0;
+/// And one in so many of the different ones may become one with another: of 65,536 that lie anywhere between 1 and 2 one in 130
+/// does.
+const MERGED_PART: u64 = 16;
 
 /// `encode = "numeric"`.
 pub(super) struct Numeric;
@@ -244,6 +247,17 @@ impl Estimator for NumericSettings {
             None => (0.0, 0.0, 0.0),
         };
         self.check_precision(&transformed)?;
+        // Numbers of two sizes deviate much from their mean, and may be equal nevertheless.
+        if let Some(quantiles) = quantiles.filter(|_| self.counts_merged())
+            && let Some((distinct, merged)) = Quantiles::merged(&quantiles)?
+            && merged * MERGED_PART > distinct
+        {
+            return Err(Error::Merged {
+                column: self.column.clone(),
+                distinct,
+                merged,
+            });
+        }
         Ok(Box::new(NumericEncoder {
             described: Described {
                 column: self.column.clone(),
@@ -259,7 +273,12 @@ impl Estimator for NumericSettings {
 
 impl NumericSettings {
     fn needs_quantiles(&self) -> bool {
-        self.impute == Impute::Median || self.scale == Scaling::Robust
+        self.impute == Impute::Median || self.scale == Scaling::Robust || self.counts_merged()
+    }
+
+    /// Whether it is counted which values become one with another: those that stay as they are.
+    fn counts_merged(&self) -> bool {
+        self.scale == Scaling::None && self.transform.is_none()
     }
 
     fn needs_extremes(&self) -> bool {

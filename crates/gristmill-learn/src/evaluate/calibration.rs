@@ -40,7 +40,7 @@ const SCORED_ROWS: usize = 1024;
 pub struct Calibration {
     /// All margins are divided by it: above 1 the model was too sure.
     pub temperature: f64,
-    /// Validation rows.
+    /// Validation rows of a class that training saw.
     pub rows: u64,
     /// Their log loss (natural logarithm), before and after, as that of [`crate::statistics::Scores`].
     pub log_loss: [f64; 2],
@@ -241,8 +241,9 @@ impl Accumulate for Accumulator {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::of(batch)?;
         let (model, classes) = (&self.pass.model, self.pass.model.classes());
-        let validation = (0..rows.len()).filter(|row| Split::Validation.is(rows.split[*row]));
-        let validation: Vec<usize> = validation.collect();
+        // A class that training never saw has no probability at any temperature.
+        let scored = |row: &usize| Split::Validation.is(rows.split[*row]) && rows.class(*row).is_some();
+        let validation: Vec<usize> = (0..rows.len()).filter(scored).collect();
         let (mut logs, mut room) = (Vec::new(), Vec::new());
         for some in validation.chunks(SCORED_ROWS) {
             let mut block = SparseBlock::with_capacity(some.len());
@@ -256,7 +257,7 @@ impl Accumulate for Accumulator {
             for (row, probabilities) in some.iter().zip(scores.chunks_exact(classes.max(1))) {
                 logs.clear();
                 logs.extend(probabilities.iter().map(|p| ln(p.max(LEAST))));
-                let truth = rows.labels[*row] as usize;
+                let truth = rows.class(*row).unwrap_or_default();
                 for (inverse, sums) in self.pass.inverse.iter().zip(&mut self.sums) {
                     sums.add(&logs, truth, *inverse, &mut room);
                 }

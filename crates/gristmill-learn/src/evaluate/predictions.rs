@@ -25,11 +25,11 @@ pub(crate) struct Classifier<'m, F> {
 pub(crate) struct Prediction {
     /// The row of the batch.
     pub(crate) row: usize,
-    /// Its class.
-    pub(crate) truth: usize,
+    /// Its class; `None` where training never saw that.
+    pub(crate) truth: Option<usize>,
     /// The class predicted.
     pub(crate) predicted: usize,
-    /// The probability given to its class.
+    /// The probability given to its class: 0 where training never saw that.
     pub(crate) at_truth: f64,
 }
 
@@ -54,7 +54,7 @@ impl<F: Real> Classifier<'_, F> {
             block.probabilities(rows, weights, shape);
             for (p, r) in block.values().chunks_exact(shape.stride()).zip(block.selected()) {
                 let row = *r as usize;
-                let truth = rows.labels[row] as usize;
+                let truth = rows.class(row);
                 let (predicted, at_truth) = thresholds.predicted(p, shape.sets, truth, |p| p.to_f64());
                 take(Prediction {
                     row,

@@ -154,7 +154,7 @@ impl Score {
         let classes = model.classes();
         let (pass, confusions) = (&self.pass, &mut self.splits);
         for_each_scored(rows, model, classes, |row, probabilities| {
-            let truth = rows.labels[row] as usize;
+            let truth = rows.class(row);
             let (predicted, at_truth) = pass.thresholds.predicted(probabilities, classes, truth, |p| p);
             let place = pass.splits().iter().position(|split| split.is(rows.split[row]));
             if let Some(place) = place {

@@ -23,14 +23,14 @@ use crate::statistics::column::find;
 
 /// The version of the feature rows. Raise it when their columns change, or when the same fitted state makes other features of
 /// the same row: what an earlier version transformed is then transformed again.
-pub const FEATURES_FORMAT: u32 = 4;
+pub const FEATURES_FORMAT: u32 = 5;
 
 /// The kind of the spec of an [`Assembler`].
 pub const KIND: &str = "features";
 
 /// Turns dataset rows into feature rows.
 ///
-/// Transformed, a batch has the columns `label: Int32` (of a regression `Float64`), `indices: List<UInt32>`, `values: List<Float32>`, `split: UInt8`
+/// Transformed, a batch has the columns `label: Int32` (-1 for a class that training never saw; of a regression `Float64`), `indices: List<UInt32>`, `values: List<Float32>`, `split: UInt8`
 /// (an index into [`crate::features::split::SPLIT_NAMES`]), `fold: UInt8`, `entity` with the type of the entity's column, and where
 /// rows have weights `weight: Float64`. Rows with no label, a rare label or a category that `unseen = "skip"` leaves out are not in it.
 pub struct Assembler {

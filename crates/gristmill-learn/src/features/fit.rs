@@ -24,7 +24,7 @@ const NAME: &str = "fit";
 
 /// The version of the state that a fit leaves, of every encoder, the label and the split. Raise it when its layout changes, or
 /// when the same rows and settings give another state: what an earlier version fitted is then fitted again.
-pub const FIT_FORMAT: u32 = 4;
+pub const FIT_FORMAT: u32 = 5;
 
 /// The kind of the spec of [`FitPass`].
 pub(crate) const KIND: &str = NAME;

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::contract::reads::Reads;
 use crate::contract::step::StepSpec;
 use crate::error::{Error, Result};
+use crate::rows::features::UNSEEN;
 use crate::settings::{LabelSettings, Rare};
 use crate::statistics::column::strings;
 use crate::statistics::{Counts, Vocabulary, allocated, map_bytes};
@@ -22,6 +23,8 @@ const KIND: &str = "label";
 pub struct LabelIndexer {
     column: String,
     rare: Rare,
+    /// Classes with fewer training rows are rare.
+    min_rows: u64,
     classes: Vec<String>,
     rows: Vec<u64>,
     index: HashMap<String, i32>,
@@ -63,7 +66,12 @@ impl LabelIndexer {
             });
         }
         let (classes, rows) = classes.into_iter().unzip();
-        Ok(Self::new(settings.column.clone(), settings.rare, classes, rows))
+        Ok(Self::new(
+            settings.column.clone(),
+            (settings.rare, settings.min_rows),
+            classes,
+            rows,
+        ))
     }
 
     /// The indexer that [`LabelIndexer::spec`] described.
@@ -72,8 +80,17 @@ impl LabelIndexer {
         struct Small {
             column: String,
             rare: Rare,
+            #[serde(default = "one")]
+            min_rows: u64,
         }
-        let Small { column, rare } = spec.settings()?;
+        fn one() -> u64 {
+            1
+        }
+        let Small {
+            column,
+            rare,
+            min_rows,
+        } = spec.settings()?;
         let classes: &StringArray = spec.array("classes")?;
         let rows: &UInt64Array = spec.array("rows")?;
         let classes: Vec<String> = classes.iter().flatten().map(str::to_owned).collect();
@@ -81,12 +98,21 @@ impl LabelIndexer {
         if classes.len() != rows.len() || classes.len() < 2 || distinct.len() != classes.len() {
             return Err(spec.bad("`classes` and `rows` do not hold two or more distinct classes"));
         }
-        Ok(Self::new(column, rare, classes, rows.values().to_vec()))
+        Ok(Self::new(
+            column,
+            (rare, min_rows),
+            classes,
+            rows.values().to_vec(),
+        ))
     }
 
     /// What it can be rebuilt from.
     pub fn spec(&self) -> StepSpec {
-        StepSpec::new(KIND, json!({"column": self.column, "rare": self.rare}))
+        let mut settings = json!({"column": self.column, "rare": self.rare});
+        if self.min_rows > 1 {
+            settings["min_rows"] = self.min_rows.into();
+        }
+        StepSpec::new(KIND, settings)
             .with("classes", StringArray::from_iter_values(&self.classes))
             .with("rows", UInt64Array::from(self.rows.clone()))
     }
@@ -114,10 +140,13 @@ impl LabelIndexer {
     }
 
     /// The class of every row, null for rows to leave out, and how many of these have no label at all.
+    ///
+    /// A class that training never saw is [`UNSEEN`], unless `min_rows` leaves out classes with few training rows, as it has none.
     pub fn index(&self, batch: &RecordBatch) -> Result<(Int32Array, u64)> {
         let labels = strings(batch, &self.column, Reads::Category, KIND)?;
+        let unseen = (self.min_rows <= 1).then_some(UNSEEN);
         let other = match self.rare {
-            Rare::Drop => None,
+            Rare::Drop => unseen,
             Rare::Other => {
                 // No training row has it, or the fit had been refused.
                 let rows = labels.iter().filter(|label| *label == Some(OTHER)).count() as u64;
@@ -127,7 +156,7 @@ impl LabelIndexer {
                         rows,
                     });
                 }
-                self.index.get(OTHER).copied()
+                self.index.get(OTHER).copied().or(unseen)
             }
         };
         let classes = labels
@@ -136,10 +165,11 @@ impl LabelIndexer {
         Ok((classes.collect(), labels.null_count() as u64))
     }
 
-    fn new(column: String, rare: Rare, classes: Vec<String>, rows: Vec<u64>) -> Self {
+    fn new(column: String, (rare, min_rows): (Rare, u64), classes: Vec<String>, rows: Vec<u64>) -> Self {
         Self {
             column,
             rare,
+            min_rows,
             index: classes.iter().cloned().zip(0..).collect(),
             classes,
             rows,

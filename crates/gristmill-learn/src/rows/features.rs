@@ -10,10 +10,13 @@ pub(crate) const COLUMNS: [&str; 5] = ["label", "indices", "values", "split", "f
 /// The column of the rows' weights, which a table may lack.
 pub(crate) const WEIGHT: &str = "weight";
 
+/// The label of rows whose class no training row has. No such row is a training row.
+pub(crate) const UNSEEN: i32 = -1;
+
 /// Rows of the features table: a sparse matrix with a label, a split and a fold a row.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
-    /// The class of each row; empty where labels are numbers.
+    /// The class of each row, [`UNSEEN`] where training never saw it; empty where labels are numbers.
     pub(crate) labels: &'a [i32],
     /// Row `r` holds entries `offsets[r]..offsets[r + 1]`.
     pub(crate) offsets: &'a [i32],
@@ -121,6 +124,12 @@ impl<'a> Rows<'a> {
     /// The number of rows.
     pub(crate) fn len(&self) -> usize {
         self.split.len()
+    }
+
+    /// The class of row `r`; `None` where training never saw that.
+    #[inline(always)]
+    pub(crate) fn class(&self, r: usize) -> Option<usize> {
+        usize::try_from(self.labels[r]).ok()
     }
 
     /// What row `r` weighs.

@@ -31,7 +31,7 @@ pub struct LabelSettings {
     /// What its values are: what [`crate::contract::learner::Learner::label`] says.
     #[serde(default, skip_serializing_if = "LabelKind::is_class")]
     pub kind: LabelKind,
-    /// Classes with fewer training rows are rare. Default 1.
+    /// Classes with fewer training rows are rare; with 1 none is, also of those that training never saw. Default 1.
     pub min_rows: u64,
     /// What becomes of the rows of rare classes. Default `drop`.
     pub rare: Rare,

@@ -15,7 +15,7 @@ mod state;
 pub mod undefined;
 pub(crate) mod vocabulary;
 
-pub use confusion::{Confusion, Scores};
+pub use confusion::{Confusion, SMALLEST_PROBABILITY, Scores};
 pub use content::{ColumnContent, Content};
 pub use derived::Transform;
 pub use errors::{Errors, RegressionScores};
@@ -26,7 +26,6 @@ pub use profile::{ColumnProfile, NumberProfile, Profile};
 pub use quantiles::{Quantiles, Sorted};
 pub use vocabulary::{Counts, Vocabulary};
 
-pub(crate) use confusion::SMALLEST_PROBABILITY;
 pub(crate) use derived::Derived;
 pub(crate) use state::{allocated, map_bytes, state_column};
 pub(crate) use vocabulary::by_frequency;

@@ -57,6 +57,19 @@ impl Quantiles {
         let sorted = Sorted::from_state(state)?;
         Ok((sorted.rows > 0).then(|| sorted.at((sorted.rows - 1) / 2)))
     }
+
+    /// The different values in a state, and how many of them are one with another as single-precision numbers; none where there are
+    /// too many to be told apart.
+    pub fn merged(state: &RecordBatch) -> Result<Option<(u64, u64)>> {
+        let (values, _, bucketed) = columns(state)?;
+        if bucketed.true_count() > 0 {
+            return Ok(None);
+        }
+        // In order, and so equal ones are neighbours.
+        let equal = values.values().chunk_by(|a, b| *a as f32 == *b as f32);
+        let merged: usize = equal.map(<[f64]>::len).filter(|values| *values > 1).sum();
+        Ok(Some((values.len() as u64, merged as u64)))
+    }
 }
 
 /// The values of a state in their order, each as often as it is there.
@@ -198,7 +211,7 @@ impl Accumulate for Accumulator {
         Share {
             bytes: self.size(),
             what: format!(
-                "the values of column `{}`, counted for its quantiles,",
+                "the values of column `{}`, counted for its quantiles or its precision,",
                 self.pass.column
             ),
             way_out: "use impute = \"mean\", scale = \"standard\" or given bounds for columns of many values"

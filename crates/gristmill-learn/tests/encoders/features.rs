@@ -254,6 +254,38 @@ fn nan_is_missing_and_infinity_is_an_error_at_once() {
     ));
 }
 
+/// A few numbers far from the others make the deviation large: what becomes equal is counted.
+#[test]
+fn numbers_of_two_sizes_that_single_precision_makes_equal_are_refused() {
+    let with_none = |none: f64, values: &dyn Fn(u32) -> f64| -> ArrayRef {
+        let value = |i: u32| if i.is_multiple_of(2) { none } else { values(i) };
+        Arc::new(Float64Array::from_iter_values((0..2000).map(value)))
+    };
+    for (column, merged) in [
+        (with_none(0.0, &|i| 1.7e9 + f64::from(i)), Some((1001, 1000))),
+        (
+            with_none(-1.0, &|i| 1.7e12 + 1e3 * f64::from(i)),
+            Some((1001, 1000)),
+        ),
+        (with_none(0.0, &|i| 2e7 + f64::from(i)), Some((1001, 998))),
+        (with_none(0.0, &|i| 1.7e9 + 86_400.0 * f64::from(i)), None),
+        (with_none(0.0, &|i| 1.0 + f64::from(i) / 1999.0), None),
+        (with_none(1e30, &|i| f64::from(i)), None),
+    ] {
+        let rows = table([("x", column)]);
+        let unscaled = NumericSettings {
+            scale: Scaling::None,
+            ..numeric("x", Impute::Mean)
+        };
+        let found = match fit(&Feature::new(unscaled), &rows) {
+            Err(Error::Merged { distinct, merged, .. }) => Some((distinct, merged)),
+            Err(other) => panic!("{other}"),
+            Ok(_) => None,
+        };
+        assert_eq!(found, merged, "{:?}", rows.column(0).slice(0, 2));
+    }
+}
+
 #[test]
 fn numbers_that_single_precision_makes_equal_are_refused_unless_they_are_scaled() {
     let seconds = |first: i64, step: i64| -> ArrayRef {

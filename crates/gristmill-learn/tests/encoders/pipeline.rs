@@ -289,7 +289,8 @@ fn labels_are_in_sparks_order_and_rare_ones_dropped_or_other() {
         (
             strings(&["a", "b", "c", "d", "other"]),
             vec![2, 2, 1, 1, 1],
-            vec![Some(2), None, None, Some(0), Some(4)]
+            // A class that training never saw stays, as one that no prediction can be right about.
+            vec![Some(2), None, Some(-1), Some(0), Some(4)]
         )
     );
     assert_eq!(

@@ -7,6 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use gristmill_data::convert::{Form, Logical, convert};
 use gristmill_data::prepare::TextRules;
+use gristmill_data::settings::{ReadAs, TextReading};
 use gristmill_learn::contract::reads::Reads;
 use gristmill_learn::features::Assembler;
 use gristmill_learn::model::InputColumn;
@@ -57,16 +58,20 @@ impl Conform {
         Ok(Self { columns, text })
     }
 
-    /// The columns that are read as numbers.
-    pub(super) fn numeric(&self) -> Vec<String> {
-        let numeric = self.columns.iter().filter(|column| column.numeric);
-        numeric.map(|column| column.name.clone()).collect()
-    }
-
-    /// The columns that are read as categories or text: files without types give them as they are written.
-    pub(super) fn categories(&self) -> Vec<String> {
-        let categories = self.columns.iter().filter(|column| !column.numeric);
-        categories.map(|column| column.name.clone()).collect()
+    /// What the text of files without types stands for. Of a model that does not tell types, what is not a number is text.
+    pub(super) fn reading(&self) -> TextReading {
+        let columns = self.columns.iter().filter_map(|column| {
+            let logical = match (&column.logical, column.numeric) {
+                (Some(logical), _) => logical.clone(),
+                (None, false) => Logical::plain(DataType::Utf8),
+                (None, true) => return None,
+            };
+            Some((column.name.clone(), ReadAs::Values(logical)))
+        });
+        TextReading {
+            columns: columns.collect(),
+            quoted_empty: self.text.keeps_empty(),
+        }
     }
 
     /// The rows with the columns that are read, and no others.

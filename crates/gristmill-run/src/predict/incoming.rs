@@ -3,19 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use gristmill_data::content::FileContent;
 use gristmill_data::csv_quotes::Swallowed;
 use gristmill_data::parquet_file::BatchLimit;
-use gristmill_data::settings::{SourceSettings, SourceUrl};
+use gristmill_data::settings::{SourceSettings, SourceUrl, TextReading};
 use gristmill_data::sink::Progress;
 use gristmill_data::source::FileRows;
 use serde_json::{Value, json};
 
-use super::files::bad;
 use super::input::{self, TextFormat};
 use super::query::{Piece, QueryInput};
-use crate::error::{Error, Result, io};
+use crate::error::{Error, Result, bad_file, io};
 use crate::event::Observe;
 
 /// Where the rows come from.
@@ -78,7 +77,7 @@ impl Origin {
             Self::StandardInput(_) => {
                 let why = "a table is written so that it can be continued, and nobody can read this again; write it into a file, and \
                            give that";
-                Err(bad(Path::new("standard input"), &why))
+                Err(bad_file(Path::new("standard input"), &why))
             }
             Self::Query { settings, .. } => {
                 let SourceSettings { url, query, key, .. } = settings.as_ref();
@@ -108,21 +107,21 @@ enum Kind {
 }
 
 impl Incoming {
-    /// Opens it; of the columns `numeric` the values are numbers.
+    /// Opens it; `reading` says what text stands for.
     pub(super) fn open(
         origin: &Origin,
         limit: BatchLimit,
-        numeric: &[String],
+        reading: &TextReading,
         observe: &dyn Observe,
     ) -> Result<Self> {
         let most = limit.rows.max(1);
         let (schema, expected, from) = match origin {
             Origin::Files(place) => {
-                let rows = input::files(place, limit, numeric)?;
+                let rows = input::files(place, limit, reading)?;
                 (rows.schema().clone(), None, Kind::Files(Box::new(rows)))
             }
             Origin::StandardInput(format) => {
-                let rows = input::standard(*format, limit, numeric)?;
+                let rows = input::standard(*format, limit, reading)?;
                 (rows.schema().clone(), None, Kind::Files(Box::new(rows)))
             }
             Origin::Query { settings, batch_rows } => {
@@ -191,6 +190,28 @@ impl Incoming {
         match &self.from {
             Kind::Files(input) => input.swallowed(),
             Kind::Query(_) => Vec::new(),
+        }
+    }
+
+    /// The types of the columns that are text: those that the URL gives them, or else those that they had in training.
+    pub(super) fn types(&self, training: &[(String, DataType)]) -> Vec<(String, DataType)> {
+        let Kind::Files(input) = &self.from else {
+            return Vec::new();
+        };
+        let given = input.types().iter();
+        let known = training.iter().filter(|(name, _)| {
+            let is_text = |field: &Field| *field.data_type() == DataType::Utf8;
+            self.schema.field_with_name(name).is_ok_and(is_text)
+        });
+        // Of two the first counts.
+        given.chain(known).cloned().collect()
+    }
+
+    /// The tables that a query reads.
+    pub(super) fn tables(&self) -> &[String] {
+        match &self.from {
+            Kind::Files(_) => &[],
+            Kind::Query(query) => &query.tables,
         }
     }
 

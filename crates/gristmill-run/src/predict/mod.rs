@@ -1,7 +1,6 @@
 //! Prediction: the rows of a file with the most likely classes, or the predicted number, beside them.
 
 mod conform;
-mod files;
 mod incoming;
 mod input;
 mod output;
@@ -29,9 +28,8 @@ use serde::Deserialize;
 
 use crate::budget::{Budget, Held};
 use crate::engine::MOST_GROWTH;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, bad_file};
 use crate::event::{Event, Observe, Pace, StageResult};
-use files::bad;
 use incoming::Incoming;
 use input::check_apart;
 use output::{Opened, Shape, Sink};
@@ -104,7 +102,7 @@ impl Predictor {
         if bundle.assembler.label().kind() == LabelKind::Number && top > 1 {
             let why =
                 format!("it is a regression, which predicts one number a row and not the {top} most likely");
-            return Err(bad(model, &why));
+            return Err(bad_file(model, &why));
         }
         let hash = bundle.hash.clone();
         let key = bundle.provenance.settings.get("key");
@@ -168,8 +166,8 @@ impl Predictor {
         let _row_group = self.budget.reserve("the file that is written", row_group)?;
         let origin = &self.for_this_model(origin);
         let name = origin.name();
-        let wrong = |why: &dyn ToString| bad(Path::new(&name), &why.to_string());
-        let mut input = Incoming::open(origin, self.batch(rows), &self.predictions.numeric(), observe)?;
+        let wrong = |why: &dyn ToString| bad_file(Path::new(&name), &why.to_string());
+        let mut input = Incoming::open(origin, self.batch(rows), &self.predictions.reading(), observe)?;
         let result = self.output_columns(&input, &wrong)?;
         if let Some(output) = output.path() {
             check_apart(input.files(), output)?;
@@ -182,12 +180,15 @@ impl Predictor {
                 table.key = key.to_vec();
             }
         }
+        let types = input.types(&self.predictions.countable());
         let shape = Shape {
+            types: &types,
             rows: &result,
             of_input: input.schema.fields().len(),
             model: &self.hash,
             input: &|| origin.identity(input.files()),
             reads: origin.url(),
+            reads_tables: input.tables(),
         };
         let (mut sink, before) = match output.open(&shape, row_group as usize, now())? {
             Opened::Complete(progress) => {
@@ -208,17 +209,27 @@ impl Predictor {
         let predicted = predicted.map_err(|error| match sink.explain(error) {
             Error::Learn(why) => wrong(&why),
             other => other,
-        })?;
-        if let Some(unseen) = predicted
-            .unseen
-            .iter()
-            .find(|unseen| self.strict && unseen.too_many())
-        {
-            let why = unseen.to_string();
-            return Err(Error::Unlike { path: name, why });
+        });
+        let unlike = |predicted: &Predicted| {
+            let mut unseen = predicted.unseen.iter().filter(|unseen| unseen.too_many());
+            unseen.next().map(ToString::to_string)
+        };
+        let predicted = predicted.and_then(|predicted| match unlike(&predicted) {
+            Some(why) if self.strict => Err(Error::Unlike { path: name, why }),
+            _ => Ok(predicted),
+        });
+        match predicted {
+            Ok(predicted) => {
+                sink.finish()?;
+                Ok(predicted)
+            }
+            Err(error) => {
+                if !error.goes_on() {
+                    sink.abandon();
+                }
+                Err(error)
+            }
         }
-        sink.finish()?;
-        Ok(predicted)
     }
 
     /// The columns of the output.
@@ -238,12 +249,12 @@ impl Predictor {
         )))
     }
 
-    /// The same origin, whose rows take no more memory than is left, and whose categories are as they are written.
+    /// The same origin, whose rows take no more memory than is left, and whose text is read as the model has it.
     fn for_this_model(&self, origin: &Origin) -> Origin {
         let mut origin = origin.clone();
         if let Origin::Query { settings, .. } = &mut origin {
             settings.memory = self.budget.of_rows_at_hand();
-            settings.categories = self.predictions.categories();
+            settings.text = self.predictions.reading();
         }
         origin
     }

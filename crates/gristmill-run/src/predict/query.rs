@@ -34,6 +34,8 @@ pub(super) struct QueryInput {
     pub(super) schema: SchemaRef,
     /// Rows that are expected, where the database says.
     pub(super) expected: Option<u64>,
+    /// The tables that it reads, as the source names them.
+    pub(super) tables: Vec<String>,
     batch_rows: u64,
     runtime: Option<Runtime>,
     source: Option<Box<dyn Source>>,
@@ -66,6 +68,7 @@ impl QueryInput {
         let opened = runtime.block_on(unless_stopped(observe, opening));
         match opened {
             Ok((schema, expected, source)) => Ok(Self {
+                tables: source.tables(),
                 schema,
                 expected,
                 batch_rows,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Float64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use gristmill_data::prepare::TextRules;
+use gristmill_data::settings::TextReading;
 use gristmill_learn::contract::model::ModelSpec;
 use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::contract::step::{LeftOut, SparseBlock, StepSpec, Transformed, Transformer};
@@ -81,14 +82,18 @@ impl Predictions {
         self
     }
 
-    /// The columns that are read as numbers.
-    pub(super) fn numeric(&self) -> Vec<String> {
-        self.conform.numeric()
+    /// What the text of files without types stands for.
+    pub(super) fn reading(&self) -> TextReading {
+        self.conform.reading()
     }
 
-    /// The columns that are read as categories or text.
-    pub(super) fn categories(&self) -> Vec<String> {
-        self.conform.categories()
+    /// The columns of the training rows that were integers or dates, whose text can be written back as that.
+    pub(super) fn countable(&self) -> Vec<(String, DataType)> {
+        let columns = self.input.iter();
+        let typed = columns.filter_map(|column| Some((column.name.clone(), column.arrow_type()?)));
+        typed
+            .filter(|(_, kind)| kind.is_integer() || *kind == DataType::Date32)
+            .collect()
     }
 
     /// What the names of the new columns begin with.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use gristmill_learn::features::split::SPLIT_NAMES;
+use gristmill_learn::statistics::SMALLEST_PROBABILITY;
 
 use crate::report::chosen::chosen;
 use crate::report::metrics::{Baseline, Metrics, Splits};
@@ -98,6 +99,23 @@ fn write_summary(out: &mut String, pipeline: &Pipeline, m: &Metrics) -> std::fmt
     }
     writeln!(out)?;
     write_splits(out, &m.splits, Some(&m.baseline))?;
+    if let Splits::Class(splits) = &m.splits {
+        let unseen = SPLIT_NAMES
+            .iter()
+            .filter_map(|name| Some((name, splits.get(*name)?.unseen_class)));
+        for (name, rows) in unseen.filter(|(_, rows)| *rows > 0) {
+            writeln!(
+                out,
+                "{} of the {name} rows {} of a class that training never saw: errors.",
+                thousands(rows),
+                if rows == 1 { "is" } else { "are" }
+            )?;
+        }
+        writeln!(
+            out,
+            "In the log loss a probability counts as {SMALLEST_PROBABILITY:.1e} at least."
+        )?;
+    }
     let repeated = SPLIT_NAMES
         .iter()
         .filter_map(|name| Some((name, m.repeated.get(*name)?)));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::pipeline::{Open, Pipeline, RunSettings, Verify};
 use crate::budget::of_rows;
 use gristmill_data::budget::RowBudget;
-use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, SourceSettings};
+use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, ReadAs, SourceSettings, TextReading};
 use gristmill_data::source::open::default_query;
 use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::contract::reads::Reads;
@@ -77,7 +77,13 @@ pub(super) fn pipeline<'t>(
     };
     // A label of which it is not known whether it is a class has the type of its values.
     let class = open.models.is_empty() && label.kind == LabelKind::Class;
-    source.categories = categories(&features, class.then_some(&label.column));
+    source.text = TextReading {
+        columns: categories(&features, class.then_some(&label.column))
+            .into_iter()
+            .map(|column| (column, ReadAs::Written))
+            .collect(),
+        quoted_empty: !clean.empty_as_null,
+    };
     Some(Pipeline {
         open,
         consistency,
@@ -172,7 +178,7 @@ fn source<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>) -> (SourceSettings, Con
             })
             .unwrap_or_default(),
         // Until the sections that say more are read.
-        categories: Vec::new(),
+        text: TextReading::default(),
         memory: RowBudget::ample(),
     };
     (source, consistency.unwrap_or_default())

@@ -216,6 +216,7 @@ pub(crate) fn run(work: &Work<'_>, pipeline: &Pipeline, input: Input<'_>) -> Res
         false
     });
     let (mut answer, mut pace) = (None, Timer::default());
+    let mut fails = false;
     let trained = loop {
         let next = pool.install(|| trainer.next(answer.take())).map_err(|error| {
             held = None;
@@ -224,12 +225,14 @@ pub(crate) fn run(work: &Work<'_>, pipeline: &Pipeline, input: Input<'_>) -> Res
         if let Next::Done(trained) = next {
             break trained;
         }
-        if checkpoints.due()
-            && let Err(error) = checkpoints.write(trainer.as_ref())
-        {
-            // A full disk is no reason to lose what memory still holds.
-            let why = error.to_string();
-            observe.event(Event::Warning(Warning::NoCheckpoint { why }));
+        if checkpoints.due() {
+            let failed = checkpoints.write(trainer.as_ref()).err();
+            let failed_before = std::mem::replace(&mut fails, failed.is_some());
+            // A full disk is no reason to lose what memory still holds, and is told once.
+            if let Some(error) = failed.filter(|_| !failed_before) {
+                let why = error.to_string();
+                observe.event(Event::Warning(Warning::NoCheckpoint { why }));
+            }
         }
         let scanned = match next {
             Next::Scan(pass) => engine

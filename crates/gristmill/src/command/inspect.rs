@@ -195,6 +195,14 @@ fn dataset(path: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write_dataset(&mut text, path, &ledger, &table);
+    let fresh = path.with_file_name("dataset.fresh");
+    if path.file_name() == Some("dataset".as_ref()) && fresh.is_dir() {
+        let _ = writeln!(
+            text,
+            "Fresh     {}: not complete, gristmill run --fresh goes on with it",
+            fresh.display()
+        );
+    }
     Ok(text)
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use gristmill_data::budget::RowBudget;
-use gristmill_data::settings::{KeyColumns, SourceSettings, SourceUrl};
+use gristmill_data::settings::{KeyColumns, SourceSettings, SourceUrl, TextReading};
 use gristmill_data::sink::{IfExists, is_database};
 use gristmill_data::source::Notice;
 use gristmill_data::source::open::default_query;
@@ -154,7 +154,7 @@ fn origin(args: &PredictArgs, file: Option<&PipelineFile>) -> Result<Origin, Fai
             url,
             query: query.into(),
             key: KeyColumns::new(args.key.clone()),
-            categories: Vec::new(),
+            text: TextReading::default(),
             memory: RowBudget::ample(),
         }),
         batch_rows: args.batch_rows.unwrap_or(BATCH_ROWS),

@@ -197,6 +197,7 @@ fn a_disk_that_is_full_for_any_file_of_a_run_is_told_and_the_next_run_goes_on() 
                 "{step}"
             );
             assert!(step.trim_end().ends_with("code 1"), "{step}");
+            assert!(step.matches("no checkpoint: ").count() <= 1, "told once: {step}");
         }
         assert!(place.model("kept") == undisturbed.model("run"));
         let names = |place: &Place, run: &str| -> Vec<String> {

@@ -41,7 +41,7 @@ fn a_split_without_rows_has_no_scores() {
         for split in ["validation", "test"] {
             for scores in [&metrics["splits"][split], &metrics["baseline"][split]] {
                 for (score, value) in scores.as_object().unwrap() {
-                    let expected = if score == "rows" {
+                    let expected = if ["rows", "unseen_class"].contains(&score.as_str()) {
                         Value::from(0)
                     } else {
                         Value::Null
@@ -89,6 +89,68 @@ fn features_that_tell_nothing_are_named() {
         )],
     );
     assert_snapshot!(warnings(&place.run()));
+}
+
+/// Ten rows have a class each that no other row has: what of them is in validation or test, no prediction can be right about.
+#[test]
+fn rows_of_a_class_that_training_never_saw_are_errors_and_only_min_rows_drops_them() {
+    let own = "UPDATE artist SET country = 'own' || id WHERE id <= 10;";
+    let split = "[split]\ntrain = 0.4\nvalidation = 0.3\ntest = 0.3\n\n[run]";
+    let lone = place(own, &[("[run]", split)]);
+    lone.run();
+    let metrics = lone.metrics("run");
+    assert_eq!(metrics["rows"]["dropped"]["rare_label"], 0);
+    let splits = &metrics["splits"];
+    let number = |split: &str, key: &str| splits[split][key].as_u64().unwrap();
+    let all: u64 = ["train", "validation", "test"]
+        .map(|split| number(split, "rows"))
+        .iter()
+        .sum();
+    assert_eq!(metrics["rows"]["kept"], all);
+    assert_eq!(number("train", "unseen_class"), 0);
+    let summary = String::from_utf8(lone.read("run/summary.txt")).unwrap();
+    for split in ["validation", "test"] {
+        let (rows, unseen) = (number(split, "rows"), number(split, "unseen_class"));
+        assert!((1..10).contains(&unseen), "{split}: {unseen}");
+        let most = (rows - unseen) as f64 / rows as f64;
+        let scores = |score: &str| splits[split][score].as_f64().unwrap();
+        assert!(scores("accuracy") <= most, "{splits}");
+        assert!(
+            scores("log_loss") >= 36.04 * unseen as f64 / rows as f64,
+            "{splits}"
+        );
+        assert!(metrics["baseline"][split]["accuracy"].as_f64().unwrap() <= most);
+        let told = format!(
+            "{unseen} of the {split} rows {} of a class",
+            if unseen == 1 { "is" } else { "are" }
+        );
+        assert!(summary.contains(&told), "{summary}");
+    }
+    assert!(
+        summary.contains("In the log loss a probability counts as 2.2e-16 at least."),
+        "{summary}"
+    );
+    let widest = summary.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(80), "{summary}");
+
+    // The temperature is that of the rows whose class has a probability.
+    let kind = "kind = \"logistic_regression\"";
+    let calibrated = format!("{kind}\ncalibrate = \"temperature\"");
+    let calibrated = place(own, &[("[run]", split), (kind, &calibrated)]);
+    calibrated.run();
+    let found = &calibrated.metrics("run")["calibration"]["rows"];
+    let (rows, unseen) = (number("validation", "rows"), number("validation", "unseen_class"));
+    assert_eq!(*found, rows - unseen);
+
+    let edits = [
+        ("[run]", split),
+        ("column = \"country\"", "column = \"country\"\nmin_rows = 2"),
+    ];
+    let dropped = place(own, &edits);
+    dropped.run();
+    let metrics = dropped.metrics("run");
+    assert_eq!(metrics["rows"]["dropped"]["rare_label"], 10);
+    assert_eq!(metrics["splits"]["test"]["unseen_class"], 0);
 }
 
 #[test]

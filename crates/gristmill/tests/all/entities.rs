@@ -8,7 +8,7 @@ use arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
 use gristmill_data::budget::RowBudget;
 use gristmill_data::key::{Bounds, Key, KeyRange};
-use gristmill_data::settings::SourceSettings;
+use gristmill_data::settings::{SourceSettings, TextReading};
 use gristmill_data::source::open::connect;
 use gristmill_data::table::Alike;
 use gristmill_learn::features::split::Splitter;
@@ -235,7 +235,7 @@ async fn read(url: &str, query: &str) -> (Vec<RecordBatch>, Option<Alike>) {
         url: url.into(),
         query: query.into(),
         key: "id".into(),
-        categories: Vec::new(),
+        text: TextReading::default(),
         memory: RowBudget::ample(),
     };
     let source = connect(&settings)
@@ -342,7 +342,7 @@ async fn what_postgresql_calls_equal_is_one_entity_or_refused() {
         url: server.url().into(),
         query: slow.into(),
         key: "id".into(),
-        categories: Vec::new(),
+        text: TextReading::default(),
         memory: RowBudget::ample(),
     };
     let source = connect(&settings).await.unwrap();
@@ -390,7 +390,7 @@ async fn what_mariadb_calls_equal_is_one_entity_or_refused() {
         url: server.url().into(),
         query: slow.into(),
         key: "id".into(),
-        categories: Vec::new(),
+        text: TextReading::default(),
         memory: RowBudget::ample(),
     };
     let source = connect(&settings).await.unwrap();

@@ -115,6 +115,24 @@ fn a_fresh_pull_that_is_killed_leaves_the_old_dataset_or_the_new_one() {
             );
             continue;
         }
+        let is_left = place.path("run/dataset.fresh").is_dir() && place.path("run/dataset").is_dir();
+        for command in ["check pipeline.toml", "run pipeline.toml"] {
+            if is_left {
+                let told = said(&place, command);
+                assert!(
+                    told.contains("dataset.fresh: `gristmill run --fresh`"),
+                    "{point}, {command}: {told}"
+                );
+            }
+        }
+        if is_left {
+            let output = place.gristmill("inspect run/dataset");
+            let told = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(
+                told.contains("Fresh     run/dataset.fresh: not complete"),
+                "{point}: {told}"
+            );
+        }
         let told = said(&place, "run pipeline.toml");
         let there = place.totals("run");
         if told.contains(CHANGED) {

@@ -148,6 +148,74 @@ fn an_input_that_cannot_be_read_is_refused() {
     }
 }
 
+/// What a line of JSON has for a column of text that is read as one value, or the reason why not.
+#[test]
+fn a_line_of_json_has_one_value_for_a_key_and_text_where_text_is_read() {
+    let place = Place::with(&table(120), &pipeline(&[]));
+    place.run();
+    let line = |name: &str, kind: &str| {
+        format!(
+            "{{\"name\": \"a\", \"kind\": \"group\", \"size\": 1}}\n{{\"name\": {name}, \"kind\": {kind}, \"size\": 2}}\n"
+        )
+    };
+    for (name, kind, refused) in [
+        ("\"kato\"", "\"1.50\"", None),
+        ("\"kato\"", "\"true\"", None),
+        ("\"kato\"", "7", None),
+        ("\"kato\"", "-7", None),
+        ("18446744073709551615", "null", None),
+        ("\"k\\u00e4to \\\"x\\\"\"", "\"\"", None),
+        (
+            "\"kato\"",
+            "1.50",
+            Some("line 2: column `kind`: 1.5 is a number that is no integer of 64 bits"),
+        ),
+        ("\"kato\"", "1e3", Some("line 2: column `kind`: 1000 is a number")),
+        (
+            "\"kato\"",
+            "18446744073709551616",
+            Some("line 2: column `kind`: 18446744073709552000 is a number"),
+        ),
+        (
+            "\"kato\"",
+            "true",
+            Some("line 2: column `kind`: true is a boolean, expected text; write in quotes"),
+        ),
+        (
+            "false",
+            "\"group\"",
+            Some("line 2: column `name`: false is a boolean"),
+        ),
+        (
+            "\"kato\", \"name\": \"kato\"",
+            "\"group\"",
+            Some("line 2: the key `name` is there twice"),
+        ),
+        (
+            "\"kato\", \"n\\u0061me\": \"a\"",
+            "\"group\"",
+            Some("line 2: the key `name` is there twice"),
+        ),
+        (
+            "\"kato\", \"size\": 1",
+            "\"group\"",
+            Some("line 2: the key `size` is there twice"),
+        ),
+        ("\"kato\"", "\"group\"} {", Some("line 2: ")),
+    ] {
+        place.write("rows.jsonl", line(name, kind));
+        let output = place.gristmill("predict run/model --input rows.jsonl --output out.csv --overwrite");
+        let said = stderr(&output).replace("\n  ", " ");
+        match refused {
+            None => assert_eq!(output.status.code(), Some(0), "{name}, {kind}: {said}"),
+            Some(why) => {
+                assert_eq!(output.status.code(), Some(2), "{name}, {kind}: {said}");
+                assert!(said.contains(why), "{said}");
+            }
+        }
+    }
+}
+
 #[test]
 fn categories_are_asked_as_they_are_written_when_files_are_read_as_a_source() {
     let codes = ["1.10", "1.1", "100", "100.0", "TRUE", "1E3"];

@@ -19,6 +19,7 @@ use crate::sink::database::{Column, Database, Name, Target, Value};
 use crate::sink::of_output;
 use crate::source::postgres::connect::{Connected, connect};
 use crate::source::postgres::errors::{query_error, with_last_words};
+use crate::source::postgres::session::DATABASE;
 use crate::source::postgres::types::{PgColumn, PgKind};
 use crate::source::sql::quoted;
 use encode::{END, HEADER, encode};
@@ -28,6 +29,19 @@ const BATCH: &str = "gristmill_batch";
 
 /// The column with the number of a row in it: of rows with equal keys the last one counts.
 const ROW: &str = "gristmill_row";
+
+/// What keeps a table from being dropped: what depends on it or on the type of its rows, and is not dropped with it.
+const DEPENDENTS: &str = "\
+    WITH t AS (SELECT oid, reltype FROM pg_class WHERE oid = to_regclass(?)), \
+    d AS (SELECT d.* FROM pg_depend d, t WHERE (d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid \
+     OR d.refclassid = 'pg_type'::regclass AND d.refobjid = t.reltype)), \
+    own AS (SELECT classid, objid FROM d WHERE deptype IN ('a', 'i')) \
+    SELECT string_agg(DISTINCT coalesce( \
+     (SELECT 'view ' || r.ev_class::regclass FROM pg_rewrite r WHERE d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid), \
+     (SELECT 'foreign key ' || quote_ident(c.conname) || ' of ' || c.conrelid::regclass FROM pg_constraint c \
+      WHERE d.classid = 'pg_constraint'::regclass AND c.oid = d.objid AND c.contype = 'f'), \
+     pg_describe_object(d.classid, d.objid, d.objsubid)), E'\\n') \
+    FROM d WHERE d.deptype = 'n' AND NOT EXISTS (SELECT FROM own WHERE (own.classid, own.objid) = (d.classid, d.objid))";
 
 pub(super) struct Postgres {
     connected: Connected,
@@ -162,6 +176,20 @@ impl Database for Postgres {
             },
         };
         Ok(Some(statement.columns().iter().map(column).collect()))
+    }
+
+    async fn identity(&mut self, table: &Name) -> Result<Option<String>> {
+        let sql = format!("SELECT ({DATABASE}) || ' ' || to_regclass(?)::oid");
+        let name = self.table(table);
+        let found = self.row(&sql, &[name.as_str().into()]).await?;
+        Ok(found.map(|row| row[0].text().to_owned()))
+    }
+
+    async fn dependents(&mut self, table: &Name) -> Result<Vec<String>> {
+        let name = self.table(table);
+        let found = self.row(DEPENDENTS, &[name.as_str().into()]).await?;
+        let found = found.map(|row| row[0].text().to_owned()).unwrap_or_default();
+        Ok(found.lines().map(str::to_owned).collect())
     }
 
     async fn refusal(&mut self, target: &Target) -> Result<Option<String>> {

@@ -1,7 +1,7 @@
 //! CSV files: typed by all of their values, not by a sample, so that no later value can break what was found.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -21,6 +21,7 @@ use crate::source::files::batches::Batches;
 use crate::source::files::guess::Guess;
 use crate::source::files::latin1::Latin1;
 use crate::source::files::location::CsvFormat;
+use crate::source::files::told::{QuotedEmpties, Told, ToldColumns, Values};
 
 /// No byte of UTF-8, for Arrow's reader, which always has a quotation mark.
 pub(super) const NO_QUOTE: u8 = 0xff;
@@ -29,8 +30,8 @@ pub(super) const NO_QUOTE: u8 = 0xff;
 pub(super) struct CsvFiles {
     paths: Vec<PathBuf>,
     format: CsvFormat,
-    /// Columns whose values stand for themselves.
-    categories: Vec<String>,
+    /// What is known of columns before they are read.
+    told: ToldColumns,
     names: Vec<String>,
     guesses: Vec<Guess>,
     /// Of which file, and what.
@@ -40,14 +41,12 @@ pub(super) struct CsvFiles {
 }
 
 impl CsvFiles {
-    /// Reads every file once: for the types of its columns, its rows, and what makes it unreadable.
-    ///
-    /// Values of `categories` stand for themselves: where they are written otherwise than their type writes them, they are text.
-    pub(super) fn open(paths: &[PathBuf], format: CsvFormat, categories: &[String]) -> Result<Self> {
+    /// Reads every file once: for the types of its columns, but for those that are told, its rows, and what makes it unreadable.
+    pub(super) fn open(paths: &[PathBuf], format: CsvFormat, told: ToldColumns) -> Result<Self> {
         let mut files = Self {
             paths: paths.to_vec(),
             format,
-            categories: categories.to_vec(),
+            told,
             names: Vec::new(),
             guesses: Vec::new(),
             swallowed: Vec::new(),
@@ -75,16 +74,22 @@ impl CsvFiles {
 
     pub(super) fn schema(&self) -> SchemaRef {
         let columns = self.names.iter().zip(&self.guesses);
-        let fields = columns.map(|(name, guess)| Field::new(name, guess.data_type(), true));
+        let fields = columns.map(|(name, guess)| {
+            let told = self.told.values(name);
+            let kind = told.map_or_else(|| guess.data_type(), |told| told.data_type.clone());
+            Field::new(name, kind, true)
+        });
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
     /// What was found in each column.
     pub(super) fn types(&self) -> Vec<String> {
-        self.guesses
-            .iter()
-            .map(|guess| guess.words().to_owned())
-            .collect()
+        let columns = self.names.iter().zip(&self.guesses);
+        let words = columns.map(|(name, guess)| match self.told.values(name) {
+            Some(told) => told.words(),
+            None => guess.words().to_owned(),
+        });
+        words.collect()
     }
 
     /// What is to be said of the files.
@@ -100,7 +105,8 @@ impl CsvFiles {
                 last_line: swallowed.first.1,
             });
         let columns = self.names.iter().zip(&self.guesses);
-        let odd = columns.filter_map(|(column, guess)| {
+        let columns = columns.filter(|(name, _)| self.told.values(name).is_none());
+        let odd = columns.clone().filter_map(|(column, guess)| {
             let odd = guess.odd()?;
             Some(Notice::OddValues {
                 column: column.clone(),
@@ -112,7 +118,20 @@ impl CsvFiles {
                 values: odd.values,
             })
         });
-        let columns = self.names.iter().zip(&self.guesses);
+        let rewritten = columns.clone().filter_map(|(column, guess)| {
+            let Some(Told::Watched { made }) = self.told.of(column) else {
+                return None;
+            };
+            let first = guess.rewritten()?;
+            Some(Notice::Rewritten {
+                column: made.clone(),
+                of: column.clone(),
+                read_as: guess.words(),
+                value: first.value.clone(),
+                file: file(first.file),
+                line: first.line,
+            })
+        });
         let commas = columns.filter_map(|(column, guess)| {
             let first = guess.decimal_comma()?;
             Some(Notice::DecimalCommas {
@@ -122,14 +141,25 @@ impl CsvFiles {
                 line: first.line,
             })
         });
-        swallowed.chain(odd).chain(commas).collect()
+        swallowed.chain(odd).chain(rewritten).chain(commas).collect()
     }
 
     /// The rows of a file, with the columns at these places.
     pub(super) fn read(&self, number: usize, columns: &[usize], batch_rows: usize) -> Result<Batches> {
         let path = self.paths[number].clone();
+        let mut records = self.records(&path)?;
+        let mut empties = None;
+        if self.told.quoted_empty {
+            let (tell, rows) = channel();
+            records = records.telling_empties(tell);
+            empties = Some(QuotedEmpties::new(rows, columns.to_vec(), self.format.header));
+        }
+        let name = path.display().to_string();
+        let read_with = Values::new(name.clone(), self.schema(), &self.told, None).read_with();
+        let schema = Arc::new(self.schema().project(columns)?);
+        let mut values = Values::new(name, schema, &self.told, empties);
         // The reader gives columns in the order of the projection.
-        let reader = ReaderBuilder::new(self.schema())
+        let reader = ReaderBuilder::new(read_with)
             .with_header(self.format.header)
             .with_delimiter(delimiter_of(&path, &self.format))
             .with_quote(if self.format.quotes { b'"' } else { NO_QUOTE })
@@ -140,10 +170,10 @@ impl CsvFiles {
             nulls => reader.with_null_regex(null_pattern(nulls)?),
         };
         let reader = reader
-            .build(BufReader::with_capacity(1 << 16, self.records(&path)?))
+            .build(BufReader::with_capacity(1 << 16, records))
             .map_err(|e| broken(&path, e.to_string()))?;
         Ok(Box::new(reader.map(move |batch| {
-            batch.map_err(|e| broken(&path, e.to_string()))
+            values.of(&batch.map_err(|e| broken(&path, e.to_string()))?)
         })))
     }
 
@@ -174,18 +204,7 @@ impl CsvFiles {
             let header = reader.headers().map_err(|e| unreadable(path, e, line()))?;
             line();
             let names = names(header);
-            if let ([name], None) = (&names[..], self.format.delimiter)
-                && let Some(delimiter) = separator(name)
-            {
-                return Err(broken(
-                    path,
-                    format!(
-                        "its first line has no `,` in it, but `{}`; {}",
-                        shown(delimiter),
-                        add(delimiter)
-                    ),
-                ));
-            }
+            check_separator(path, &names, &self.format)?;
             if number == 0 {
                 self.names = names;
                 self.guesses = self.names.iter().map(|name| self.guess(name)).collect();
@@ -252,8 +271,12 @@ impl CsvFiles {
     }
 
     fn guess(&self, column: &str) -> Guess {
-        let as_written = self.categories.iter().any(|category| category == column);
-        Guess::new(self.format.typed(column), as_written)
+        let guess = Guess::new(self.format.typed(column));
+        match self.told.of(column) {
+            Some(Told::Written) => guess.written(),
+            Some(Told::Watched { .. }) => guess.watched(),
+            Some(Told::Values(_)) | None => guess,
+        }
     }
 
     /// Takes in the values of a row, with the number of its file and the line where it begins.
@@ -269,14 +292,15 @@ impl CsvFiles {
                 broken(
                     &self.paths[number],
                     format!(
-                        "line {line}, column `{name}`: {:?} is not UTF-8; if the file is Latin-1 or Windows-1252, add \
-                         encoding=latin1 to source.url (csv:…?encoding=latin1)",
+                        "line {line}, column `{name}`: {:?} is not UTF-8; {ADD_ENCODING}",
                         String::from_utf8_lossy(&value[..value.len().min(40)])
                     ),
                 )
             })?;
             if !self.format.nulls.iter().any(|null| null == text) {
-                if let Some(expected) = guess.misfit(text) {
+                if self.told.values(name).is_none()
+                    && let Some(expected) = guess.misfit(text)
+                {
                     let why = format!(
                         "line {line}, column `{name}`: {text:?} is none of the {expected} that source.url says it has"
                     );
@@ -347,12 +371,71 @@ fn breaks(value: &str) -> u64 {
 
 /// The text of a file, in UTF-8 if its format is told.
 pub(super) fn text_of(path: &Path, format: &CsvFormat) -> Result<Box<dyn Read + Send>> {
-    let bytes = unpacked(path)?;
+    let bytes = text(path, unpacked(path)?)?;
     Ok(match format.latin1 {
         true => Box::new(Latin1::new(bytes)),
         false => bytes,
     })
 }
+
+/// How files begin that are no text of one byte or more a character, and what is to be done with them.
+const NO_TEXT: [(&[u8], &str); 9] = [
+    (
+        b"\x1f\x8b",
+        "it is packed by gzip; give it a name that ends in .gz",
+    ),
+    (
+        b"PK\x03\x04",
+        "it is a zip file, as those of spreadsheets are; unpack it, or save the sheet as CSV",
+    ),
+    (b"PAR1", "it is a Parquet file; parquet: and its path reads it"),
+    (b"\x28\xb5\x2f\xfd", "it is packed by zstd; unpack it"),
+    (b"BZh", "it is packed by bzip2; unpack it"),
+    (b"\xfd7zXZ\0", "it is packed by xz; unpack it"),
+    (b"\xff\xfe\0\0", UTF_32),
+    (b"\xff\xfe", UTF_16),
+    (b"\xfe\xff", UTF_16),
+];
+const UTF_16: &str = "it is UTF-16; convert it, with iconv -f UTF-16 -t UTF-8";
+const UTF_32: &str = "it is UTF-32; convert it, with iconv -f UTF-32 -t UTF-8";
+
+/// The text, unless its first bytes say that it is none, or none of UTF-8 or one byte a character.
+pub(super) fn text(path: &Path, mut bytes: Box<dyn Read + Send>) -> Result<Box<dyn Read + Send>> {
+    let mut start = Vec::with_capacity(8);
+    (&mut bytes).take(8).read_to_end(&mut start).map_err(io(path))?;
+    if let Some((_, why)) = NO_TEXT.iter().find(|(first, _)| start.starts_with(first)) {
+        return Err(broken(path, (*why).to_owned()));
+    }
+    // Letters of UTF-16 without a mark: every second byte is zero.
+    if let [a, b, c, d, ..] = start[..]
+        && [(a, c), (b, d)].contains(&(0, 0))
+        && start.contains(&0)
+    {
+        return Err(broken(path, UTF_16.to_owned()));
+    }
+    Ok(Box::new(Cursor::new(start).chain(bytes)))
+}
+
+/// Refuses the header of a file whose values something else separates than was said.
+pub(super) fn check_separator(path: &Path, names: &[String], format: &CsvFormat) -> Result<()> {
+    if let ([name], None) = (names, format.delimiter)
+        && let Some(delimiter) = separator(name)
+    {
+        return Err(broken(
+            path,
+            format!(
+                "its first line has no `,` in it, but `{}`; {}",
+                shown(delimiter),
+                add(delimiter)
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The way out for bytes that are no UTF-8.
+pub(super) const ADD_ENCODING: &str = "if the file is Latin-1 or Windows-1252, add encoding=latin1 to source.url \
+    (csv:…?encoding=latin1)";
 
 /// The bytes of a file, unpacked where its name ends in `.gz`.
 pub(super) fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>> {
@@ -374,9 +457,7 @@ fn unreadable(path: &Path, error: csv::Error, line: u64) -> Error {
             "line {line} has {}, the lines before have {expected_len}",
             counted(*len, "field")
         ),
-        csv::ErrorKind::Utf8 { .. } => {
-            "its header is not UTF-8; if the file is Latin-1 or Windows-1252, add encoding=latin1 to source.url".to_owned()
-        }
+        csv::ErrorKind::Utf8 { .. } => format!("its header is not UTF-8; {ADD_ENCODING}"),
         csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|error| error.is::<Wrong>()) => format!(
             "{error}; if quotation marks are plain characters in this file, add quote=none to source.url (csv:…?quote=none)"
         ),

@@ -59,6 +59,11 @@ impl Typed {
         TYPED.map(|(_, name, _)| name).join(", ")
     }
 
+    /// The type of its values.
+    pub(super) fn data_type(self) -> DataType {
+        self.kind().data_type()
+    }
+
     fn kind(self) -> Kinds {
         let found = TYPED.iter().find(|(typed, ..)| *typed == self);
         found.map_or(Kinds::NONE, |(.., kind)| *kind)
@@ -72,6 +77,8 @@ pub(super) struct Guess {
     typed_as: Option<Typed>,
     /// Whether values are kept as they are written: then one has a type only if it is written as the type writes it.
     as_written: bool,
+    /// Whether it is noted which are not so written.
+    watched: bool,
     /// Values that are not empty.
     values: u64,
     /// Those among them that have some kind.
@@ -91,6 +98,8 @@ struct Tally {
     values: u64,
     /// The first value without it.
     other: Option<Arc<Place>>,
+    /// The first value with it that it writes otherwise, where this is noted.
+    rewritten: Option<Arc<Place>>,
 }
 
 /// A value and where it stands.
@@ -189,14 +198,36 @@ impl Kinds {
 }
 
 impl Guess {
-    /// Of a column that has a type by order, or whose values stand for themselves, as classes and categories do: `1.10` is another
-    /// one than `1.1`.
-    pub(super) fn new(typed_as: Option<Typed>, as_written: bool) -> Self {
+    /// Of a column that has a type by order, or none.
+    pub(super) fn new(typed_as: Option<Typed>) -> Self {
         Self {
             typed_as,
-            as_written,
             ..Self::default()
         }
+    }
+
+    /// The same, whose values stand for themselves, as classes and categories do: `1.10` is another one than `1.1`.
+    pub(super) fn written(self) -> Self {
+        Self {
+            as_written: true,
+            ..self
+        }
+    }
+
+    /// The same, which knows of the first value that its type does not write as it stands there.
+    pub(super) fn watched(self) -> Self {
+        Self {
+            watched: true,
+            ..self
+        }
+    }
+
+    /// The first value of a watched column that its type writes otherwise.
+    pub(super) fn rewritten(&self) -> Option<&Place> {
+        let kind = self.kind();
+        let tallies = Kinds::ALL.into_iter().zip(&self.tallies);
+        let (_, tally) = tallies.into_iter().find(|(known, _)| *known == kind)?;
+        tally.rewritten.as_deref()
     }
 
     /// What a value should be by order and is not.
@@ -212,19 +243,29 @@ impl Guess {
             return;
         }
         let mut kinds = kinds_of(value);
+        let mut written = kinds;
+        if self.as_written || self.watched {
+            written = kinds.written_as(value);
+        }
         if self.as_written {
-            kinds = kinds.written_as(value);
+            kinds = written;
         }
         let mut place = None;
+        let mut noted = || {
+            let place = place.get_or_insert_with(|| {
+                let value = value.chars().take(SHOWN).collect();
+                Arc::new(Place { file, line, value })
+            });
+            Some(place.clone())
+        };
         for (kind, tally) in Kinds::ALL.into_iter().zip(&mut self.tallies) {
-            if kinds.has(kind) {
-                tally.values += 1;
-            } else if tally.other.is_none() {
-                let place = place.get_or_insert_with(|| {
-                    let value = value.chars().take(SHOWN).collect();
-                    Arc::new(Place { file, line, value })
-                });
-                tally.other = Some(place.clone());
+            if !kinds.has(kind) {
+                tally.other = tally.other.take().or_else(&mut noted);
+                continue;
+            }
+            tally.values += 1;
+            if !written.has(kind) {
+                tally.rewritten = tally.rewritten.take().or_else(&mut noted);
             }
         }
         let comma = has_decimal_comma(value);

@@ -13,6 +13,7 @@ use crate::source::files::batches::Batches;
 use crate::source::files::csv::CsvFiles;
 use crate::source::files::location::{Format, Location};
 use crate::source::files::parquet::{ParquetFile, Rows};
+use crate::source::files::told::ToldColumns;
 use crate::source::{MAX_BATCH_ROWS, Notice};
 use crate::table::Listing;
 use crate::table::Stamp;
@@ -50,7 +51,7 @@ struct FileState {
 impl Input {
     /// Opens the files of a location. Parquet is opened by its footers; CSV is read once, for its types. A Delta table's
     /// `listing` says which its files are.
-    pub(super) fn open(location: &Location, listing: Option<Listing>, categories: &[String]) -> Result<Self> {
+    pub(super) fn open(location: &Location, listing: Option<Listing>, told: ToldColumns) -> Result<Self> {
         let files = states(location, listing.as_ref())?;
         let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
         let mut input = match (&location.format, &listing) {
@@ -64,7 +65,7 @@ impl Input {
                 Self::parquet(&location.url, parquet, Some(listing.schema.clone()))?
             }
             (Format::Csv(format), None) => {
-                let csv = CsvFiles::open(&paths, format.clone(), categories)?;
+                let csv = CsvFiles::open(&paths, format.clone(), told)?;
                 Self {
                     schema: csv.schema(),
                     rows: csv.rows(),

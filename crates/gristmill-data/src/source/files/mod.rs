@@ -16,6 +16,7 @@ mod parquet;
 mod query;
 mod raw;
 mod sorted;
+mod told;
 mod types;
 mod unify;
 
@@ -47,6 +48,7 @@ use input::Input;
 use location::{Format, Location};
 use query::Query;
 use sorted::Sorted;
+use told::ToldColumns;
 
 pub(super) use query::TABLE;
 pub use raw::{FileRows, TextFormat};
@@ -324,15 +326,55 @@ async fn opened(
     settings: &SourceSettings,
 ) -> Result<(Location, Arc<Input>, Query)> {
     let (location, listing) = listed(scheme, rest, settings).await?;
-    let place = location.clone();
-    let categories = settings.categories.clone();
-    let input = blocking("opening the files", move || {
-        Input::open(&place, listing, &categories)
-    })
-    .await?;
-    let input = Arc::new(input);
-    let query = Query::plan(&settings.query, &input, settings.memory).await?;
+    let (input, query) = planned(&location, listing, settings).await?;
     Ok((location, input, query))
+}
+
+/// The files, and the query over them. What the settings say of columns of the query is told of those of the files that they are.
+///
+/// Which these are is known when the query is planned, for which the files must be read. So it goes by the names at first, which
+/// most queries keep; the files are read again where that was wrong.
+async fn planned(
+    location: &Location,
+    listing: Option<Listing>,
+    settings: &SourceSettings,
+) -> Result<(Arc<Input>, Query)> {
+    let mut told = ToldColumns::by_name(&settings.text);
+    let mut failed: Option<(ToldColumns, Error)> = None;
+    let mut traced = !matches!(location.format, Format::Csv(_));
+    loop {
+        let (place, listing, telling) = (location.clone(), listing.clone(), told.clone());
+        let open = move || Input::open(&place, listing, telling);
+        let input = Arc::new(blocking("opening the files", open).await?);
+        let query = match Query::plan(&settings.query, &input, settings.memory).await {
+            Ok(query) => query,
+            // It may fail for what was told of a column that only has the name.
+            Err(error) if !traced && !told.columns.is_empty() => {
+                let nothing = told.nothing();
+                failed = Some((std::mem::replace(&mut told, nothing), error));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if traced {
+            return Ok((input, query));
+        }
+        let names: Vec<String> = input
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
+        let of_query = ToldColumns::by_origin(&settings.text, &query.origins, &names);
+        if let Some((_, error)) = failed.take_if(|(failed, _)| failed.is_same(&of_query, &names)) {
+            return Err(error);
+        }
+        if told.is_same(&of_query, &names) {
+            return Ok((input, query));
+        }
+        told = of_query;
+        traced = true;
+    }
 }
 
 /// Where the files of a URL are, with those of a Delta table.

@@ -1,31 +1,29 @@
 //! `source.query` over the files: DataFusion plans it, and sorts its rows by the key within a fixed budget of memory.
 
+mod lineage;
+mod table;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DataFusionError, Result as DataFusionResult};
+use datafusion::common::{Column, DataFusionError};
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlan, TableType, Volatility};
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::prelude::SessionConfig;
-use futures::TryStreamExt;
 
 use crate::budget::RowBudget;
 use crate::error::{Error, Result};
 use crate::source::files::input::Input;
-use crate::source::produced::on_thread;
+use crate::source::files::told::Origin;
 use crate::source::sql::skipped;
 use crate::source::stability::words;
 use crate::sql_words::plain;
+use table::Table;
 
 /// The name of the files in the query.
 pub(in crate::source) const TABLE: &str = "input";
@@ -36,6 +34,8 @@ pub(super) struct Query {
     pub(super) schema: SchemaRef,
     /// The columns of the files that it gives on as they are, all rows of them, where it does no more than that.
     pub(super) plain: Option<Vec<usize>>,
+    /// Its columns by name, and which columns of the files each is.
+    pub(super) origins: Vec<(String, Origin)>,
     plan: LogicalPlan,
     pub(super) memory: RowBudget,
 }
@@ -75,6 +75,7 @@ impl Query {
         Ok(Self {
             schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             plain: plain_columns(&optimized),
+            origins: lineage::origins(&plan),
             plan,
             memory,
         })
@@ -186,68 +187,4 @@ pub(super) fn failed(error: DataFusionError) -> Error {
 
 fn query_error(why: String) -> Error {
     Error::FileQuery { why }
-}
-
-/// The files as DataFusion reads them.
-#[derive(Debug)]
-struct Table(Arc<Input>);
-
-/// Some columns of them.
-#[derive(Debug)]
-struct Columns {
-    input: Arc<Input>,
-    places: Vec<usize>,
-    schema: SchemaRef,
-}
-
-#[async_trait]
-impl TableProvider for Table {
-    fn schema(&self) -> SchemaRef {
-        self.0.schema.clone()
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    async fn scan(
-        &self,
-        _state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
-        limit: Option<usize>,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let places = match projection {
-            Some(places) => places.clone(),
-            None => (0..self.0.schema.fields().len()).collect(),
-        };
-        let schema = Arc::new(self.0.schema.project(&places)?);
-        let columns = Arc::new(Columns {
-            input: self.0.clone(),
-            places,
-            schema: schema.clone(),
-        });
-        let scan = StreamingTableExec::try_new(schema, vec![columns], None, [], false, limit)?;
-        Ok(Arc::new(scan))
-    }
-}
-
-impl PartitionStream for Columns {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let batches = self.input.scan(self.places.clone());
-        let rows = on_thread(format!("reading {}", self.input.url), move |taker| {
-            for batch in batches {
-                if !taker.give_blocking(batch?) {
-                    break;
-                }
-            }
-            Ok(())
-        });
-        let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)));
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows))
-    }
 }

@@ -54,6 +54,14 @@ pub(crate) fn no_limits() -> String {
     )
 }
 
+/// Which server this is.
+pub(crate) const SERVER: &str = "SELECT concat(@@hostname, ' ', @@port, ' ', @@datadir)";
+
+/// A table by a name that no table of another server has.
+pub(crate) fn table_name(server: &str, schema: &str, table: &str) -> String {
+    format!("{server} {schema}.{table}").to_lowercase()
+}
+
 const ORDERED: &str = "an integer, decimal, text, binary, date or time column";
 
 /// A query on MySQL or MariaDB.
@@ -69,6 +77,9 @@ pub(super) struct MySql {
     /// Which columns are the key.
     key: Arc<[usize]>,
     stability: Stability,
+    /// Whether the server explains the query to this account.
+    explained: bool,
+    tables: Vec<String>,
     /// The query, ready to stand in parentheses.
     query: String,
 }
@@ -95,7 +106,11 @@ impl MySql {
         equality::find_alike(&mut connection, &query, &mut columns)
             .await
             .map_err(failed)?;
-        let stability = stability::of(&mut connection, &query, backslash).await;
+        let known = stability::of(&mut connection, &query, backslash).await;
+        let known = known.map_err(failed)?;
+        let server: Option<String> = connection.query_first(SERVER).await.map_err(failed)?;
+        let server = server.unwrap_or_default();
+        let tables = known.tables.iter();
         let columns: Columns = columns.into();
         let source = Self {
             connection: Arc::new(Mutex::new(connection)),
@@ -105,7 +120,11 @@ impl MySql {
             snapshot,
             columns,
             key,
-            stability: stability.map_err(failed)?,
+            tables: tables
+                .map(|(schema, table)| table_name(&server, schema, table))
+                .collect(),
+            stability: known.stability,
+            explained: known.explained,
             query,
         };
         // What cannot be a subquery is refused here.
@@ -208,6 +227,10 @@ impl Source for MySql {
             alike: c.alike.clone(),
         };
         self.columns.iter().map(described).collect()
+    }
+
+    fn tables(&self) -> Vec<String> {
+        self.tables.clone()
     }
 
     fn snapshot(&self) -> String {

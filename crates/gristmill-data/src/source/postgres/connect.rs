@@ -19,8 +19,8 @@ use crate::source::postgres::errors::{
     End, LastWords, broke_off, chain, may_pass, query_error, server_message,
 };
 use crate::source::postgres::hosts::{names, places};
-use crate::source::postgres::passfile;
 use crate::source::postgres::tls::{self, Verify};
+use crate::source::postgres::{passfile, service};
 use crate::source::tls_words::in_words;
 use crate::source_url::{SourceUrl, keep_password};
 
@@ -49,7 +49,7 @@ pub(crate) async fn connect(url: &SourceUrl) -> Result<Connected> {
         password: std::env::var("PGPASSWORD").ok(),
         passfile: passfile::default_path(),
     };
-    let address = Address::parse(url, environment)?;
+    let address = Address::parse(&service::resolved(url)?, environment)?;
     let connector = tls::connector(
         address.verify,
         address.root_certificate.as_deref(),

@@ -12,10 +12,12 @@ pub(crate) mod errors;
 mod hosts;
 pub(crate) mod numeric;
 mod onward;
+mod order;
 mod passfile;
 mod plan;
 mod primary;
-mod session;
+mod service;
+pub(crate) mod session;
 mod stability;
 mod tls;
 pub(crate) mod types;
@@ -48,6 +50,7 @@ pub use copy::fuzz::copy_stream;
 use connect::Connected;
 use density::Density;
 use errors::{LastWords, may_pass, query_error, server_message, with_last_words};
+use order::Order;
 use session::Snapshot;
 use types::{PgColumn, PgKind};
 
@@ -81,6 +84,7 @@ struct Query {
     key_parts: Vec<KeyPart>,
     /// The tables and views it reads, by their numbers in the server's catalogue.
     relations: String,
+    tables: Vec<String>,
     /// Whether the rows after a key can be asked for by their number.
     reads_on: bool,
     /// The parallel workers that a range may have, as the server is set.
@@ -100,16 +104,6 @@ struct KeyPart {
     /// Whether it travels as `Key::Int`.
     is_integer: bool,
     is_text: bool,
-}
-
-/// The order in which rows are asked for.
-enum Order {
-    /// That of the key.
-    ByKey,
-    /// That of the key, and so many of the first, with all that have the key of the last.
-    FirstByKey(u64),
-    /// None, and so many at most.
-    AsTheyCome(u64),
 }
 
 impl Postgres {
@@ -211,6 +205,7 @@ impl Query {
             });
         }
         let relations = session::relations(client, &url).await?;
+        let tables = session::tables(client, &relations).await;
         let names: Vec<String> = statement.columns().iter().map(|c| c.name().to_owned()).collect();
         let key = find_key(&names, &settings.key, |a, b| a == b)?;
 
@@ -296,6 +291,7 @@ impl Query {
         let (with_ties, workers) = settings_of(&row).map_err(|error| query_error(&url, &error))?;
         let reads_on = with_ties && matches!(key_parts.as_slice(), [part] if part.is_integer);
         Ok(Self {
+            tables,
             settings: settings.clone(),
             url,
             columns,
@@ -431,6 +427,10 @@ impl Source for Arc<Postgres> {
             alike: c.alike.clone(),
         };
         self.query.columns.iter().map(described).collect()
+    }
+
+    fn tables(&self) -> Vec<String> {
+        self.query.tables.clone()
     }
 
     fn snapshot(&self) -> String {

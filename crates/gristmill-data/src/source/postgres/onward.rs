@@ -14,7 +14,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::source::BatchStream;
-use crate::source::postgres::{Order, Postgres};
+use crate::source::postgres::Postgres;
+use crate::source::postgres::order::Order;
 
 /// So many times more rows than expected are taken in before a range is asked for anew.
 const SURPLUS: (u64, u64) = (5, 4);

@@ -30,6 +30,10 @@ const SERVER: &str = "SELECT (SELECT system_identifier FROM pg_control_system())
     WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())::text \
     ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END || ', started ' || extract(epoch FROM pg_postmaster_start_time())";
 
+/// Which database of which server this is.
+pub(crate) const DATABASE: &str = "SELECT pg_postmaster_start_time() || ' ' || oid FROM pg_database WHERE datname = \
+    current_database()";
+
 /// The snapshot of a transaction.
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
@@ -101,6 +105,17 @@ pub(super) async fn relations(client: &Client, url: &str) -> Result<String> {
         .await
         .map_err(|error| query_error(url, &error))?;
     Ok(found.into_iter().flatten().next().unwrap_or_default())
+}
+
+/// Relations by names that no other database has; none where the account may not ask which database this is.
+pub(super) async fn tables(client: &Client, relations: &str) -> Vec<String> {
+    let database = values(client, DATABASE).await.ok();
+    let database = database.and_then(|found| found.into_iter().next()?);
+    let named = |database: String| {
+        let relations = relations.split(' ').filter(|oid| !oid.is_empty());
+        relations.map(|oid| format!("{database} {oid}")).collect()
+    };
+    database.map(named).unwrap_or_default()
 }
 
 /// The values of the one row that a query gives.

@@ -8,7 +8,8 @@ use futures::future::BoxFuture;
 use crate::error::Result;
 use crate::source::BatchStream;
 use crate::source::once::Whole;
-use crate::source::postgres::{Order, Postgres};
+use crate::source::postgres::Postgres;
+use crate::source::postgres::order::Order;
 use crate::source::stability::Stability;
 
 impl Whole for Arc<Postgres> {

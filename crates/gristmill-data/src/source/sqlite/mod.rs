@@ -50,8 +50,15 @@ pub(super) struct Sqlite {
     /// Which columns are the key.
     key: Arc<[usize]>,
     stability: Stability,
+    tables: Vec<String>,
     /// The query, ready to stand in parentheses.
     query: String,
+}
+
+/// A table by a name that no table of another file has.
+pub(crate) fn table_name(path: &Path, table: &str) -> String {
+    let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    format!("{} {}", file.display(), table.to_lowercase())
 }
 
 impl Sqlite {
@@ -127,6 +134,9 @@ impl Sqlite {
             .collect::<Result<Vec<_>>>()?;
         equality::find_alike(&mut columns, &connection, &query)?;
         let stability = stability::of(&connection, &query).map_err(|e| query_error(&e, None))?;
+        let used = uses::uses(&connection, &query).map_err(|e| query_error(&e, None))?;
+        let tables = used.columns.iter().filter(|(database, ..)| database == "main");
+        let tables = tables.map(|(_, table, _)| table_name(path, table));
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
             path: path.to_owned(),
@@ -136,6 +146,7 @@ impl Sqlite {
             columns: columns.into(),
             key,
             stability,
+            tables: tables.collect(),
             query,
         })
     }
@@ -221,6 +232,10 @@ impl Source for Sqlite {
             alike: c.alike.clone(),
         };
         self.columns.iter().map(described).collect()
+    }
+
+    fn tables(&self) -> Vec<String> {
+        self.tables.clone()
     }
 
     fn snapshot(&self) -> String {

@@ -191,7 +191,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::settings::SourceSettings;
+    use crate::settings::{SourceSettings, TextReading};
     use crate::source::Source;
     use crate::source::sqlite::Sqlite;
 
@@ -201,7 +201,7 @@ mod tests {
             url: format!("sqlite:{}", path.display()).into(),
             query: "SELECT id, v FROM t".into(),
             key: "id".into(),
-            categories: Vec::new(),
+            text: TextReading::default(),
             memory: crate::budget::RowBudget::ample(),
         };
         let source = Sqlite::connect(path.to_str().unwrap(), &settings).await.unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gristmill_data::budget::RowBudget;
 use gristmill_data::pull::{Pace, Progress, Pulled, pull};
-use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
+use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings, TextReading};
 use gristmill_data::source;
 use gristmill_data::table::DatasetIdentity;
 use gristmill_testkit::TempMariaDb;
@@ -47,7 +47,7 @@ impl Case {
             url: self.server.url().into(),
             query: "SELECT id, name, size FROM item".into(),
             key: "id".into(),
-            categories: Vec::new(),
+            text: TextReading::default(),
             memory: RowBudget::ample(),
         };
         let source = source::open::connect(&settings).await.unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gristmill_data::budget::RowBudget;
 use gristmill_data::pull::{BatchCost, Pace, Progress, Pulled, pull};
-use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings};
+use gristmill_data::settings::{CleanSettings, Consistency, SourceSettings, TextReading};
 use gristmill_data::source::{self, Source};
 use gristmill_data::table::{BatchRecord, DatasetIdentity};
 use gristmill_data::{Error, Result};
@@ -59,7 +59,7 @@ impl Case {
             url: self.url.as_str().into(),
             query: self.query.into(),
             key: "id".into(),
-            categories: Vec::new(),
+            text: TextReading::default(),
             memory: RowBudget::ample(),
         }
     }

@@ -1,6 +1,6 @@
 //! Reading from a hot standby: one snapshot for all as anywhere, and conflicts with what the primary does.
 
-use gristmill_data::settings::SourceSettings;
+use gristmill_data::settings::{SourceSettings, TextReading};
 use gristmill_data::source::KeyAccess;
 use gristmill_testkit::TempPostgres;
 use tokio_postgres::NoTls;
@@ -80,7 +80,7 @@ async fn a_standby_that_was_promoted_and_a_server_that_was_restarted_have_names_
             url: url.into(),
             query: "SELECT 1 AS id".into(),
             key: "id".into(),
-            categories: Vec::new(),
+            text: TextReading::default(),
             memory: gristmill_data::budget::RowBudget::ample(),
         };
         gristmill_data::source::open::connect(&settings)

@@ -13,7 +13,7 @@ use gristmill_data::Result;
 use gristmill_data::budget::RowBudget;
 use gristmill_data::key::{Bounds, Key, KeyRange};
 use gristmill_data::pull::Planner;
-use gristmill_data::settings::{KeyColumns, SourceSettings};
+use gristmill_data::settings::{KeyColumns, SourceSettings, TextReading};
 use gristmill_data::source::Source;
 use gristmill_data::source::open::connect;
 use tempfile::TempDir;
@@ -26,7 +26,7 @@ pub fn settings(url: &str, query: &str, key: impl Into<KeyColumns>) -> SourceSet
         url: url.into(),
         query: query.into(),
         key: key.into(),
-        categories: Vec::new(),
+        text: TextReading::default(),
         memory: RowBudget::ample(),
     }
 }

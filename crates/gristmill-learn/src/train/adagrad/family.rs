@@ -306,10 +306,11 @@ impl Family for AdaGrad {
                 scored.push((*place, confusion));
                 continue;
             }
-            let scores = confusion.scores();
+            // A class that training never saw has no part in how far it got.
+            let loss = confusion.seen_log_loss();
             let end = self.ends.iter_mut().find(|(ended, ..)| ended == place);
-            if let (Some((.., validation)), true) = (end, scores.rows > 0) {
-                *validation = Some(scores.log_loss);
+            if let (Some((.., validation)), false) = (end, loss.is_nan()) {
+                *validation = Some(loss);
             }
         }
         Ok(scored)

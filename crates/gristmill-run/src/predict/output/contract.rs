@@ -20,6 +20,9 @@ pub(crate) trait Sink {
     /// When the rest cannot be written, or the output not be put in its place.
     fn finish(self: Box<Self>) -> Result<()>;
 
+    /// The prediction failed, and will not go on: nothing is left of what only was to be put in its place.
+    fn abandon(self: Box<Self>) {}
+
     /// A range of the input ended, of which this is the note to go on after it.
     ///
     /// # Errors

@@ -8,8 +8,7 @@ use gristmill_data::table::NewTable;
 
 use super::contract::Sink;
 use super::file::refuse_place;
-use crate::error::Result;
-use crate::predict::files::bad;
+use crate::error::{Result, bad_file};
 
 pub(super) struct DeltaSink(NewTable);
 
@@ -18,7 +17,7 @@ impl DeltaSink {
         refuse_place(dir)?;
         if overwrite {
             let why = "--overwrite replaces a file; to write a Delta table, give a folder that is not there";
-            return Err(bad(dir, &why));
+            return Err(bad_file(dir, &why));
         }
         Ok(Self(NewTable::create(dir, schema, row_group)?))
     }

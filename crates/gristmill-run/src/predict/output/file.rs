@@ -9,8 +9,7 @@ use gristmill_data::durable::NewFile;
 
 use super::contract::{Rows, Sink};
 use super::format::Format;
-use crate::error::{Error, Result};
-use crate::predict::files::bad;
+use crate::error::{Error, Result, bad_file};
 
 pub(super) struct FileSink {
     path: PathBuf,
@@ -30,10 +29,10 @@ impl FileSink {
         refuse_place(&path)?;
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_dir() => {
-                return Err(bad(&path, &"it is a folder; give the name of a file in it"));
+                return Err(bad_file(&path, &"it is a folder; give the name of a file in it"));
             }
             Ok(found) if !found.is_file() && !found.is_symlink() => {
-                return Err(bad(
+                return Err(bad_file(
                     &path,
                     &"it is not a file that could be replaced; --output - writes to the standard output",
                 ));
@@ -44,7 +43,7 @@ impl FileSink {
         let file = NewFile::create(&path)?;
         let into = Box::new(file.output()?);
         let rows = format.rows(into, schema, row_group);
-        let rows = rows.map_err(|why| file.why(bad(&path, &why)))?;
+        let rows = rows.map_err(|why| file.why(bad_file(&path, &why)))?;
         Ok(Self {
             path,
             overwrite,
@@ -56,12 +55,12 @@ impl FileSink {
 
 impl Sink for FileSink {
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        self.rows.write(rows).map_err(|why| bad(&self.path, &why))
+        self.rows.write(rows).map_err(|why| bad_file(&self.path, &why))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
         let ended = self.rows.finish();
-        ended.map_err(|why| self.file.why(bad(&self.path, &why)))?;
+        ended.map_err(|why| self.file.why(bad_file(&self.path, &why)))?;
         if self.overwrite {
             self.file.put()?;
         } else if !self.file.put_new()? {
@@ -82,13 +81,13 @@ impl Sink for FileSink {
 pub(super) fn refuse_place(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     if folder.is_some_and(|folder| !folder.is_dir()) {
-        return Err(bad(path, &"the folder to write it in does not exist"));
+        return Err(bad_file(path, &"the folder to write it in does not exist"));
     }
     Ok(())
 }
 
 fn is_there(path: &Path) -> Error {
-    bad(
+    bad_file(
         path,
         &"this file is there already; --overwrite replaces it, or give another name",
     )

@@ -6,8 +6,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::contract::{Bytes, Rows};
 use super::{csv, json_lines, parquet};
-use crate::error::Result;
-use crate::predict::files::bad;
+use crate::error::{Result, bad_file};
 
 /// The forms in which rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +31,7 @@ impl Format {
             Some("csv") => Ok(Self::Csv),
             Some("parquet") => Ok(Self::Parquet),
             Some("jsonl" | "ndjson") => Ok(Self::JsonLines),
-            _ => Err(bad(
+            _ => Err(bad_file(
                 path,
                 &"expected a name that ends in .csv, .parquet or .jsonl, delta: and a folder, - for the standard output, or \
                   --output-format",

@@ -8,8 +8,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::contract::{Bytes, Rows, Sink};
 use super::format::Format;
-use crate::error::{Error, Result};
-use crate::predict::files::bad;
+use crate::error::{Error, Result, bad_file};
 
 /// What a stream is called.
 const NAME: &str = "standard output";
@@ -31,7 +30,7 @@ impl StreamSink {
     pub(super) fn new(format: Format, to: Bytes, schema: SchemaRef) -> Result<Self> {
         if !matches!(format, Format::Csv | Format::JsonLines) {
             let why = "only rows of text can be written to it; give --output-format csv or jsonl";
-            return Err(bad(NAME.as_ref(), &why));
+            return Err(bad_file(NAME.as_ref(), &why));
         }
         let failed = Failed::default();
         let to = Box::new(Watched {
@@ -40,7 +39,7 @@ impl StreamSink {
         });
         let rows = format
             .rows(to, schema, 0)
-            .map_err(|why| bad(NAME.as_ref(), &why))?;
+            .map_err(|why| bad_file(NAME.as_ref(), &why))?;
         Ok(Self { rows, failed })
     }
 }
@@ -48,12 +47,12 @@ impl StreamSink {
 impl Sink for StreamSink {
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         let written = self.rows.write(rows);
-        written.map_err(|why| told(&self.failed, bad(NAME.as_ref(), &why)))
+        written.map_err(|why| told(&self.failed, bad_file(NAME.as_ref(), &why)))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
         let ended = self.rows.finish();
-        ended.map_err(|why| told(&self.failed, bad(NAME.as_ref(), &why)))
+        ended.map_err(|why| told(&self.failed, bad_file(NAME.as_ref(), &why)))
     }
 }
 

@@ -48,8 +48,12 @@ pub(crate) struct Shape<'a> {
     pub(crate) model: &'a str,
     /// What tells the rows of the input from others.
     pub(crate) input: &'a dyn Fn() -> Result<serde_json::Value>,
+    /// The types of columns that are text in the input.
+    pub(crate) types: &'a [(String, DataType)],
     /// Where the rows are read from, if by a query; it says itself where batches end then.
     pub(crate) reads: Option<&'a SourceUrl>,
+    /// The tables that the query reads.
+    pub(crate) reads_tables: &'a [String],
 }
 
 /// What is to be done.
@@ -128,10 +132,12 @@ impl TableSink {
             url: to.url,
             table: to.table,
             key: to.key,
+            types: shape.types.to_vec(),
             if_exists: to.if_exists,
             identity: format!("{:032x}", xxh3_128(identity.to_string().as_bytes())),
             fresh: to.fresh,
             reads: shape.reads.cloned(),
+            reads_tables: shape.reads_tables.to_vec(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -211,6 +217,13 @@ impl Sink for TableSink {
         match &mut self.writer {
             Some(writer) => Ok(self.runtime.block_on(writer.commit(Some(range)))?),
             None => Ok(()),
+        }
+    }
+
+    fn abandon(mut self: Box<Self>) {
+        if let Some(writer) = self.writer.take() {
+            // What failed before is what is told.
+            let _failed = self.runtime.block_on(writer.abandon());
         }
     }
 

@@ -113,6 +113,33 @@ pub(super) fn csv(rows: &RecordBatch, style: Style) -> String {
     text
 }
 
+/// The rows as JSON lines: numbers and booleans as such, all else as text, and no key where there is no value.
+pub(super) fn json_lines(rows: &RecordBatch) -> String {
+    let schema = rows.schema();
+    let mut text = String::new();
+    for row in 0..rows.num_rows() {
+        let values = schema.fields().iter().zip(rows.columns());
+        let values = values
+            .filter(|(_, column)| column.is_valid(row))
+            .map(|(field, column)| {
+                let shown = array_value_to_string(column, row).unwrap();
+                let kind = column.data_type();
+                let plain = kind.is_integer()
+                    || kind.is_floating()
+                    || kind.is_decimal()
+                    || *kind == DataType::Boolean;
+                let value = if plain {
+                    shown
+                } else {
+                    serde_json::Value::from(shown).to_string()
+                };
+                format!("\"{}\": {value}", field.name())
+            });
+        text += &format!("{{{}}}\n", values.collect::<Vec<_>>().join(", "));
+    }
+    text
+}
+
 /// The values of a column, in quotes where they need them; null is nothing.
 fn texts(column: &ArrayRef, style: Style) -> Vec<String> {
     let python = style == Style::Python;

@@ -15,7 +15,7 @@ use gristmill_learn::registry::built_in;
 use gristmill_testkit::{TempMariaDb, TempPostgres};
 
 use crate::support::{Place, files, parquet, stderr};
-use exports::{Style, Wider, cast_columns, csv, other, pandas, view, write_parquet};
+use exports::{Style, Wider, cast_columns, csv, json_lines, other, pandas, view, write_parquet};
 use types::{CSV, Column, MARIADB, POSTGRES, SQLITE, file_types};
 
 const ROWS: u64 = 80;
@@ -106,18 +106,29 @@ fn check(place: &Place, more: &[&str]) {
     for (name, kinds) in widened {
         write_parquet(place, name, &cast_columns(&rows, kinds));
     }
+    place.write("rows.jsonl", json_lines(&rows));
+    // By a query, which is in the order of its key as the dataset is.
+    let queries = ["csv:python.csv --key id", "csv:psql.csv --key id"];
+    let has_id = rows.column_by_name("id").is_some();
     let exports = [
         "python.csv",
         "psql.csv",
+        "rows.jsonl",
+        "- <python.csv",
+        "- --input-format jsonl <rows.jsonl",
         "same.parquet",
         "pandas.parquet",
         "other.parquet",
         "view.parquet",
     ];
-    for input in exports.iter().chain(more) {
-        let output = place.gristmill(&format!(
-            "predict run/model --input {input} --output out.parquet --overwrite"
+    let queries = queries.iter().filter(|_| has_id);
+    for input in exports.iter().chain(queries).chain(more) {
+        let (arguments, from) = input.split_once('<').unwrap_or((input, "/dev/null"));
+        let mut command = place.command(&format!(
+            "predict run/model --input {arguments} --output out.parquet --overwrite"
         ));
+        command.stdin(std::fs::File::open(place.path(from)).unwrap());
+        let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{input}: {}", stderr(&output));
         let mut given = Vec::new();
         for batch in parquet(&place.path("out.parquet")) {
@@ -242,6 +253,48 @@ fn a_key_that_is_a_feature_keeps_its_blanks() {
     let text = text.replace("[run]", "[split]\ntest = 0\nvalidation = 0\ntrain = 1\n[run]");
     place.write("pipeline.toml", text);
     check(&place, &[]);
+}
+
+/// A text that is empty is another than none where cleaning lets it be, and CSV tells the two apart by quotation marks.
+#[test]
+fn an_empty_text_is_asked_as_one() {
+    let place = Place::new();
+    let values: Vec<String> = (1..=ROWS)
+        .map(|id| {
+            let text = ["''", "NULL", "'a'", "' '"][id as usize % 4];
+            format!(
+                "({id}, {text}, '{}')",
+                ["yes", "no", "maybe"][id as usize % 4 % 3]
+            )
+        })
+        .collect();
+    place.sqlite(&format!(
+        "CREATE TABLE asked (id INTEGER PRIMARY KEY, c0 TEXT, y TEXT); INSERT INTO asked VALUES {};",
+        values.join(", ")
+    ));
+    let text = pipeline("sqlite:data.db", QUERY, &["t"]);
+    place.write(
+        "pipeline.toml",
+        text.replace("[label]", "[clean]\nempty_as_null = false\n[label]"),
+    );
+    check(&place, &[]);
+    // A file so written is a source that has them too.
+    let asked = String::from_utf8(place.read("psql.csv")).unwrap();
+    place.write("rows.csv", asked);
+    let text = pipeline("csv:rows.csv", "", &["t"]).replace("dir = \"run\"", "dir = \"again\"");
+    place.write(
+        "pipeline.toml",
+        text.replace("[label]", "[clean]\nempty_as_null = false\n[label]"),
+    );
+    place.run();
+    let specs = |run: &str| {
+        let file = place.path(&format!("{run}/model/model.safetensors"));
+        format!(
+            "{:?}",
+            Bundle::read(&file, &built_in()).unwrap().assembler.specs()
+        )
+    };
+    assert_eq!(specs("again"), specs("run"));
 }
 
 #[test]

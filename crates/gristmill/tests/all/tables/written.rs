@@ -159,13 +159,14 @@ fn values_fit_the_table_that_is_there_or_are_refused_by_their_row() {
             "{}",
             database.name()
         );
-        place.write(
-            "odd.csv",
-            "id,name,kind,size\n1,kato,person,2\nx1,kato,person,2\n",
-        );
-        if !matches!(database, Database::Sqlite(_)) {
+        for odd in ["x1", "007"] {
+            place.write(
+                "odd.csv",
+                format!("id,name,kind,size\n1,kato,person,2\n{odd},kato,person,2\n"),
+            );
             let said = refused(&into("odd.csv", "--if-exists append"), 1);
-            assert!(said.contains("row 2: `x1` of column `id` does not fit"), "{said}");
+            let why = format!("row 2: `{odd}` of column `id` does not fit");
+            assert!(said.contains(&why), "{}: {said}", database.name());
         }
         place.write("null.csv", "id,name,kind,size\n1,kato,person,2\n,kato,person,2\n");
         let said = refused(&into("null.csv", "--if-exists upsert"), 1);
@@ -181,6 +182,205 @@ fn values_fit_the_table_that_is_there_or_are_refused_by_their_row() {
             said.contains("the input has no column `ident` for --key; its columns are: id, "),
             "{said}"
         );
+    }
+}
+
+/// The key of a file of text has the type that it had in training, or that the URL gives.
+#[test]
+fn a_key_of_text_has_its_type_in_a_table_that_is_made() {
+    let place = &TRAINED.place;
+    place.write(
+        "keys.csv",
+        "id,name,kind,size\n7,schuber,person,1\n8,kato,person,2\n",
+    );
+    place.write(
+        "keys.jsonl",
+        "{\"id\": 7, \"name\": \"kato\", \"kind\": \"person\", \"size\": 1}\n",
+    );
+    for database in Database::all() {
+        let (integer, text) = match &database {
+            Database::Postgres(_) => ("bigint", "text"),
+            Database::MariaDb(_) => ("bigint", "longtext"),
+            Database::Sqlite(_) => ("INTEGER", "TEXT"),
+        };
+        for (number, (input, kind)) in [
+            ("keys.csv", integer),
+            ("csv:keys.csv", integer),
+            ("csv:keys.csv?types=id:text", text),
+            ("csv:keys.csv?types=name:text", integer),
+            ("keys.jsonl", integer),
+            ("keys.csv --key name", text),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let command = format!(
+                "predict run/model --input {input} --output {} --table made{number} --if-exists replace",
+                database.url()
+            );
+            let output = place.gristmill(&command);
+            assert_eq!(output.status.code(), Some(0), "{input}: {}", stderr(&output));
+            let sql = match &database {
+                Database::Sqlite(_) => format!("SELECT type FROM pragma_table_info('made{number}')"),
+                _ => format!(
+                    "SELECT data_type FROM information_schema.columns WHERE table_name = 'made{number}' ORDER BY \
+                     ordinal_position"
+                ),
+            };
+            assert_eq!(database.rows(&sql)[0], kind, "{}, {input}", database.name());
+        }
+        place.write(
+            "odd.csv",
+            "id,name,kind,size\n7,schuber,person,1\nx8,kato,person,2\n",
+        );
+        let command = |more: &str| {
+            format!(
+                "predict run/model --input {more} --output {} --table odd --if-exists replace",
+                database.url()
+            )
+        };
+        let said = refused(&place.gristmill(&command("odd.csv")), 1);
+        assert!(said.contains("row 2: `x8` of column `id` does not fit"), "{said}");
+        // Nothing is left of what could not take the place of a table.
+        assert!(
+            database.tables().iter().all(|table| table.starts_with("made")),
+            "{:?}",
+            database.tables()
+        );
+        let output = place.gristmill(&command("csv:odd.csv?types=id:text"));
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(database.rows("SELECT id FROM odd ORDER BY id"), ["7", "x8"]);
+    }
+}
+
+/// What depends on a table, and whether that keeps it from being replaced.
+#[test]
+fn a_table_that_others_depend_on_is_not_replaced() {
+    for database in Database::all() {
+        database.done("scores", "--if-exists upsert");
+        let postgres: &[(&str, &str)] = &[
+            ("CREATE VIEW seen AS SELECT id FROM scores", "view seen"),
+            ("CREATE VIEW row_of AS SELECT s FROM scores s", "view row_of"),
+            (
+                "CREATE MATERIALIZED VIEW kept AS SELECT id FROM scores",
+                "view kept",
+            ),
+            (
+                "CREATE TABLE of_scores (id bigint CONSTRAINT of_it REFERENCES scores (id))",
+                "foreign key of_it of of_scores",
+            ),
+            ("CREATE TABLE child () INHERITS (scores)", "table child"),
+            ("CREATE TABLE has_row (s scores)", "column s of table has_row"),
+        ];
+        let mariadb: &[(&str, &str)] = &[(
+            "CREATE TABLE of_scores (id bigint, CONSTRAINT of_it FOREIGN KEY (id) REFERENCES scores (id))",
+            "foreign key of_it of test.of_scores",
+        )];
+        let (refusing, harmless): (_, &[&str]) = match &database {
+            Database::Postgres(_) => (
+                postgres,
+                &[
+                    "CREATE INDEX of_prediction ON scores (prediction)",
+                    "ALTER TABLE scores ADD COLUMN parent bigint REFERENCES scores (id)",
+                    "ALTER TABLE scores ADD COLUMN own serial",
+                ],
+            ),
+            Database::MariaDb(_) => (
+                mariadb,
+                &[
+                    "CREATE VIEW seen AS SELECT id FROM scores",
+                    "ALTER TABLE scores ADD COLUMN parent bigint, ADD FOREIGN KEY (parent) REFERENCES scores (id)",
+                ],
+            ),
+            Database::Sqlite(_) => (
+                &[],
+                &[
+                    "CREATE VIEW seen AS SELECT id FROM scores",
+                    "CREATE TABLE of_scores (id INTEGER REFERENCES scores (id))",
+                ],
+            ),
+        };
+        for (statement, told) in refusing {
+            database.rows(statement);
+            let before = database.tables();
+            let said = database.refused("scores", "--if-exists replace", 2);
+            assert!(
+                said.contains("it cannot be replaced, for others depend on it"),
+                "{statement}: {said}"
+            );
+            assert!(said.contains(told), "{statement}: {said}");
+            assert_eq!(database.tables(), before, "{statement}");
+        }
+        if !refusing.is_empty() {
+            database.assert_all("scores", "not replaced");
+            database.rows(match &database {
+                Database::Postgres(_) => {
+                    "DROP VIEW seen, row_of; DROP MATERIALIZED VIEW kept; DROP TABLE of_scores, child, has_row"
+                }
+                _ => "DROP TABLE of_scores",
+            });
+        }
+        for statement in harmless {
+            database.rows(statement);
+        }
+        database.done("scores", "--if-exists replace");
+        database.assert_all("scores", "replaced");
+    }
+}
+
+/// A table that the query reads, by whatever name, is not replaced by what is made of it.
+#[test]
+fn the_table_that_is_read_is_not_replaced() {
+    for database in Database::all() {
+        for statement in table(ROWS)
+            .split_inclusive(';')
+            .filter(|sql| !sql.trim().is_empty())
+        {
+            database.rows(statement);
+        }
+        database.rows("CREATE VIEW all_of_them AS SELECT * FROM artist");
+        if let Database::Sqlite(_) = &database {
+            database.rows("PRAGMA journal_mode = WAL");
+        }
+        let url = database.url();
+        let predict = |query: &str, table: &str| {
+            let mut command = TRAINED
+                .place
+                .command("predict run/model --key id --if-exists replace");
+            command.args([
+                "--input", &url, "--output", &url, "--query", query, "--table", table,
+            ]);
+            command.output().unwrap()
+        };
+        let columns = "SELECT id, name, kind, size FROM";
+        for query in [
+            format!("{columns} artist"),
+            format!("{columns} artist AS scores"),
+            format!("{columns} all_of_them"),
+            format!("WITH a AS ({columns} artist) SELECT * FROM a"),
+        ] {
+            let said = refused(&predict(&query, "artist"), 2);
+            assert!(
+                said.contains("the query reads it, so that it cannot be replaced"),
+                "{query}: {said}"
+            );
+            assert_eq!(
+                database.number("SELECT count(*) FROM artist"),
+                ROWS,
+                "{}",
+                database.name()
+            );
+        }
+        database.rows("CREATE TABLE scores (id INTEGER)");
+        let output = predict(&format!("{columns} artist AS scores"), "scores");
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}: {}",
+            database.name(),
+            stderr(&output)
+        );
+        database.assert_all("scores", "of another table");
     }
 }
 

@@ -13,10 +13,14 @@ use crate::csv_quotes::{Swallowed, Swallowing};
 use crate::csv_records::{MAX_RECORD_BYTES, Records};
 use crate::error::Result;
 use crate::parquet_file::BatchLimit;
-use crate::source::files::csv::{NO_QUOTE, delimiter_of, names, null_pattern, text_of};
+use crate::settings::TextReading;
+use crate::source::files::csv::{
+    ADD_ENCODING, NO_QUOTE, check_separator, delimiter_of, names, null_pattern, text_of,
+};
 use crate::source::files::guess::is_typed;
 use crate::source::files::location::CsvFormat;
 use crate::source::files::raw::text::{TEXT_ROWS, broken, text_columns, together};
+use crate::source::files::told::QuotedEmpties;
 
 /// Bytes read at a time to find the end of the header.
 const CHUNK: usize = 64 << 10;
@@ -28,8 +32,7 @@ pub(super) struct CsvRows {
     schema: SchemaRef,
     format: CsvFormat,
     limit: BatchLimit,
-    /// Which columns hold numbers.
-    numeric: Vec<bool>,
+    reading: TextReading,
     file: Option<OpenFile>,
     rest: VecDeque<PathBuf>,
     found: Vec<(PathBuf, Swallowed)>,
@@ -44,6 +47,10 @@ struct OpenFile {
     /// Whether that of the header is still to come.
     header: bool,
     swallowing: Swallowing,
+    empties: Option<QuotedEmpties>,
+    /// Which columns are text, and which have another type.
+    is_text: Vec<bool>,
+    has_type: Vec<bool>,
 }
 
 impl CsvRows {
@@ -51,11 +58,11 @@ impl CsvRows {
         paths: &[PathBuf],
         format: CsvFormat,
         limit: BatchLimit,
-        numeric: &[String],
+        reading: &TextReading,
     ) -> Result<Self> {
         let mut rest: VecDeque<PathBuf> = paths.iter().cloned().collect();
         let first = rest.pop_front().unwrap_or_default();
-        let rows = Self::of(&first, text_of(&first, &format)?, format, limit, numeric)?;
+        let rows = Self::of(&first, text_of(&first, &format)?, format, limit, reading)?;
         Ok(Self { rest, ..rows })
     }
 
@@ -64,7 +71,7 @@ impl CsvRows {
         text: Text,
         format: CsvFormat,
         limit: BatchLimit,
-        numeric: &[String],
+        reading: &TextReading,
     ) -> Result<Self> {
         let (names, text) = header(path, text, &format)?;
         for (at, name) in names.iter().enumerate() {
@@ -77,11 +84,11 @@ impl CsvRows {
         }
         let schema = text_columns(&names);
         Ok(Self {
-            file: Some(OpenFile::new(path, text, &format, &schema)?),
+            file: Some(OpenFile::new(path, text, &format, &schema, reading)?),
             schema,
             format,
             limit,
-            numeric: names.iter().map(|name| numeric.contains(name)).collect(),
+            reading: reading.clone(),
             rest: VecDeque::new(),
             found: Vec::new(),
         })
@@ -108,13 +115,16 @@ impl CsvRows {
         let (reader, path) = (&mut file.reader, &file.path);
         let next = || {
             let batch = reader.next()?;
-            Some(batch.map_err(|error| broken(path, error)))
+            Some(batch.map_err(|error| match error.to_string() {
+                why if why.contains("UTF-8") => broken(path, format!("{why}; {ADD_ENCODING}")),
+                why => broken(path, why),
+            }))
         };
         let batch = together(&self.schema, self.limit, next)?;
         if let Ok(batch) = &batch {
-            file.look(batch, &self.numeric);
+            file.look(batch);
         }
-        Some(batch)
+        Some(batch.and_then(|batch| file.with_empties(&batch)))
     }
 
     /// Opens the next file; whether there was one.
@@ -135,7 +145,13 @@ impl CsvRows {
             );
             return Err(broken(&path, why));
         }
-        self.file = Some(OpenFile::new(&path, text, &self.format, &self.schema)?);
+        self.file = Some(OpenFile::new(
+            &path,
+            text,
+            &self.format,
+            &self.schema,
+            &self.reading,
+        )?);
         Ok(true)
     }
 }
@@ -158,10 +174,23 @@ impl Iterator for CsvRows {
 }
 
 impl OpenFile {
-    fn new(path: &Path, text: Text, format: &CsvFormat, schema: &SchemaRef) -> Result<Self> {
+    fn new(
+        path: &Path,
+        text: Text,
+        format: &CsvFormat,
+        schema: &SchemaRef,
+        reading: &TextReading,
+    ) -> Result<Self> {
         let (tell, lines) = channel();
         let delimiter = delimiter_of(path, format);
-        let records = Records::new(text, delimiter).telling(tell);
+        let mut records = Records::new(text, delimiter).telling(tell);
+        let mut empties = None;
+        if reading.quoted_empty {
+            let (tell, rows) = channel();
+            records = records.telling_empties(tell);
+            let places = (0..schema.fields().len()).collect();
+            empties = Some(QuotedEmpties::new(rows, places, format.header));
+        }
         let records = if format.quotes {
             records
         } else {
@@ -177,6 +206,8 @@ impl OpenFile {
             nulls => reader.with_null_regex(null_pattern(nulls)?),
         };
         let reader = reader.build(records).map_err(|error| broken(path, error))?;
+        let of_columns =
+            |is: &dyn Fn(&str) -> bool| schema.fields().iter().map(|field| is(field.name())).collect();
         Ok(Self {
             path: path.to_owned(),
             delimiter,
@@ -184,11 +215,24 @@ impl OpenFile {
             lines,
             header: format.header,
             swallowing: Swallowing::default(),
+            empties,
+            is_text: of_columns(&|name| reading.is_text(name)),
+            has_type: of_columns(&|name| reading.has_type(name)),
         })
     }
 
+    /// The rows with what is an empty text there, and no null.
+    fn with_empties(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let Some(empties) = &mut self.empties else {
+            return Ok(batch.clone());
+        };
+        let mut columns = batch.columns().to_vec();
+        empties.fill(&mut columns, batch.num_rows(), |at| self.is_text[at]);
+        Ok(RecordBatch::try_new(batch.schema(), columns)?)
+    }
+
     /// Looks for rows that have swallowed others.
-    fn look(&mut self, batch: &RecordBatch, numeric: &[bool]) {
+    fn look(&mut self, batch: &RecordBatch) {
         let columns: Vec<_> = batch
             .columns()
             .iter()
@@ -205,8 +249,8 @@ impl OpenFile {
                 .map(|value| value.matches('\n').count() as u64)
                 .sum();
             if breaks > 0 {
-                // Dates and booleans are read as numbers too.
-                let fits = |at: usize, text: &str| !numeric[at] || is_typed(text);
+                let has_type = &self.has_type;
+                let fits = |at: usize, text: &str| !has_type[at] || is_typed(text);
                 self.swallowing
                     .look(values, self.delimiter, (line, line + breaks), fits);
             }
@@ -226,17 +270,16 @@ fn header(path: &Path, mut text: Text, format: &CsvFormat) -> Result<(Vec<String
         .from_reader(record);
     let mut first = csv::StringRecord::new();
     let found = reader.read_record(&mut first);
-    let is_there = found.map_err(|_| {
-        broken(
-            path,
-            "its header is not UTF-8; convert the file, for example with iconv",
-        )
-    })?;
+    let is_there = found.map_err(|_| broken(path, format!("its header is not UTF-8; {ADD_ENCODING}")))?;
     if !is_there {
         return Err(broken(path, "it is empty"));
     }
     let names = match format.header {
-        true => names(&first),
+        true => {
+            let names = names(&first);
+            check_separator(path, &names, format)?;
+            names
+        }
         false => (1..=first.len()).map(|n| format!("column_{n}")).collect(),
     };
     Ok((

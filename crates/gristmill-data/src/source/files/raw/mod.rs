@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::csv_quotes::Swallowed;
 use crate::error::Result;
 use crate::parquet_file::BatchLimit;
+use crate::settings::TextReading;
 use crate::source::files::batches::Batches;
+use crate::source::files::csv::text as csv_text;
 use crate::source::files::location::{CsvFormat, Format, Location};
 use crate::source::files::parquet::{ParquetFile, Rows};
 use crate::table::list_files;
@@ -25,6 +27,7 @@ use text::broken;
 /// Rows in the order of their files.
 pub struct FileRows {
     schema: SchemaRef,
+    types: Vec<(String, DataType)>,
     rows: Kind,
     paths: Vec<PathBuf>,
 }
@@ -44,12 +47,12 @@ pub enum TextFormat {
 }
 
 impl FileRows {
-    /// The rows of what a URL `csv:…`, `jsonl:…`, `parquet:…` or `delta:…` names, or a path by its ending. Of the columns
-    /// `numeric`, if there are such, the values are numbers.
+    /// The rows of what a URL `csv:…`, `jsonl:…`, `parquet:…` or `delta:…` names, or a path by its ending. The text of CSV and JSON
+    /// lines stays text; of what `reading` says stands for text, no other value is taken for it.
     ///
     /// # Errors
     /// When nothing of that kind is there, or it cannot be read.
-    pub async fn open(place: &str, limit: BatchLimit, numeric: &[String]) -> Result<Self> {
+    pub async fn open(place: &str, limit: BatchLimit, reading: &TextReading) -> Result<Self> {
         let location = location(place)?;
         let (paths, listing) = match location.format {
             Format::Delta { version } => {
@@ -59,13 +62,17 @@ impl FileRows {
             }
             _ => (location.files()?, None),
         };
+        let format = match &location.format {
+            Format::Csv(format) => Some(format.clone()),
+            _ => None,
+        };
         let (schema, rows) = match (location.format.clone(), listing) {
             (Format::Csv(format), _) => {
-                let rows = CsvRows::open(&paths, format, limit, numeric)?;
+                let rows = CsvRows::open(&paths, format, limit, reading)?;
                 (rows.schema().clone(), Kind::Csv(Box::new(rows)))
             }
             (Format::JsonLines, _) => {
-                let rows = LineRows::open(&paths, limit)?;
+                let rows = LineRows::open(&paths, limit, reading)?;
                 (rows.schema().clone(), Kind::Other(Box::new(rows)))
             }
             (_, Some(listing)) => {
@@ -91,7 +98,16 @@ impl FileRows {
                 (schema.clone(), Kind::Other(parquet(files, schema, limit)))
             }
         };
-        Ok(Self { schema, rows, paths })
+        let typed = |field: &Arc<Field>| {
+            let typed = format.as_ref()?.typed(field.name())?;
+            Some((field.name().clone(), typed.data_type()))
+        };
+        Ok(Self {
+            types: schema.fields().iter().filter_map(typed).collect(),
+            schema,
+            rows,
+            paths,
+        })
     }
 
     /// The rows of a stream of text, which errors call by this name.
@@ -103,21 +119,31 @@ impl FileRows {
         text: Box<dyn Read + Send>,
         format: TextFormat,
         limit: BatchLimit,
-        numeric: &[String],
+        reading: &TextReading,
     ) -> Result<Self> {
         let path = Path::new(name);
+        let text = csv_text(path, text)?;
         let (schema, rows) = match format {
             TextFormat::Csv => {
-                let rows = CsvRows::of(path, text, CsvFormat::default(), limit, numeric)?;
+                let rows = CsvRows::of(path, text, CsvFormat::default(), limit, reading)?;
                 (rows.schema().clone(), Kind::Csv(Box::new(rows)))
             }
             TextFormat::JsonLines => {
-                let rows = LineRows::of(path, text, limit)?;
+                let rows = LineRows::of(path, text, limit, reading)?;
                 (rows.schema().clone(), Kind::Other(Box::new(rows)))
             }
         };
-        let paths = Vec::new();
-        Ok(Self { schema, rows, paths })
+        Ok(Self {
+            schema,
+            rows,
+            types: Vec::new(),
+            paths: Vec::new(),
+        })
+    }
+
+    /// The types that the URL says columns have, which are text here nevertheless.
+    pub fn types(&self) -> &[(String, DataType)] {
+        &self.types
     }
 
     /// The columns.
