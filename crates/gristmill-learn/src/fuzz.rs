@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema};
 
 use crate::contract::reads::Reads;
@@ -40,6 +40,7 @@ fn predict(bundle: &Bundle) {
             Reads::Number | Reads::Quantity => {
                 Arc::new(Float64Array::from(vec![Some(7.0), None, Some(-1e300)]))
             }
+            Reads::Moment => Arc::new(Date32Array::from(vec![Some(0), None, Some(i32::MIN)])),
             Reads::Category | Reads::Text => {
                 Arc::new(StringArray::from(vec![Some("日本 Anna"), None, Some("Zürich")]))
             }

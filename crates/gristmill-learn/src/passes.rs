@@ -3,7 +3,7 @@
 use crate::contract::pass::Pass;
 use crate::contract::registry::Registry;
 use crate::contract::spec::StepSpec;
-use crate::encode::ngrams::buckets;
+use crate::encode::buckets;
 use crate::error::Result;
 use crate::evaluate::{calibration, regression, repeated, score, unseen};
 use crate::features::fit;

@@ -14,11 +14,21 @@ pub enum Reads {
     Text,
     /// Anything with a place on the number line: dates are days, timestamps seconds since 1970-01-01 UTC.
     Number,
+    /// A date or a timestamp.
+    Moment,
     /// A number proper, and no date, moment or boolean: what a regression can learn.
     Quantity,
 }
 
 impl Reads {
+    /// Whether it has a place on the number line, and is no text.
+    pub fn is_number(self) -> bool {
+        match self {
+            Self::Number | Self::Quantity | Self::Moment => true,
+            Self::Category | Self::Text => false,
+        }
+    }
+
     /// Checks that `schema` has `column` with a type that can be read so.
     pub fn check(self, schema: &Schema, column: &str, step: &str) -> Result<()> {
         let field = schema
@@ -34,6 +44,7 @@ impl Reads {
                 is_number(field.data_type()),
                 "a number, a boolean, a date or a timestamp",
             ),
+            Self::Moment => (is_moment(field.data_type()), "a date or a timestamp"),
             Self::Quantity => (
                 field.data_type().is_numeric() || *field.data_type() == DataType::Null,
                 "an integer, a float or a decimal: convert it in the query, or let a classifier learn its values",
@@ -62,6 +73,11 @@ fn is_text(data_type: &DataType) -> bool {
         DataType::Dictionary(_, values) => is_text(values),
         _ => false,
     }
+}
+
+fn is_moment(data_type: &DataType) -> bool {
+    use DataType::{Date32, Date64, Null, Timestamp};
+    matches!(data_type, Date32 | Date64 | Timestamp(..) | Null)
 }
 
 /// Whether a type has a place on the number line.

@@ -191,7 +191,7 @@ impl Estimator for NumericSettings {
         }
         if !self.transform.is_none() {
             let derived = Derived::Number(self.transform);
-            passes.push(Box::new(Moments::derived(&self.column, derived)));
+            passes.push(Box::new(Moments::derived(&self.column, derived, KIND)));
         }
         if self.needs_extremes() {
             passes.push(Box::new(Extremes::new(&self.column)));

@@ -6,7 +6,21 @@ pub use key::{Key, Numbers, Preset, Values};
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Reads the columns of a feature: a name, or a list of names.
+pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Columns {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Columns::deserialize(from)? {
+        Columns::One(column) => vec![column],
+        Columns::Many(columns) => columns,
+    })
+}
 
 /// Scaling of a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

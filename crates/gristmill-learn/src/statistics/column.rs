@@ -4,6 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, Scalar, 
 use arrow::compute::cast;
 use arrow::compute::kernels::numeric::add;
 use arrow::datatypes::{DataType, Float64Type, TimeUnit};
+use serde_json::json;
 
 use crate::contract::reads::Reads;
 use crate::error::{Error, Result};
@@ -20,6 +21,25 @@ pub(crate) fn find<'a>(batch: &'a RecordBatch, column: &str) -> Result<&'a Array
 pub(crate) fn strings(batch: &RecordBatch, column: &str, reads: Reads, step: &str) -> Result<StringArray> {
     reads.check(batch.schema_ref(), column, step)?;
     as_text(find(batch, column)?)
+}
+
+/// The values of a row in these columns as one text: of one column its text form, of several the JSON list of these, null where
+/// one of them is.
+pub(crate) fn together(batch: &RecordBatch, columns: &[String], step: &str) -> Result<StringArray> {
+    let texts = columns
+        .iter()
+        .map(|column| strings(batch, column, Reads::Category, step));
+    let mut texts: Vec<StringArray> = texts.collect::<Result<_>>()?;
+    if texts.len() == 1 {
+        return Ok(texts.swap_remove(0));
+    }
+    let row = |row: usize| -> Option<String> {
+        let values = texts
+            .iter()
+            .map(|text| text.is_valid(row).then(|| text.value(row)));
+        Some(json!(values.collect::<Option<Vec<_>>>()?).to_string())
+    };
+    Ok((0..batch.num_rows()).map(row).collect())
 }
 
 /// `column` of `batch` as numbers; NaN is null, infinity and what is near it an error.

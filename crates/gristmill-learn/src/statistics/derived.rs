@@ -1,12 +1,13 @@
 //! Numbers that are computed from a column before anything else is done with them.
 
-use arrow::array::{Float64Array, RecordBatch};
-use arrow::datatypes::Schema;
+use arrow::array::{Array, Float64Array, RecordBatch};
+use arrow::datatypes::{DataType, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::reads::Reads;
 use crate::error::Result;
-use crate::statistics::column::numbers;
+use crate::statistics::calendar::Parts;
+use crate::statistics::column::{as_number, find, numbers};
 use crate::statistics::logarithm::ln_1p;
 
 /// A function of a number. Each is odd and increasing, and defined for every number: order, median and sign stay.
@@ -52,13 +53,34 @@ impl Transform {
 pub(crate) enum Derived {
     /// A function of its number.
     Number(Transform),
+    /// The year of its instant.
+    Year,
+    /// Days since 1970-01-01, with their fraction.
+    Days,
 }
 
 impl Derived {
     fn reads(self) -> Reads {
         match self {
             Self::Number(_) => Reads::Number,
+            Self::Year | Self::Days => Reads::Moment,
         }
+    }
+
+    /// Seconds since 1970-01-01 UTC of every row.
+    pub(crate) fn seconds(batch: &RecordBatch, column: &str, step: &str) -> Result<Float64Array> {
+        Reads::Moment.check(batch.schema_ref(), column, step)?;
+        let given = find(batch, column)?;
+        let seconds = match given.data_type() {
+            DataType::Date32 | DataType::Date64 => 86_400.0,
+            _ => 1.0,
+        };
+        Ok(as_number(given)?.unary(|number| number * seconds))
+    }
+
+    /// The days of so many seconds.
+    pub(crate) fn days(seconds: f64) -> f64 {
+        seconds / 86_400.0
     }
 
     /// Checks that it can be computed from a column.
@@ -70,6 +92,9 @@ impl Derived {
     pub(crate) fn of(self, batch: &RecordBatch, column: &str, step: &str) -> Result<Float64Array> {
         match self {
             Self::Number(transform) => Ok(numbers(batch, column, step)?.unary(|x| transform.of(x))),
+            Self::Year => Ok(Self::seconds(batch, column, step)?
+                .unary(|seconds| Parts::of(seconds.floor() as i64).year as f64)),
+            Self::Days => Ok(Self::seconds(batch, column, step)?.unary(Self::days)),
         }
     }
 }

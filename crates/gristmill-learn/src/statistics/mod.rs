@@ -1,5 +1,6 @@
 //! Mergeable statistics of columns: moments, quantiles, vocabularies, profiles, contents, confusion, errors.
 
+pub(crate) mod calendar;
 pub(crate) mod column;
 mod confusion;
 pub(crate) mod content;
@@ -28,4 +29,4 @@ pub use vocabulary::{Counts, Vocabulary};
 
 pub(crate) use derived::Derived;
 pub(crate) use state::{allocated, map_bytes, state_column};
-pub(crate) use vocabulary::by_frequency;
+pub(crate) use vocabulary::{by_frequency, parts};

@@ -15,8 +15,6 @@ use crate::statistics::state_column;
 const NAME: &str = "moments";
 /// The kind of its spec.
 pub(crate) const KIND: &str = NAME;
-/// What errors about a column name.
-const STEP: &str = "numeric";
 
 /// Moments of the values that are neither null nor NaN, by Welford's update row by row and Chan's merge.
 ///
@@ -25,6 +23,8 @@ const STEP: &str = "numeric";
 pub struct Moments {
     column: String,
     derived: Derived,
+    /// What errors about the column name.
+    step: String,
 }
 
 /// The state of [`Moments`]: one row `{rows, count, mean, m2}`.
@@ -43,20 +43,25 @@ pub struct MomentsState {
 impl Moments {
     /// The moments of `column`.
     pub fn new(column: &str) -> Self {
-        Self::derived(column, Derived::Number(Transform::None))
+        Self::derived(column, Derived::Number(Transform::None), "numeric")
     }
 
-    /// The moments of what is computed from `column`.
-    pub(crate) fn derived(column: &str, derived: Derived) -> Self {
+    /// The moments of what is computed from `column`, on behalf of `step`, whose name errors carry.
+    pub(crate) fn derived(column: &str, derived: Derived, step: &str) -> Self {
         Self {
             column: column.to_owned(),
             derived,
+            step: step.to_owned(),
         }
     }
 
     pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
-        let (column, derived) = spec.settings()?;
-        Ok(Self { column, derived })
+        let (column, derived, step) = spec.settings()?;
+        Ok(Self {
+            column,
+            derived,
+            step,
+        })
     }
 }
 
@@ -131,7 +136,7 @@ impl MomentsState {
 
 impl Pass for Moments {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
-        self.derived.check(schema, &self.column, STEP)?;
+        self.derived.check(schema, &self.column, &self.step)?;
         Ok(vec![self.column.clone()])
     }
 
@@ -143,7 +148,7 @@ impl Pass for Moments {
     }
 
     fn spec(&self) -> StepSpec {
-        StepSpec::new(KIND, json!([self.column, self.derived]))
+        StepSpec::new(KIND, json!([self.column, self.derived, self.step]))
     }
 }
 
@@ -154,7 +159,7 @@ struct Accumulator {
 
 impl Accumulate for Accumulator {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let values = self.pass.derived.of(batch, &self.pass.column, STEP)?;
+        let values = self.pass.derived.of(batch, &self.pass.column, &self.pass.step)?;
         self.moments.rows += values.len() as u64;
         values.iter().flatten().for_each(|value| self.moments.add(value));
         Ok(())

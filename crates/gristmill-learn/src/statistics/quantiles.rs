@@ -28,6 +28,8 @@ pub(crate) const KIND: &str = NAME;
 pub struct Quantiles {
     column: String,
     exact_up_to: usize,
+    /// What errors about the column name.
+    step: String,
 }
 
 impl Quantiles {
@@ -44,12 +46,25 @@ impl Quantiles {
         Self {
             column: column.to_owned(),
             exact_up_to: distinct,
+            step: "numeric".to_owned(),
+        }
+    }
+
+    /// The same on behalf of `step`, whose name errors carry.
+    pub(crate) fn of_step(self, step: &str) -> Self {
+        Self {
+            step: step.to_owned(),
+            ..self
         }
     }
 
     pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
-        let (column, exact_up_to): (String, usize) = spec.settings()?;
-        Ok(Self { column, exact_up_to })
+        let (column, exact_up_to, step) = spec.settings()?;
+        Ok(Self {
+            column,
+            exact_up_to,
+            step,
+        })
     }
 
     /// The median (the lower one of two) in a state; none when no row had a value.
@@ -130,7 +145,7 @@ impl Sorted {
 
 impl Pass for Quantiles {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
-        Reads::Number.check(schema, &self.column, "numeric")?;
+        Reads::Number.check(schema, &self.column, &self.step)?;
         Ok(vec![self.column.clone()])
     }
 
@@ -143,7 +158,7 @@ impl Pass for Quantiles {
     }
 
     fn spec(&self) -> StepSpec {
-        StepSpec::new(KIND, json!([self.column, self.exact_up_to]))
+        StepSpec::new(KIND, json!([self.column, self.exact_up_to, self.step]))
     }
 }
 
@@ -174,7 +189,7 @@ impl Accumulator {
 
 impl Accumulate for Accumulator {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let values = numbers(batch, &self.pass.column, "numeric")?;
+        let values = numbers(batch, &self.pass.column, &self.pass.step)?;
         values.iter().flatten().for_each(|value| self.add(value, 1));
         Ok(())
     }

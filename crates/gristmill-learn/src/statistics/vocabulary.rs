@@ -24,6 +24,8 @@ pub(crate) const KIND: &str = NAME;
 pub struct Vocabulary {
     column: String,
     step: String,
+    /// What stands between several values in a text; `None` where a row has one.
+    separator: Option<String>,
 }
 
 /// The final state of a [`Vocabulary`].
@@ -41,12 +43,25 @@ impl Vocabulary {
         Self {
             column: column.to_owned(),
             step: step.to_owned(),
+            separator: None,
+        }
+    }
+
+    /// Counts the rows that have each of the parts of a text, which `separator` divides.
+    pub fn of_parts(column: &str, step: &str, separator: &str) -> Self {
+        Self {
+            separator: Some(separator.to_owned()),
+            ..Self::new(column, step)
         }
     }
 
     pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
-        let (column, step) = spec.settings()?;
-        Ok(Self { column, step })
+        let (column, step, separator) = spec.settings()?;
+        Ok(Self {
+            column,
+            step,
+            separator,
+        })
     }
 }
 
@@ -71,9 +86,25 @@ pub(crate) fn by_frequency(values: &mut [(String, u64)]) {
     values.sort_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
 }
 
+impl Vocabulary {
+    fn reads(&self) -> Reads {
+        match self.separator {
+            None => Reads::Category,
+            Some(_) => Reads::Text,
+        }
+    }
+}
+
+/// The parts of a text between separators, without white space around them; empty ones are none.
+pub(crate) fn parts<'t>(text: &'t str, separator: &str) -> impl Iterator<Item = &'t str> {
+    text.split(separator)
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+}
+
 impl Pass for Vocabulary {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
-        Reads::Category.check(schema, &self.column, &self.step)?;
+        self.reads().check(schema, &self.column, &self.step)?;
         Ok(vec![self.column.clone()])
     }
 
@@ -87,7 +118,7 @@ impl Pass for Vocabulary {
     }
 
     fn spec(&self) -> StepSpec {
-        StepSpec::new(KIND, json!([self.column, self.step]))
+        StepSpec::new(KIND, json!([self.column, self.step, self.separator]))
     }
 }
 
@@ -116,8 +147,21 @@ impl VocabularyState {
 
 impl Accumulate for VocabularyState {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let values = strings(batch, &self.pass.column, Reads::Category, &self.pass.step)?;
-        values.iter().for_each(|value| self.add(value, 1));
+        let values = strings(batch, &self.pass.column, self.pass.reads(), &self.pass.step)?;
+        let Some(separator) = self.pass.separator.clone() else {
+            values.iter().for_each(|value| self.add(value, 1));
+            return Ok(());
+        };
+        for text in &values {
+            let Some(text) = text else {
+                self.nulls += 1;
+                continue;
+            };
+            let mut of_row: Vec<&str> = parts(text, &separator).collect();
+            of_row.sort_unstable();
+            of_row.dedup();
+            of_row.into_iter().for_each(|part| self.add(Some(part), 1));
+        }
         Ok(())
     }
 

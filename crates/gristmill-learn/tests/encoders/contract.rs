@@ -162,7 +162,9 @@ fn a_damaged_spec_is_refused() {
             shuffled
                 .arrays
                 .insert(name.clone(), arrow::compute::concat(&twice).unwrap());
-            for damaged in [without, retyped, shuffled] {
+            // Nothing twice is nothing.
+            let shuffled = Some(shuffled).filter(|_| !whole.arrays[name].is_empty());
+            for damaged in [without, retyped].into_iter().chain(shuffled) {
                 let error = built_in().encoder_from_spec(&damaged).err().unwrap();
                 assert!(matches!(error, Error::Spec { .. }), "{name}: {error}");
             }

@@ -383,3 +383,112 @@ fn features_of_which_all_training_rows_are_alike_are_told_of() {
         assert_eq!(encoder.uninformative().is_some(), alike, "{feature:?}");
     }
 }
+
+#[test]
+fn what_was_not_seen_or_is_missing_has_no_bucket() {
+    let settings = HashSettings {
+        columns: vec!["x".into()],
+        bits: 24,
+        min_count: 2,
+    };
+    let train = texts("x", [Some("a"), Some("b"), None, Some("a")]);
+    let encoder = fit(&Feature::new(settings), &train).unwrap();
+    let block = encoder
+        .encode(&texts("x", [Some("a"), Some("b"), None, Some("new")]))
+        .unwrap();
+    assert_eq!(entries(&block), [vec![(0, 1.0)], vec![], vec![], vec![]]);
+}
+
+/// `a` and `b,c` are another combination than `a,b` and `c`, and equal numbers are one whatever type holds them.
+#[test]
+fn combinations_are_hashed_by_their_values() {
+    let two = |first: [Option<&str>; 3], second: ArrayRef| {
+        table([("x", Arc::new(StringArray::from_iter(first)) as _), ("y", second)])
+    };
+    let settings = HashSettings {
+        columns: vec!["x".into(), "y".into()],
+        bits: 24,
+        min_count: 1,
+    };
+    let numbers = Arc::new(Int8Array::from(vec![Some(1), Some(1), None]));
+    let rows = two([Some("a"), Some("b"), Some("a")], numbers);
+    let encoder = fit(&Feature::new(settings.clone()), &rows).unwrap();
+    assert_eq!(encoder.width(), 2);
+    assert_eq!(encoder.encode(&rows).unwrap().row(2).0.len(), 0);
+    let wider = two(
+        [Some("a"), Some("b"), Some("a")],
+        Arc::new(arrow::array::Int64Array::from(vec![Some(1), Some(1), None])),
+    );
+    assert_eq!(encoder.encode(&wider).unwrap(), encoder.encode(&rows).unwrap());
+    let texts = |values: [Option<&str>; 3]| Arc::new(StringArray::from_iter(values)) as ArrayRef;
+    let rows = two(
+        [Some("a"), Some("a\",\"b"), Some("a,b")],
+        texts([Some("b\",\"c"), Some("c"), Some("c")]),
+    );
+    assert_eq!(fit(&Feature::new(settings), &rows).unwrap().width(), 3);
+}
+
+#[test]
+fn intervals_begin_with_their_bound_and_missing_numbers_have_one_of_their_own() {
+    let column = |values: Vec<Option<f64>>| table([("x", Arc::new(Float64Array::from(values)) as _)]);
+    let settings = |bounds| BucketSettings {
+        column: "x".into(),
+        quantiles: 2,
+        bounds,
+    };
+    let train = column(vec![Some(1.0), Some(2.0), Some(3.0), None]);
+    let given = fit(&Feature::new(settings(Some(vec![0.0, 2.5]))), &train).unwrap();
+    assert_eq!(
+        names(given.as_ref()),
+        ["x<0", "0<=x<2.5", "x>=2.5", "x (missing)"]
+    );
+    let asked = column(vec![
+        Some(-1.0),
+        Some(-0.0),
+        Some(2.5),
+        Some(1e99),
+        None,
+        Some(f64::NAN),
+    ]);
+    assert_eq!(given.encode(&asked).unwrap().indices, [0, 1, 2, 2, 3, 3]);
+    let median = fit(&Feature::new(settings(None)), &train).unwrap();
+    assert_eq!(names(median.as_ref()), ["x<2", "x>=2", "x (missing)"]);
+    for values in [vec![Some(7.0), Some(7.0)], vec![None, None]] {
+        let constant = fit(&Feature::new(settings(None)), &column(values)).unwrap();
+        assert_eq!(names(constant.as_ref()), ["x (any)", "x (missing)"]);
+        assert!(constant.uninformative().is_some());
+    }
+}
+
+/// A date and the timestamps of its day have the same parts, in any unit, and what is null has none.
+#[test]
+fn parts_of_a_date_are_those_of_its_midnight() {
+    let settings = DatePartsSettings {
+        column: "x".into(),
+        parts: vec![DatePart::Year, DatePart::Month, DatePart::Hour, DatePart::Elapsed],
+        missing_indicator: true,
+    };
+    let days = [Some(19_782), None, Some(-1), Some(0)];
+    let dates = table([("x", Arc::new(Date32Array::from_iter(days)) as ArrayRef)]);
+    let seconds = days.map(|day| day.map(|day| i64::from(day) * 86_400));
+    let instants = table([(
+        "x",
+        Arc::new(TimestampSecondArray::from_iter(seconds)) as ArrayRef,
+    )]);
+    let encoder = fit(&Feature::new(settings), &dates).unwrap();
+    let block = encoder.encode(&dates).unwrap();
+    assert_eq!(block, encoder.encode(&instants).unwrap());
+    assert_eq!(entries(&block)[1], [(6, 1.0)]);
+    assert_eq!(
+        names(encoder.as_ref()),
+        [
+            "year(x)",
+            "sin month(x)",
+            "cos month(x)",
+            "sin hour(x)",
+            "cos hour(x)",
+            "elapsed(x)",
+            "x (missing)"
+        ]
+    );
+}

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::TimestampMicrosecondArray;
+use gristmill_learn::contract::step::SparseBlock;
 use gristmill_learn::encode::ngrams::ngrams;
 use gristmill_learn::encode::{NgramHash, NgramHasher};
 use serde::Deserialize;
@@ -16,6 +18,10 @@ struct Goldens {
     buckets: Vec<BucketCase>,
     numeric: Vec<NumericCase>,
     scaling: Vec<ScalingCase>,
+    hash: Vec<HashCase>,
+    multi_hot: Vec<MultiHotCase>,
+    bucket: Vec<IntervalCase>,
+    date_parts: Vec<DatePartsCase>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +77,35 @@ struct ScalingCase {
     scale: Scaling,
     scaled: Vec<f64>,
     missing: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct HashCase {
+    bits: u32,
+    rows: Vec<Vec<String>>,
+    buckets: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct MultiHotCase {
+    texts: Vec<String>,
+    categories: Vec<String>,
+    rows: Vec<Vec<f64>>,
+}
+
+#[derive(Deserialize)]
+struct IntervalCase {
+    values: Vec<f64>,
+    quantiles: u32,
+    intervals: Vec<u32>,
+    bounds: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct DatePartsCase {
+    micros: Vec<i64>,
+    /// Year, month, weekday, hour and elapsed days, as columns.
+    rows: Vec<Vec<f64>>,
 }
 
 fn goldens() -> Goldens {
@@ -230,6 +265,121 @@ fn numbers_are_scaled_as_by_scikit_learns_scalers_and_told_where_they_are_missin
         };
         assert_close(&column(0), &case.scaled, &what);
         assert_close(&column(1), &case.missing, &what);
+    }
+}
+
+/// Every column of a row, 0 where it has no entry.
+fn dense(block: &SparseBlock, row: usize, width: u32) -> Vec<f32> {
+    let (indices, values) = block.row(row);
+    let mut all = vec![0.0; width as usize];
+    for (index, value) in indices.iter().zip(values) {
+        all[*index as usize] = *value;
+    }
+    all
+}
+
+#[test]
+fn values_are_in_the_buckets_of_scikit_learns_feature_hasher() {
+    for case in goldens().hash {
+        let columns: Vec<String> = (0..case.rows[0].len())
+            .map(|column| format!("c{column}"))
+            .collect();
+        let fields = columns.iter().enumerate().map(|(place, name)| {
+            let texts = StringArray::from_iter_values(case.rows.iter().map(|row| &row[place]));
+            (name.clone(), Arc::new(texts) as ArrayRef, true)
+        });
+        let rows = RecordBatch::try_from_iter_with_nullable(fields).unwrap();
+        let settings = HashSettings {
+            columns: columns.clone(),
+            bits: case.bits,
+            min_count: 1,
+        };
+        let encoder = fit(&Feature::new(settings), &rows).unwrap();
+        let block = encoder.encode(&rows).unwrap();
+        for (row, bucket) in case.buckets.iter().enumerate() {
+            let (indices, values) = block.row(row);
+            assert_eq!(values, [1.0]);
+            assert_eq!(
+                encoder.name(indices[0]),
+                format!("{}#value{bucket}", columns.join("×")),
+                "{:?} {} bits",
+                case.rows[row],
+                case.bits
+            );
+        }
+    }
+}
+
+#[test]
+fn parts_of_a_text_are_scikit_learns_labels() {
+    for case in goldens().multi_hot {
+        let rows = table([("x", Arc::new(StringArray::from_iter_values(&case.texts)) as _)]);
+        let settings = MultiHotSettings {
+            column: "x".into(),
+            separator: ",".into(),
+            min_count: 1,
+            max_categories: 100,
+        };
+        let encoder = fit(&Feature::new(settings), &rows).unwrap();
+        let names: Vec<String> = case.categories.iter().map(|name| format!("x={name}")).collect();
+        let given: Vec<String> = (0..encoder.width()).map(|index| encoder.name(index)).collect();
+        assert_eq!(given, names);
+        let block = encoder.encode(&rows).unwrap();
+        for (row, expected) in case.rows.iter().enumerate() {
+            assert_close(&dense(&block, row, encoder.width()), expected, &case.texts[row]);
+        }
+    }
+}
+
+#[test]
+fn intervals_are_those_of_scikit_learns_discretizer() {
+    for case in goldens().bucket {
+        let rows = table([("x", Arc::new(Float64Array::from(case.values.clone())) as _)]);
+        for bounds in [None, Some(case.bounds.clone())] {
+            let settings = BucketSettings {
+                column: "x".into(),
+                quantiles: case.quantiles,
+                bounds,
+            };
+            let what = format!("{settings:?} {:?}", case.values);
+            let block = fit(&Feature::new(settings), &rows)
+                .unwrap()
+                .encode(&rows)
+                .unwrap();
+            assert_eq!(block.indices, case.intervals, "{what}");
+        }
+    }
+}
+
+#[test]
+fn parts_of_instants_are_those_of_the_calendar() {
+    for case in goldens().date_parts {
+        let micros = TimestampMicrosecondArray::from(case.micros.clone()).with_timezone("UTC");
+        let rows = table([("x", Arc::new(micros) as _)]);
+        let settings = DatePartsSettings {
+            column: "x".into(),
+            parts: vec![
+                DatePart::Year,
+                DatePart::Month,
+                DatePart::Weekday,
+                DatePart::Hour,
+                DatePart::Elapsed,
+            ],
+            missing_indicator: false,
+        };
+        let encoder = fit(&Feature::new(settings), &rows).unwrap();
+        assert_eq!(encoder.width(), 8);
+        let block = encoder.encode(&rows).unwrap();
+        for (row, expected) in case.rows.iter().enumerate() {
+            for (given, expected) in dense(&block, row, 8).iter().zip(expected) {
+                // The golden's zeros are what the C library leaves of a sine.
+                assert!(
+                    (f64::from(*given) - expected).abs() < 1e-6,
+                    "{} {given} {expected}",
+                    case.micros[row]
+                );
+            }
+        }
     }
 }
 

@@ -20,8 +20,8 @@ use arrow::datatypes::{Field, Schema};
 use gristmill_learn::contract::encoder::{Encoder, Feature, FittedTo};
 use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::encode::{
-    Analyzer, Impute, NgramSettings, Norm, Normalize, NumericSettings, OneHotSettings, Scaling, Unseen,
-    Weighting,
+    Analyzer, BucketSettings, DatePart, DatePartsSettings, HashSettings, Impute, MultiHotSettings,
+    NgramSettings, Norm, Normalize, NumericSettings, OneHotSettings, Scaling, Unseen, Weighting,
 };
 use gristmill_learn::registry::{built_in, built_in as kinds};
 use gristmill_learn::settings::*;
@@ -275,6 +275,55 @@ fn all_features() -> Vec<Feature> {
             }));
         }
     }
+    all.extend([("text", 18), ("id", 3), ("number", 24)].map(|(column, bits)| {
+        Feature::new(HashSettings {
+            columns: vec![column.into()],
+            bits,
+            min_count: 1,
+        })
+    }));
+    all.push(Feature::new(HashSettings {
+        columns: vec!["text".into(), "id".into(), "flag".into()],
+        bits: 10,
+        min_count: 2,
+    }));
+    all.extend([(",", 1), ("a", 2)].map(|(separator, min_count)| {
+        Feature::new(MultiHotSettings {
+            column: "text".into(),
+            separator: separator.into(),
+            min_count,
+            max_categories: 100,
+        })
+    }));
+    all.extend(
+        [
+            ("number", None),
+            ("id", None),
+            ("flag", None),
+            ("day", Some(vec![-0.5, 1e3])),
+        ]
+        .map(|(column, bounds)| {
+            Feature::new(BucketSettings {
+                column: column.into(),
+                quantiles: 4,
+                bounds,
+            })
+        }),
+    );
+    all.extend(
+        [
+            (vec![DatePart::Year, DatePart::Month, DatePart::Weekday], false),
+            (vec![DatePart::Hour, DatePart::Elapsed], true),
+            (vec![DatePart::Hour], true),
+        ]
+        .map(|(parts, missing_indicator)| {
+            Feature::new(DatePartsSettings {
+                column: "day".into(),
+                parts,
+                missing_indicator,
+            })
+        }),
+    );
     for impute in [Impute::Mean, Impute::Median, Impute::Constant(-1.5)] {
         all.extend(["number", "id", "flag", "day"].map(|column| Feature::new(numeric(column, impute))));
     }

@@ -15,6 +15,18 @@ fn passes() -> Vec<(&'static str, Box<dyn Pass>)> {
     vec![
         ("vocabulary of text", Box::new(Vocabulary::new("text", "test"))),
         ("vocabulary of integers", Box::new(Vocabulary::new("id", "test"))),
+        (
+            "vocabulary of parts",
+            Box::new(Vocabulary::of_parts("text", "test", "a")),
+        ),
+        (
+            "buckets of values",
+            Box::new(Buckets::of_values(&HashSettings {
+                columns: vec!["text".into(), "id".into()],
+                bits: 6,
+                min_count: 1,
+            })),
+        ),
         ("content of text", Box::new(Content::new("text"))),
         ("content of numbers", Box::new(Content::new("number"))),
         ("content of flags", Box::new(Content::new("flag"))),

@@ -3,6 +3,7 @@
 Run by hand when an input is added:  pip install scikit-learn && python make_encoders.py
 """
 
+import datetime
 import json
 import math
 import pathlib
@@ -12,9 +13,17 @@ from collections import Counter
 
 import numpy as np
 import sklearn
+from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    MultiLabelBinarizer,
+    RobustScaler,
+    StandardScaler,
+)
 
 TEXTS = [
     "",
@@ -219,6 +228,77 @@ def scaling_cases():
                     }
 
 
+def hash_cases():
+    """The bucket of each row; of several columns the JSON list of their values is hashed."""
+    columns = [["Wien", "Zürich", "日本", "", "a\"b\\", "Wien"], ["bar", "x", "", "y", "\u0001é", "bar"]]
+    for bits in [1, 8, 18, 24]:
+        hashing = FeatureHasher(n_features=2**bits, input_type="string", alternate_sign=False)
+        for used in [columns[:1], columns]:
+            rows = list(zip(*used))
+            texts = [row[0] if len(row) == 1 else json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows]
+            buckets = [hashing.transform([[text]]).indices.tolist()[0] for text in texts]
+            yield {"bits": bits, "rows": rows, "buckets": buckets}
+
+
+def multi_hot_cases():
+    """The categories in the order of ours, by frequency and then by value, and the row of each text."""
+    texts = ["rock, jazz", "jazz", "", " pop ,rock,,rock", "jazz,folk"]
+    rows = [[part.strip() for part in text.split(",") if part.strip()] for text in texts]
+    binarizer = MultiLabelBinarizer()
+    matrix = binarizer.fit_transform(rows)
+    names = binarizer.classes_.tolist()
+    order = sorted(range(len(names)), key=lambda n: (-matrix[:, n].sum(), names[n]))
+    yield {"texts": texts, "categories": [names[n] for n in order], "rows": matrix[:, order].tolist()}
+
+
+def interval_cases():
+    """The interval of each value."""
+    rng = np.random.default_rng(7)
+    for values in [list(range(1, 13)), rng.normal(size=57).round(2).tolist(), [0.0, 0.5, 2.0, 2.0, 8.0, -3.0, 1e6, 4.0]]:
+        for bins in [2, 3, 5]:
+            binner = KBinsDiscretizer(
+                n_bins=bins, encode="ordinal", strategy="quantile", quantile_method="linear", subsample=None
+            )
+            x = np.array(values).reshape(-1, 1)
+            yield {
+                "values": [float(value) for value in values],
+                "quantiles": bins,
+                "intervals": binner.fit_transform(x)[:, 0].astype(int).tolist(),
+                "bounds": binner.bin_edges_[0][1:-1].tolist(),
+            }
+
+
+def date_parts_cases():
+    """Year, month, weekday, hour and elapsed days of instants, as the standard library has them."""
+    moments = [
+        datetime.datetime(1970, 1, 1), datetime.datetime(1969, 12, 31, 23, 59, 59), datetime.datetime(2000, 2, 29, 12),
+        datetime.datetime(1900, 3, 1, 6, 30), datetime.datetime(1, 1, 1), datetime.datetime(2024, 12, 31, 0, 0, 1),
+        datetime.datetime(1582, 10, 15), datetime.datetime(9999, 12, 31, 23),
+    ]
+    epoch = datetime.datetime(1970, 1, 1)
+
+    def scaled(numbers):
+        x = StandardScaler().fit_transform(np.array(numbers, dtype=float).reshape(-1, 1))[:, 0]
+        return x * math.sqrt((len(numbers) - 1) / len(numbers))
+
+    def circle(numbers, of):
+        angles = [2 * math.pi * number / of for number in numbers]
+        return [math.sin(angle) for angle in angles], [math.cos(angle) for angle in angles]
+
+    days = [(moment - epoch) / datetime.timedelta(days=1) for moment in moments]
+    columns = [
+        scaled([moment.year for moment in moments]),
+        *circle([moment.month - 1 for moment in moments], 12),
+        *circle([moment.weekday() for moment in moments], 7),
+        *circle([moment.hour for moment in moments], 24),
+        scaled(days),
+    ]
+    yield {
+        "micros": [(moment - epoch) // datetime.timedelta(microseconds=1) for moment in moments],
+        "rows": [list(map(float, row)) for row in zip(*columns)],
+    }
+
+
 goldens = {
     "scikit_learn": sklearn.__version__,
     "ngrams": list(ngram_cases()) + list(normalized_cases()),
@@ -227,6 +307,10 @@ goldens = {
     "buckets": list(bucket_cases()),
     "numeric": list(numeric_cases()),
     "scaling": list(scaling_cases()),
+    "hash": list(hash_cases()),
+    "multi_hot": list(multi_hot_cases()),
+    "bucket": list(interval_cases()),
+    "date_parts": list(date_parts_cases()),
 }
 path = pathlib.Path(__file__).with_name("encoders.json")
 path.write_text(json.dumps(goldens, ensure_ascii=True, separators=(",", ":")) + "\n")

@@ -7,8 +7,8 @@ use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::contract::model::Model;
 use gristmill_learn::encode::ngrams::Buckets;
 use gristmill_learn::encode::{
-    Analyzer, Impute, NgramSettings, Norm, Normalize, NumericSettings, OneHotSettings, Scaling, Unseen,
-    Weighting,
+    Analyzer, HashSettings, Impute, NgramSettings, Norm, Normalize, NumericSettings, OneHotSettings, Scaling,
+    Unseen, Weighting,
 };
 use gristmill_learn::evaluate::{Calibrating, Calibrator, HeldOutPass, RegressionPass, UnseenPass};
 use gristmill_learn::features::FitPipeline;
@@ -93,7 +93,14 @@ fn fits(fold: &mut Fold) {
     fold.over(&Extremes::new("number"), &dataset);
     fold.over(&Quantiles::exact_up_to("number", 100), &dataset);
     fold.over(&Vocabulary::new("text", "one_hot"), &dataset);
+    fold.over(&Vocabulary::of_parts("text", "multi_hot", " "), &dataset);
     fold.over(&Buckets::new(&ngrams()), &dataset);
+    let hash = HashSettings {
+        columns: vec!["text".to_owned(), "id".to_owned()],
+        bits: 10,
+        min_count: 1,
+    };
+    fold.over(&Buckets::of_values(&hash), &dataset);
     let both: Vec<Box<dyn Pass>> = vec![Box::new(Moments::new("id")), Box::new(Buckets::new(&ngrams()))];
     fold.over(&Many::new(both), &dataset);
     let features = [

@@ -8,7 +8,6 @@ use arrow::datatypes::{DataType, Field, Schema};
 use gristmill_data::convert::{Form, Logical, convert};
 use gristmill_data::prepare::TextRules;
 use gristmill_data::settings::{ReadAs, TextReading};
-use gristmill_learn::contract::reads::Reads;
 use gristmill_learn::features::Assembler;
 use gristmill_learn::model::InputColumn;
 use gristmill_learn::{Error, Result};
@@ -41,7 +40,7 @@ impl Conform {
         let mut columns: Vec<Column> = Vec::new();
         for encoder in assembler.encoders() {
             for read in encoder.inputs() {
-                let numeric = read.reads == Reads::Number;
+                let numeric = read.reads.is_number();
                 if let Some(known) = columns.iter_mut().find(|known| known.name == read.column) {
                     known.numeric |= numeric;
                     continue;

@@ -10,7 +10,6 @@ use gristmill_data::budget::RowBudget;
 use gristmill_data::settings::{CleanSettings, Consistency, KeyColumns, ReadAs, SourceSettings, TextReading};
 use gristmill_data::source::open::default_query;
 use gristmill_learn::contract::encoder::Feature;
-use gristmill_learn::contract::reads::Reads;
 use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::settings::{
     ClassWeight, LabelKind, LabelSettings, Metric, Rare, SearchSettings, SplitSettings,
@@ -105,10 +104,9 @@ pub(super) fn pipeline<'t>(
 /// The columns that are read as categories or as `class`, and by nothing as numbers.
 fn categories(features: &[Feature], class: Option<&String>) -> Vec<String> {
     let read = |as_categories: bool| {
-        let features = features.iter().filter(move |feature| {
-            let numbers = matches!(feature.reads(), Reads::Number | Reads::Quantity);
-            numbers != as_categories
-        });
+        let features = features
+            .iter()
+            .filter(move |feature| feature.reads().is_number() != as_categories);
         features.flat_map(|feature| feature.columns())
     };
     let numbers: Vec<&String> = read(false).collect();

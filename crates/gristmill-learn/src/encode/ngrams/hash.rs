@@ -27,7 +27,7 @@ impl NgramHash {
 
     /// The bucket of an n-gram; `mask` is one less than the number of buckets, a power of two of at most 2^31.
     #[inline]
-    pub(super) fn bucket(self, ngram: &str, mask: u32) -> u32 {
+    pub(crate) fn bucket(self, ngram: &str, mask: u32) -> u32 {
         match self {
             Self::Murmur3 => murmur3_32(ngram.as_bytes()).cast_signed().unsigned_abs() & mask,
             Self::Xxh3 => xxh3_64(ngram.as_bytes()) as u32 & mask,

@@ -1,14 +1,12 @@
 //! Counts of hashed n-grams of characters or words: scikit-learn's `HashingVectorizer`, without the buckets training leaves empty.
 
-pub(crate) mod buckets;
-mod columns;
-mod hash;
+pub(crate) mod hash;
 mod normalize;
-mod settings;
-mod text;
+pub(crate) mod settings;
+pub(crate) mod text;
 mod weighting;
 
-pub use buckets::Buckets;
+pub use crate::encode::buckets::Buckets;
 pub use hash::NgramHash;
 pub use normalize::Normalize;
 pub use settings::{Analyzer, NgramSettings, Norm};
@@ -26,7 +24,7 @@ use crate::contract::pass::Pass;
 use crate::contract::reads::Reads;
 use crate::contract::spec::read_settings;
 use crate::contract::step::{SparseBlock, StepSpec};
-use crate::encode::ngrams::columns::Columns;
+use crate::encode::columns::Columns;
 use crate::encode::ngrams::weighting::inverse_document_frequency;
 use crate::error::{Error, Result};
 use crate::settings::Key;

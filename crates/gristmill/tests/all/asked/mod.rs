@@ -57,11 +57,17 @@ fn pipeline(url: &str, query: &str, encoders: &[&str]) -> String {
             write!(text, "[[feature]]\ncolumn = \"c{at}\"\nencode = \"{encode}\"\n").unwrap();
         };
         feature("one_hot");
+        feature("hash\"\nbits = \"8");
         if encoders.contains('n') {
             feature("numeric");
             feature("numeric\"\ntransform = \"log1p\"\nscale = \"robust\"\nmissing_indicator = \"true");
+            feature("bucket\"\nquantiles = \"3");
+        }
+        if encoders.contains('m') {
+            feature("date_parts\"\nparts = \"all");
         }
         if encoders.contains('t') {
+            feature("multi_hot");
             feature("ngrams\"\nbits = \"8");
             feature("ngrams\"\nanalyzer = \"word\"\nweighting = \"tf_idf\"\nbits = \"8");
         }
@@ -69,6 +75,11 @@ fn pipeline(url: &str, query: &str, encoders: &[&str]) -> String {
     text += "[label]\ncolumn = \"y\"\n[model]\nkind = \"logistic_regression\"\nreg_param = 0.001\nmax_iter = 8\n[run]\ndir = \"run\"\n";
     text.replace("bits = \"8\"", "bits = 8")
         .replace("missing_indicator = \"true\"", "missing_indicator = true")
+        .replace("quantiles = \"3\"", "quantiles = 3")
+        .replace(
+            "parts = \"all\"",
+            "parts = [\"year\", \"month\", \"weekday\", \"hour\", \"elapsed\"]",
+        )
 }
 
 /// Runs the pipeline and asks its model with every export of the dataset, and with `more` files.

@@ -98,7 +98,7 @@ pub(super) const POSTGRES: &[Column] = &[
         "date",
         "date",
         &["'1969-12-31'", "'2024-02-29'", "'1700-01-01'"],
-        "n",
+        "nm",
     ),
     (
         "timestamp",
@@ -108,13 +108,13 @@ pub(super) const POSTGRES: &[Column] = &[
             "'2024-01-01'",
             "'2024-01-01 12:00:00.5'",
         ],
-        "n",
+        "nm",
     ),
     (
         "timestamptz",
         "timestamptz",
         &["'2000-01-01 00:00:00+01'", "'2024-01-01 00:00:00Z'"],
-        "n",
+        "nm",
     ),
 ];
 
@@ -166,18 +166,18 @@ pub(super) const MARIADB: &[Column] = &[
         "t",
     ),
     ("inet6", "inet6", &["'::1'", "'::2'"], "t"),
-    ("date", "date", &["'1700-01-01'", "'2024-02-29'"], "n"),
+    ("date", "date", &["'1700-01-01'", "'2024-02-29'"], "nm"),
     (
         "datetime",
         "datetime(6)",
         &["'2024-12-31 23:59:59.999999'", "'2024-01-01'"],
-        "n",
+        "nm",
     ),
     (
         "timestamp",
         "timestamp(3) NULL",
         &["'2000-01-01 00:00:00.5'", "'2024-01-01'"],
-        "n",
+        "nm",
     ),
     ("time", "time(2)", &["'-838:59:59'", "'12:00:00.5'"], ""),
 ];
@@ -203,18 +203,18 @@ pub(super) const CSV: &[Column] = &[
     ("", "integers", &["1", "-20", "9007199254740993"], "n"),
     ("", "numbers", &["2", "0.30000000000000004", "1e300"], ""),
     ("", "numbers", &["1.5", "-2"], "n"),
-    ("", "dates", &["2024-02-29", "1700-01-01"], "n"),
+    ("", "dates", &["2024-02-29", "1700-01-01"], "nm"),
     (
         "",
         "timestamps",
         &["2024-02-29 00:00:00", "2024-02-29T12:00:00.5"],
-        "n",
+        "nm",
     ),
     (
         "",
         "timestamps with zone",
         &["2024-02-29T12:00:00Z", "2024-02-29T12:00:00+05:30"],
-        "n",
+        "nm",
     ),
     ("", "text", &["007", "+5", "\"a,b\"", "x"], "t"),
 ];
@@ -229,7 +229,7 @@ pub(super) fn file_types() -> Vec<(&'static str, DataType, &'static [&'static st
         ("Int64", T::Int64, &["9007199254740993", "3"], "n"),
         ("Float32", T::Float32, &["0.1", "1e20"], "n"),
         ("Float64", T::Float64, &["0.1", "1e300"], ""),
-        ("Date32", T::Date32, &["2024-02-29", "1700-01-01"], "n"),
+        ("Date32", T::Date32, &["2024-02-29", "1700-01-01"], "nm"),
         ("UInt8", T::UInt8, &["255", "3"], "n"),
         ("UInt16", T::UInt16, &["65535", "3"], "n"),
         ("UInt32", T::UInt32, &["4294967295", "3"], "n"),
@@ -243,7 +243,7 @@ pub(super) fn file_types() -> Vec<(&'static str, DataType, &'static [&'static st
         ("LargeUtf8", T::LargeUtf8, &[" a ", "b"], "t"),
         ("Utf8View", T::Utf8View, &[" a ", "b"], "t"),
         ("", dictionary(T::Utf8), &[" a ", "b"], "t"),
-        ("Date64", T::Date64, &["2024-02-29", "1700-01-01"], "n"),
+        ("Date64", T::Date64, &["2024-02-29", "1700-01-01"], "nm"),
         (
             "Time32",
             T::Time32(TimeUnit::Millisecond),
@@ -260,13 +260,13 @@ pub(super) fn file_types() -> Vec<(&'static str, DataType, &'static [&'static st
             "Timestamp",
             T::Timestamp(TimeUnit::Nanosecond, None),
             &["2024-02-29T12:00:00.5", "2024-01-01T00:00:00"],
-            "n",
+            "nm",
         ),
         (
             "Timestamp",
             T::Timestamp(TimeUnit::Second, Some("Europe/Berlin".into())),
             &["2024-02-29T12:00:00Z", "2024-01-01T00:00:00Z"],
-            "n",
+            "nm",
         ),
     ]
 }

@@ -7,7 +7,7 @@ const MOST_EMPTY: u64 = 16;
 
 /// The columns of buckets. The table of a hash of 24 bits has 64 MB, however few buckets a model has.
 #[derive(Debug, Clone)]
-pub(super) enum Columns {
+pub(crate) enum Columns {
     /// Bucket → column, or [`ABSENT`].
     Table(Vec<u32>),
     /// Buckets that differ only in so many low bits share a cell.
@@ -22,7 +22,7 @@ pub(super) enum Columns {
 
 impl Columns {
     /// The columns of these buckets, in their order; `None` where one is there twice or not below `2^bits`.
-    pub(super) fn new(buckets: &[u32], bits: u32) -> Option<Self> {
+    pub(crate) fn new(buckets: &[u32], bits: u32) -> Option<Self> {
         if buckets.len() > 1 << bits {
             return None;
         }
@@ -40,7 +40,7 @@ impl Columns {
     }
 
     /// Bytes held.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Table(table) => size_of_val(table.as_slice()),
             Self::Cells { cells, sorted, .. } => {
@@ -76,7 +76,7 @@ impl Columns {
 
     /// The column of a bucket below `2^bits`, if it has one.
     #[inline]
-    pub(super) fn of(&self, bucket: u32) -> Option<u32> {
+    pub(crate) fn of(&self, bucket: u32) -> Option<u32> {
         match self {
             Self::Table(table) => Some(table[bucket as usize]).filter(|column| *column != ABSENT),
             Self::Cells { shift, cells, sorted } => {

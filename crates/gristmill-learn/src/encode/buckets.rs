@@ -1,18 +1,21 @@
-//! Counts the rows that fill each bucket of hashed n-grams.
+//! Counts the rows that fill each bucket of hashed n-grams or values.
 
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::datatypes::Schema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::contract::pass::{Accumulate, Pass, Share};
 use crate::contract::reads::Reads;
 use crate::contract::spec::StepSpec;
+use crate::encode::hash::settings::HashSettings;
+use crate::encode::ngrams::hash::NgramHash;
 use crate::encode::ngrams::settings::NgramSettings;
-use crate::encode::{NgramHash, NgramHasher};
+use crate::encode::ngrams::text::NgramHasher;
 use crate::error::{Error, Result};
-use crate::statistics::column::strings;
+use crate::statistics::column::{strings, together};
 use crate::statistics::state_column;
 
 const NAME: &str = "buckets";
@@ -22,23 +25,56 @@ pub(crate) const KIND: &str = NAME;
 /// Bucket → rows that fill it. The state is `{bucket: UInt32, count: UInt32}`, sorted by bucket, empty ones left out.
 #[derive(Debug, Clone)]
 pub struct Buckets {
-    settings: NgramSettings,
+    hashed: Hashed,
+}
+
+/// What is hashed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Hashed {
+    /// The n-grams of a text.
+    Ngrams(NgramSettings),
+    /// The value of a column, or those of several together.
+    Values(HashSettings),
+}
+
+impl Hashed {
+    fn bits(&self) -> u32 {
+        match self {
+            Self::Ngrams(settings) => settings.bits,
+            Self::Values(settings) => settings.bits,
+        }
+    }
+
+    fn columns(&self) -> Vec<String> {
+        match self {
+            Self::Ngrams(settings) => vec![settings.column.clone()],
+            Self::Values(settings) => settings.columns.clone(),
+        }
+    }
 }
 
 impl Buckets {
-    /// The buckets of the column that `settings` names.
+    /// The buckets of the n-grams of the column that `settings` names.
     pub fn new(settings: &NgramSettings) -> Self {
         Self {
-            settings: settings.clone(),
+            hashed: Hashed::Ngrams(settings.clone()),
+        }
+    }
+
+    /// The buckets of the values of the columns that `settings` names.
+    pub fn of_values(settings: &HashSettings) -> Self {
+        Self {
+            hashed: Hashed::Values(settings.clone()),
         }
     }
 
     pub(crate) fn from_spec(spec: &StepSpec) -> Result<Self> {
-        let settings: NgramSettings = spec.settings()?;
-        if !(1..=NgramSettings::MOST_BITS).contains(&settings.bits) {
+        let hashed: Hashed = spec.settings()?;
+        if !(1..=NgramSettings::MOST_BITS).contains(&hashed.bits()) {
             return Err(spec.bad("its bits are out of bounds"));
         }
-        Ok(Self { settings })
+        Ok(Self { hashed })
     }
 
     /// The buckets that at least `min_count` rows fill, with these rows; those of most rows first, then by bucket: as a vocabulary is
@@ -57,47 +93,80 @@ impl Buckets {
 
 impl Pass for Buckets {
     fn columns(&self, schema: &Schema) -> Result<Vec<String>> {
-        Reads::Text.check(schema, &self.settings.column, "ngrams")?;
-        Ok(vec![self.settings.column.clone()])
+        let columns = self.hashed.columns();
+        let (reads, step) = match self.hashed {
+            Hashed::Ngrams(_) => (Reads::Text, "ngrams"),
+            Hashed::Values(_) => (Reads::Category, "hash"),
+        };
+        columns
+            .iter()
+            .try_for_each(|column| reads.check(schema, column, step))?;
+        Ok(columns)
     }
 
     fn start(&self) -> Box<dyn Accumulate> {
         Box::new(Accumulator {
-            column: self.settings.column.clone(),
-            hasher: NgramHasher::new(&self.settings, NgramHash::Murmur3),
-            counts: vec![0; 1 << self.settings.bits],
+            name: self.hashed.columns().join(", "),
+            hasher: match &self.hashed {
+                Hashed::Ngrams(settings) => Hasher::Ngrams(
+                    settings.column.clone(),
+                    NgramHasher::new(settings, NgramHash::Murmur3),
+                ),
+                Hashed::Values(settings) => Hasher::Values(settings.clone()),
+            },
+            counts: vec![0; 1 << self.hashed.bits()],
             filled: 0,
             row: Vec::new(),
         })
     }
 
     fn spec(&self) -> StepSpec {
-        StepSpec::new(KIND, json!(self.settings))
+        StepSpec::new(KIND, json!(self.hashed))
     }
 }
 
+enum Hasher {
+    /// The column, and what cuts its texts.
+    Ngrams(String, NgramHasher),
+    Values(HashSettings),
+}
+
 struct Accumulator {
-    column: String,
-    hasher: NgramHasher,
+    /// The columns, for messages.
+    name: String,
+    hasher: Hasher,
     counts: Vec<u32>,
     /// Counts above 0.
     filled: usize,
     row: Vec<u32>,
 }
 
+impl Accumulator {
+    /// Counts a row in the buckets of `self.row`, once in each.
+    fn count_row(&mut self) {
+        self.row.sort_unstable();
+        self.row.dedup();
+        for bucket in &self.row {
+            let count = &mut self.counts[*bucket as usize];
+            self.filled += usize::from(*count == 0);
+            *count = count.saturating_add(1);
+        }
+        self.row.clear();
+    }
+}
+
 impl Accumulate for Accumulator {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let texts = strings(batch, &self.column, Reads::Text, "ngrams")?;
+        let texts = match &self.hasher {
+            Hasher::Ngrams(column, _) => strings(batch, column, Reads::Text, "ngrams")?,
+            Hasher::Values(settings) => together(batch, &settings.columns, "hash")?,
+        };
         for text in texts.iter().flatten() {
-            self.row.clear();
-            self.hasher.for_each_bucket(text, |bucket| self.row.push(bucket));
-            self.row.sort_unstable();
-            self.row.dedup();
-            for bucket in &self.row {
-                let count = &mut self.counts[*bucket as usize];
-                self.filled += usize::from(*count == 0);
-                *count = count.saturating_add(1);
+            match &mut self.hasher {
+                Hasher::Ngrams(_, hasher) => hasher.for_each_bucket(text, |bucket| self.row.push(bucket)),
+                Hasher::Values(settings) => self.row.push(settings.bucket(text)),
             }
+            self.count_row();
         }
         Ok(())
     }
@@ -143,7 +212,7 @@ impl Accumulate for Accumulator {
     fn largest(&self) -> Share {
         Share {
             bytes: self.size(),
-            what: format!("the {} buckets of column `{}`", self.counts.len(), self.column),
+            what: format!("the {} buckets of column `{}`", self.counts.len(), self.name),
             way_out: "lower its bits".to_owned(),
         }
     }
