@@ -4,6 +4,7 @@ use crate::contract::pass::Pass;
 use crate::contract::registry::Registry;
 use crate::contract::spec::StepSpec;
 use crate::encode::buckets;
+use crate::encode::target::counts as counts_of_labels;
 use crate::error::Result;
 use crate::evaluate::{calibration, regression, repeated, score, unseen};
 use crate::features::fit;
@@ -32,6 +33,10 @@ const PASSES: &[(&str, Rebuild)] = &[
     (quantiles::KIND, rebuilt!(quantiles::Quantiles::from_spec)),
     (vocabulary::KIND, rebuilt!(vocabulary::Vocabulary::from_spec)),
     (buckets::KIND, rebuilt!(buckets::Buckets::from_spec)),
+    (
+        counts_of_labels::KIND,
+        rebuilt!(counts_of_labels::TargetPass::from_spec),
+    ),
     (many::KIND, |spec, kinds| {
         let rebuild = |spec: &StepSpec| pass_from_spec(spec, kinds);
         Ok(Box::new(many::Many::from_spec(spec, rebuild)?))

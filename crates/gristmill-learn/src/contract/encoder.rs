@@ -110,6 +110,8 @@ pub struct FittedTo<'a> {
     pub folds: u32,
     /// Training rows with a label: those that the pass has seen.
     pub rows: u64,
+    /// The class that the rows of rare classes have; `None` where they are left out, and of a regression.
+    pub rare: Option<&'a str>,
 }
 
 /// A setting that makes values below 0.

@@ -9,6 +9,7 @@ mod multi_hot;
 pub mod ngrams;
 mod numeric;
 mod one_hot;
+pub(crate) mod target;
 
 pub use bucket::{BucketEncoder, BucketSettings};
 pub use date_parts::{DatePart, DatePartsEncoder, DatePartsSettings};
@@ -17,6 +18,8 @@ pub use multi_hot::{MultiHotEncoder, MultiHotSettings};
 pub use ngrams::{Analyzer, NgramEncoder, NgramHash, NgramHasher, NgramSettings, Norm, Normalize, Weighting};
 pub use numeric::{Impute, NumericEncoder, NumericSettings, Scaling};
 pub use one_hot::{OneHotEncoder, OneHotSettings, Unseen};
+
+pub use target::{TargetEncoder, TargetSettings};
 
 use crate::contract::encoder::EncoderKind;
 
@@ -29,4 +32,5 @@ pub const ENCODERS: &[&dyn EncoderKind] = &[
     &multi_hot::MultiHot,
     &bucket::Bucket,
     &date_parts::DateParts,
+    &target::Target,
 ];

@@ -14,9 +14,9 @@ use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::features::Assembler;
 use crate::features::split::Splitter;
-use crate::label::{Label, Weigher};
+use crate::label::{Label, OTHER, Weigher};
 use crate::rows::{SPLIT_NAMES, Split};
-use crate::settings::{LabelKind, LabelSettings, SplitSettings};
+use crate::settings::{LabelKind, LabelSettings, Rare, SplitSettings};
 use crate::statistics::column::find;
 use crate::statistics::{ColumnProfile, Counts, Many, Profile, state_column};
 
@@ -147,6 +147,7 @@ impl FitPipeline {
             classes: fitted_label.classes(),
             folds: splitter.folds(),
             rows: rows[Split::Train as usize] - null_label[Split::Train as usize],
+            rare: (settings.rare == Rare::Other).then_some(OTHER),
         };
         let encoders: Result<_> = self
             .features

@@ -22,6 +22,7 @@ struct Goldens {
     multi_hot: Vec<MultiHotCase>,
     bucket: Vec<IntervalCase>,
     date_parts: Vec<DatePartsCase>,
+    target: Vec<TargetCase>,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +106,18 @@ struct IntervalCase {
 struct DatePartsCase {
     micros: Vec<i64>,
     /// Year, month, weekday, hour and elapsed days, as columns.
+    rows: Vec<Vec<f64>>,
+}
+
+#[derive(Deserialize)]
+struct TargetCase {
+    values: Vec<Option<String>>,
+    /// Of a regression.
+    numbers: Vec<f64>,
+    /// Of a classifier.
+    labels: Vec<String>,
+    classes: Vec<String>,
+    smooth: f64,
     rows: Vec<Vec<f64>>,
 }
 
@@ -265,6 +278,44 @@ fn numbers_are_scaled_as_by_scikit_learns_scalers_and_told_where_they_are_missin
         };
         assert_close(&column(0), &case.scaled, &what);
         assert_close(&column(1), &case.missing, &what);
+    }
+}
+
+#[test]
+fn categories_become_what_scikit_learns_target_encoder_makes_of_them() {
+    for case in goldens().target {
+        let rows = table([("c", Arc::new(StringArray::from_iter(&case.values)) as _)]);
+        let labels: ArrayRef = match case.classes.is_empty() {
+            true => Arc::new(Float64Array::from(case.numbers.clone())),
+            false => Arc::new(StringArray::from_iter_values(&case.labels)),
+        };
+        let folds = (0..case.values.len()).map(|row| (row % 2) as u8);
+        let train = answered(&rows, labels, UInt8Array::from_iter_values(folds));
+        let feature = Feature::new(TargetSettings {
+            columns: vec!["c".into()],
+            smooth: case.smooth,
+        });
+        let to = FittedTo {
+            classes: &case.classes,
+            folds: 2,
+            rows: case.values.len() as u64,
+            rare: None,
+        };
+        let encoder = feature
+            .fitted(&state(feature.pass().as_ref(), &train), &to)
+            .unwrap();
+        let block = encoder.encode(&rows).unwrap();
+        for (row, expected) in case.rows.iter().enumerate() {
+            let given = dense(&block, row, encoder.width());
+            assert_eq!(given.len(), expected.len());
+            for (given, expected) in given.iter().zip(expected) {
+                let most = 1e-6 * expected.abs().max(1e-6);
+                assert!(
+                    (f64::from(*given) - expected).abs() <= most,
+                    "{row} {given} {expected}"
+                );
+            }
+        }
     }
 }
 

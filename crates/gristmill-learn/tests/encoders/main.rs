@@ -7,6 +7,7 @@ mod features;
 mod goldens;
 #[path = "../support/maps.rs"]
 mod maps;
+mod out_of_fold;
 mod passes;
 mod pipeline;
 mod target;
@@ -15,13 +16,16 @@ mod ways;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray, UInt8Array,
+};
+use arrow::datatypes::{DataType, Field, Schema};
 use gristmill_learn::contract::encoder::{Encoder, Feature, FittedTo};
 use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::encode::{
     Analyzer, BucketSettings, DatePart, DatePartsSettings, HashSettings, Impute, MultiHotSettings,
-    NgramSettings, Norm, Normalize, NumericSettings, OneHotSettings, Scaling, Unseen, Weighting,
+    NgramSettings, Norm, Normalize, NumericSettings, OneHotSettings, Scaling, TargetSettings, Unseen,
+    Weighting,
 };
 use gristmill_learn::registry::{built_in, built_in as kinds};
 use gristmill_learn::settings::*;
@@ -130,12 +134,37 @@ fn state(pass: &dyn Pass, batch: &RecordBatch) -> RecordBatch {
     ways::fold(pass, std::slice::from_ref(batch)).unwrap()
 }
 
+/// The rows beside their labels and folds, as a fit gives them to what asks for these.
+fn answered(rows: &RecordBatch, labels: ArrayRef, folds: UInt8Array) -> RecordBatch {
+    let mut fields = rows.schema().fields().to_vec();
+    fields.push(Arc::new(Field::new(
+        "label of the row",
+        labels.data_type().clone(),
+        true,
+    )));
+    fields.push(Arc::new(Field::new("fold of the row", DataType::UInt8, false)));
+    let columns = rows
+        .columns()
+        .iter()
+        .cloned()
+        .chain([labels, Arc::new(folds) as _]);
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.collect()).unwrap()
+}
+
 /// The encoder of a feature, fitted on one batch.
 fn fit(feature: &Feature, batch: &RecordBatch) -> gristmill_learn::Result<Box<dyn Encoder>> {
     let to = FittedTo {
         classes: &[],
-        folds: 1,
+        folds: 3,
         rows: batch.num_rows() as u64,
+        rare: None,
+    };
+    let rows = 0..batch.num_rows();
+    let labels = Arc::new(Float64Array::from_iter_values(rows.clone().map(|row| row as f64)));
+    let folds = UInt8Array::from_iter_values(rows.map(|row| (row % 3) as u8));
+    let batch = match feature.sees_answers() {
+        true => &answered(batch, labels, folds),
+        false => batch,
     };
     feature.fitted(&state(feature.pass().as_ref(), batch), &to)
 }
@@ -321,6 +350,19 @@ fn all_features() -> Vec<Feature> {
                 column: "day".into(),
                 parts,
                 missing_indicator,
+            })
+        }),
+    );
+    all.extend(
+        [
+            (vec!["text"], 0.0),
+            (vec!["id"], 2.5),
+            (vec!["text", "flag"], 10.0),
+        ]
+        .map(|(columns, smooth)| {
+            Feature::new(TargetSettings {
+                columns: columns.into_iter().map(String::from).collect(),
+                smooth,
             })
         }),
     );

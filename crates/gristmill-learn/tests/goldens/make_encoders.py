@@ -23,6 +23,7 @@ from sklearn.preprocessing import (
     MultiLabelBinarizer,
     RobustScaler,
     StandardScaler,
+    TargetEncoder,
 )
 
 TEXTS = [
@@ -299,6 +300,30 @@ def date_parts_cases():
     }
 
 
+def target_cases():
+    """The encoding of each row by all rows, minus the mean; classes by frequency, then by name, and of two the second."""
+    values = ["a", "b", None, "a", "c", "b", "b", "a", None, "d", "a", "b"]
+    numbers = [1.0, -2.5, 4.0, 3.0, 100.0, 0.0, 7.0, 1.0, 5.0, -6.0, 2.0, 2.0]
+    two = ["n", "n", "y", "n", "y", "n", "y", "n", "n", "n", "y", "n"]
+    three = ["x", "y", "x", "x", "z", "y", "x", "z", "x", "y", "x", "y"]
+    x = np.array(values, dtype=object).reshape(-1, 1)
+    for kind, labels in [("continuous", numbers), ("binary", two), ("multiclass", three)]:
+        for smooth in [0.0, 2.5, 10.0]:
+            encoder = TargetEncoder(target_type=kind, smooth=smooth)
+            rows = encoder.fit(x, np.array(labels)).transform(x) - encoder.target_mean_
+            classes = []
+            if kind != "continuous":
+                counts = Counter(labels)
+                classes = sorted(counts, key=lambda label: (-counts[label], label))
+            if kind == "multiclass":
+                rows = rows[:, [encoder.classes_.tolist().index(label) for label in classes]]
+            yield {
+                "values": values, "numbers": labels if kind == "continuous" else [],
+                "labels": [] if kind == "continuous" else labels,
+                "classes": classes, "smooth": smooth, "rows": rows.tolist(),
+            }
+
+
 goldens = {
     "scikit_learn": sklearn.__version__,
     "ngrams": list(ngram_cases()) + list(normalized_cases()),
@@ -311,6 +336,7 @@ goldens = {
     "multi_hot": list(multi_hot_cases()),
     "bucket": list(interval_cases()),
     "date_parts": list(date_parts_cases()),
+    "target": list(target_cases()),
 }
 path = pathlib.Path(__file__).with_name("encoders.json")
 path.write_text(json.dumps(goldens, ensure_ascii=True, separators=(",", ":")) + "\n")

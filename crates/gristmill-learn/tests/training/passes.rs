@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use arrow::array::{Int64Array, StringArray};
+use arrow::array::{Int64Array, StringArray, UInt8Array};
 use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::contract::model::Model;
 use gristmill_learn::encode::ngrams::Buckets;
 use gristmill_learn::encode::{
     Analyzer, HashSettings, Impute, NgramSettings, Norm, Normalize, NumericSettings, OneHotSettings, Scaling,
-    Unseen, Weighting,
+    TargetSettings, Unseen, Weighting,
 };
 use gristmill_learn::evaluate::{Calibrating, Calibrator, HeldOutPass, RegressionPass, UnseenPass};
 use gristmill_learn::features::FitPipeline;
@@ -119,6 +119,10 @@ fn fits(fold: &mut Fold) {
             scale: Scale::None,
         }),
         Feature::new(ngrams()),
+        Feature::new(TargetSettings {
+            columns: vec!["text".to_owned()],
+            smooth: 1.0,
+        }),
     ];
     let label = LabelSettings {
         kind: LabelKind::Class,
@@ -135,7 +139,17 @@ fn fits(fold: &mut Fold) {
         test: 0.15,
         seed: 42,
     };
-    fold.over(FitPipeline::new(&features, &label, &split, 3).pass(), &dataset);
+    let fit = FitPipeline::new(&features, &label, &split, 3);
+    fold.over(fit.pass(), &dataset);
+    let label = RecordBatch::try_from_iter([
+        ("text", dataset[0]["text"].clone()),
+        ("label of the row", dataset[0]["number"].clone()),
+        (
+            "fold of the row",
+            Arc::new(UInt8Array::from_iter_values((0..ROWS).map(|row| (row % 3) as u8))) as _,
+        ),
+    ]);
+    fold.over(features[3].pass().as_ref(), &[label.unwrap()]);
 }
 
 fn classifiers(fold: &mut Fold) {

@@ -205,7 +205,9 @@ fn they_are_fitted_trained_written_read_again_and_predict() {
     let only_the_model = built_in().with_model(&centroids::NearestCentroid);
     let error = Bundle::read(&model, &only_the_model).unwrap_err().to_string();
     assert!(
-        error.contains("the encoders are one_hot, ngrams, numeric, hash, multi_hot, bucket and date_parts"),
+        error.contains(
+            "the encoders are one_hot, ngrams, numeric, hash, multi_hot, bucket, date_parts and target"
+        ),
         "{error}"
     );
 }
@@ -351,7 +353,7 @@ fn their_documentation_is_generated() {
     for line in [
         "### `encode = \"rate\"`",
         "| `weight` | number above 0 | `1.0` | Rows that the share of all rows counts for. |",
-        "| `encode` | `\"auto\"`, `\"one_hot\"`, `\"ngrams\"`, `\"numeric\"`, `\"hash\"`, `\"multi_hot\"`, `\"bucket\"`, `\"date_parts\"`, `\"rate\"` | `\"auto\"` |",
+        "| `encode` | `\"auto\"`, `\"one_hot\"`, `\"ngrams\"`, `\"numeric\"`, `\"hash\"`, `\"multi_hot\"`, `\"bucket\"`, `\"date_parts\"`, `\"target\"`, `\"rate\"` | `\"auto\"` |",
         "### `kind = \"nearest_centroid\"`",
         "| `sharpness` | number above 0 | `1.0` | Factor of the squared distance. |",
     ] {
