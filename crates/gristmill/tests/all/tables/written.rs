@@ -120,7 +120,8 @@ fn rows_are_added_replaced_or_merged_as_asked() {
         database.assert_all("replaced", "replaced again");
         // Another takes its place, and then the first has to be made anew.
         database.done("replaced", "--if-exists replace --top 2");
-        database.done("replaced", "--if-exists replace");
+        let said = database.done("replaced", "--if-exists replace");
+        assert!(said.contains("300 rows written to table"), "{said}");
         database.assert_all("replaced", "replaced in turn");
         assert_eq!(database.tables(), ["added", "merged", "replaced"]);
     }
