@@ -14,7 +14,7 @@ use gristmill_learn::contract::pass::Pass;
 use gristmill_learn::evaluate::ScorePass;
 use gristmill_learn::model::{Coefficients, Thresholds};
 use gristmill_learn::search::{Next, Trained};
-use gristmill_learn::settings::{Metric, SearchSettings};
+use gristmill_learn::settings::{Choice, Metric, SearchSettings};
 use gristmill_learn::statistics::Scores;
 use gristmill_learn::train::{Family, LogisticSettings, MANY_MARGINS, Solver, TrainingSize, logistic_search};
 
@@ -23,6 +23,8 @@ const PLENTY: u64 = 1 << 32;
 const SEARCH: SearchSettings = SearchSettings {
     folds: 3,
     halving: None,
+    choose: Choice::Minimum,
+    seconds: None,
     metric: Metric::F1,
 };
 
@@ -88,7 +90,7 @@ fn table(rows: usize, classes: usize, validation: bool, scale: f32) -> RecordBat
 
 fn settings(solver: Solver, reg_param: &[f64], max_iter: &[u32]) -> LogisticSettings {
     LogisticSettings {
-        reg_param: reg_param.to_vec(),
+        reg_param: reg_param.to_vec().into(),
         elastic_net_param: vec![0.0],
         max_iter: max_iter.to_vec(),
         tol: 1e-6,

@@ -16,7 +16,7 @@ use gristmill_learn::encode::ngrams::{Analyzer, Buckets, NgramSettings, Norm, No
 use gristmill_learn::evaluate::HeldOutPass;
 use gristmill_learn::model::Thresholds;
 use gristmill_learn::search::Next;
-use gristmill_learn::settings::{Metric, SearchSettings};
+use gristmill_learn::settings::{Choice, Metric, SearchSettings};
 use gristmill_learn::statistics::{Many, Moments, Quantiles, Vocabulary};
 use gristmill_learn::train::{Family, LogisticSettings, NaiveBayesSettings, Solver, TrainingSize};
 use peak_alloc::PeakAlloc;
@@ -146,6 +146,8 @@ fn compared_scans(what: &str, settings: &ModelSettings, wrong: &mut Wrong) {
         folds: 2,
         metric: Metric::Accuracy,
         halving: None,
+        choose: Choice::Minimum,
+        seconds: None,
     };
     let mut trainer = settings
         .trainer(&search, size, Thresholds::default(), 4 << 30)
@@ -213,7 +215,7 @@ fn accumulators_say_what_they_hold() {
         ModelSettings::new(LogisticSettings {
             family: Family::Auto,
             solver,
-            reg_param: vec![0.01, 0.1],
+            reg_param: vec![0.01, 0.1].into(),
             elastic_net_param: vec![0.0],
             standardization: true,
             fit_intercept: true,

@@ -42,7 +42,7 @@ use gristmill_learn::evaluate::ScorePass;
 use gristmill_learn::model::{Coefficients, Thresholds};
 use gristmill_learn::registry::built_in;
 use gristmill_learn::search::{Next, Params, Trained, Trainer};
-use gristmill_learn::settings::{Metric, SearchSettings};
+use gristmill_learn::settings::{Choice, Metric, SearchSettings};
 use gristmill_learn::train::{
     F64_ELEMENTS, Family, LogisticSettings, NaiveBayesSettings, Solver, TrainingSize, logistic_search,
 };
@@ -160,7 +160,7 @@ fn bayes(
 
 fn settings(reg_param: f64) -> LogisticSettings {
     LogisticSettings {
-        reg_param: vec![reg_param],
+        reg_param: vec![reg_param].into(),
         elastic_net_param: vec![0.0],
         max_iter: vec![100],
         tol: 1e-6,
@@ -176,6 +176,8 @@ fn settings(reg_param: f64) -> LogisticSettings {
 const SEARCH: SearchSettings = SearchSettings {
     folds: 3,
     halving: None,
+    choose: Choice::Minimum,
+    seconds: None,
     metric: Metric::F1,
 };
 const PLENTY: u64 = 1 << 32;
@@ -292,7 +294,7 @@ fn table(rows: usize) -> (Table, TrainingSize) {
 
 fn grid() -> LogisticSettings {
     LogisticSettings {
-        reg_param: vec![0.001, 0.01, 0.1],
+        reg_param: vec![0.001, 0.01, 0.1].into(),
         elastic_net_param: vec![0.0, 0.6],
         max_iter: vec![2, 5, 15],
         ..settings(0.0)

@@ -232,6 +232,11 @@ pub enum Warning {
         /// The limit.
         max_iter: u32,
     },
+    /// `search.seconds` ended the search along a path.
+    SearchCutShort {
+        /// The limit.
+        seconds: u32,
+    },
     /// No row fell into a split that the pipeline gives a share of the entities.
     EmptySplit {
         /// `validation`, `test`.

@@ -14,7 +14,8 @@ use gristmill_learn::encode::{
 };
 use gristmill_learn::registry::built_in;
 use gristmill_learn::settings::{
-    ClassWeight, Key, LabelKind, LabelSettings, Metric, Rare, Scale, SearchSettings, SplitSettings,
+    Choice, ClassWeight, Key, LabelKind, LabelSettings, Metric, Rare, RegParam, Scale, SearchSettings,
+    SplitSettings,
 };
 use gristmill_learn::statistics::Transform;
 use gristmill_learn::train::{Family, LinearSettings, LogisticSettings, NaiveBayesSettings, Solver};
@@ -460,7 +461,7 @@ fn every_bad_pipeline_is_answered() {
 #[test]
 fn a_problem_has_its_place_in_json() {
     let problems = parse(&with("[search]\nfold = 3")).unwrap_err();
-    insta::assert_snapshot!(problems[0].json(), @r#"{"column":1,"file":"etc/artists.toml","help":["the keys here are: `folds`, `metric`, `halving`"],"label":"did you mean `folds`?","line":17,"message":"unknown key `fold` in [search]"}"#);
+    insta::assert_snapshot!(problems[0].json(), @r#"{"column":1,"file":"etc/artists.toml","help":["the keys here are: `folds`, `metric`, `choose`, `seconds`, `halving`"],"label":"did you mean `folds`?","line":17,"message":"unknown key `fold` in [search]"}"#);
 }
 
 #[test]
@@ -582,7 +583,9 @@ fn the_minimal_file_has_the_documented_defaults() {
         SearchSettings {
             folds: 3,
             halving: None,
-            metric: Metric::F1
+            choose: Choice::Minimum,
+            seconds: None,
+            metric: Metric::LogLoss
         }
     );
     assert_eq!(pipeline.run.dir, PathBuf::from("runs/artists"));
@@ -625,7 +628,7 @@ fn naive_bayes_has_settings_of_its_own() {
 /// The defaults of a logistic regression.
 fn logistic() -> LogisticSettings {
     LogisticSettings {
-        reg_param: vec![0.0],
+        reg_param: RegParam::Auto,
         elastic_net_param: vec![0.0],
         max_iter: vec![100],
         tol: 1e-6,
@@ -665,7 +668,7 @@ fn the_full_example_means_what_it_says() {
     assert_eq!(pipeline.features[2], Feature::new(numeric));
     assert_eq!(pipeline.label.min_rows, 20);
     let model = LogisticSettings {
-        reg_param: vec![0.01, 0.1, 1.0],
+        reg_param: vec![0.01, 0.1, 1.0].into(),
         max_iter: vec![10, 50, 100],
         ..logistic()
     };
@@ -691,7 +694,7 @@ fn values_have_more_than_one_form() {
     let text = text.replace("sqlite:artists.db", "sqlite:$$${EMPTY}{x}.db");
     let pipeline = parse(&text).unwrap().pipeline;
     let model = LogisticSettings {
-        reg_param: vec![1.0],
+        reg_param: vec![1.0].into(),
         max_iter: vec![5],
         ..logistic()
     };
@@ -767,7 +770,7 @@ fn a_regression_has_the_documented_defaults() {
     let text = edited("logistic_regression", "linear_regression");
     let pipeline = parse(&text).unwrap().pipeline;
     let model = LinearSettings {
-        reg_param: vec![0.0],
+        reg_param: RegParam::Auto,
         elastic_net_param: vec![0.0],
         max_iter: vec![100],
         tol: 1e-6,
@@ -777,7 +780,7 @@ fn a_regression_has_the_documented_defaults() {
     assert_eq!(pipeline.model, ModelSettings::new(model));
     assert_eq!(pipeline.label.kind, LabelKind::Number);
     assert_eq!(pipeline.search.metric, Metric::Rmse);
-    let metric = format!("{text}max_iter = [1, 5]\n[search]\nmetric = \"r2\"\n");
+    let metric = format!("{text}reg_param = 0\nmax_iter = [1, 5]\n[search]\nmetric = \"r2\"\n");
     let pipeline = parse(&metric).unwrap().pipeline;
     assert_eq!((pipeline.search.metric, pipeline.model.points()), (Metric::R2, 2));
 }
@@ -801,27 +804,33 @@ fn the_smallest_file_leaves_features_and_model_open() {
     let keyless = parse(&edited("key = \"id\"\n", "")).unwrap().pipeline;
     assert!(keyless.source.key.is_empty() && keyless.split.by.is_empty());
     let both = vec!["logistic_regression", "linear_regression"];
-    let classes = (Vec::new(), "logistic_regression", Metric::F1);
+    let classes = |metric| (Vec::new(), "logistic_regression", metric);
     let numbers = (Vec::new(), "linear_regression", Metric::Mae);
-    for tables in [
-        "",
-        "[model]\n",
-        "[model]\nkind = \"auto\"\nreg_param = [0.1, 1.0]\npreset = \"spark\"\n",
+    for (tables, metric) in [
+        ("", Metric::LogLoss),
+        ("[model]\n", Metric::LogLoss),
+        (
+            "[model]\nkind = \"auto\"\nreg_param = [0.1, 1.0]\npreset = \"spark\"\n",
+            Metric::F1,
+        ),
     ] {
         assert_eq!(
             open(tables),
-            (both.clone(), "logistic_regression", Metric::F1),
+            (both.clone(), "logistic_regression", metric),
             "{tables}"
         );
     }
-    assert_eq!(open("[model]\ncalibrate = \"temperature\"\n"), classes);
-    for tables in [
-        "class_weight = \"balanced\"\n",
-        "min_rows = 2\n",
-        "[model]\nhistory = 5\n",
-        "[search]\nmetric = \"f1\"\n",
+    assert_eq!(
+        open("[model]\ncalibrate = \"temperature\"\n"),
+        classes(Metric::LogLoss)
+    );
+    for (tables, metric) in [
+        ("class_weight = \"balanced\"\n", Metric::LogLoss),
+        ("min_rows = 2\n", Metric::LogLoss),
+        ("[model]\nhistory = 5\n", Metric::LogLoss),
+        ("[search]\nmetric = \"f1\"\n", Metric::F1),
     ] {
-        assert_eq!(open(tables), classes, "{tables}");
+        assert_eq!(open(tables), classes(metric), "{tables}");
     }
     assert_eq!(open("[search]\nmetric = \"mae\"\n"), numbers);
     let kind = parse(&format!("{smallest}[model]\nkind = \"naive_bayes\"\n")).unwrap();
@@ -970,11 +979,49 @@ fn the_documented_example_is_a_pipeline() {
         )
         // The example is of the first kind of model.
         .chain(kinds.models()[0].keys().iter().map(|key| key.name));
+    // What cannot stand beside the other settings is commented out.
     assert!(
-        keys.all(|key| example.contains(&format!("\n{key} = "))),
+        keys.all(|key| ["\n", "\n# "]
+            .iter()
+            .any(|before| example.contains(&format!("{before}{key} = ")))),
         "the example shows every key"
     );
     if let Err(problems) = parse(example) {
         panic!("{}", render(&problems));
+    }
+}
+
+#[test]
+fn a_path_of_penalties_has_settings_of_its_own() {
+    let chosen = "[search]\nchoose = \"one_standard_error\"\nseconds = 60\n";
+    for text in [
+        with_model("") + chosen,
+        with_model("reg_param = \"auto\"") + chosen,
+        edited("logistic_regression", "linear_regression") + chosen,
+    ] {
+        let pipeline = parse(&text).unwrap().pipeline;
+        let search = (pipeline.search.choose, pipeline.search.seconds);
+        assert_eq!(search, (Choice::OneStandardError, Some(60)));
+        assert_eq!(pipeline.folds(), 3);
+    }
+    // With given penalties the metric is Spark's, and with one of them there is nothing to choose.
+    let pipeline = parse(&with_model("reg_param = 0.0")).unwrap().pipeline;
+    assert_eq!((pipeline.search.metric, pipeline.folds()), (Metric::F1, 1));
+    for (text, told) in [
+        (
+            with_model("reg_param = 0.1") + chosen,
+            "`search.choose` is of a path",
+        ),
+        (
+            with_model("reg_param = 0.1") + chosen,
+            "`search.seconds` is of a path",
+        ),
+        (with_model("max_iter = [1, 2]"), "goes with no list"),
+        (with_model("elastic_net_param = [0, 1]"), "goes with no list"),
+        (with_model("") + "[search]\nhalving = 3\n", "`search.halving`"),
+        (with_model("reg_param = \"autp\""), "\"auto\""),
+    ] {
+        let rendered = render(&parse(&text).unwrap_err());
+        assert!(rendered.contains(told), "{rendered}");
     }
 }

@@ -213,6 +213,10 @@ pub(crate) fn warning(warning: &Warning) -> String {
              raise model.max_iter or model.reg_param if the score still improves with it",
             named((*max_iter).into(), "iteration")
         ),
+        Warning::SearchCutShort { seconds } => format!(
+            "the search for model.reg_param ended after search.seconds = {seconds}, with the best penalty so far: \
+             another machine may choose another one"
+        ),
         Warning::EmptySplit { split, share } => format!(
             "no row is left in the {split} split, which split.{split} = {share} gives that share of the entities, so it has no scores; \
              read more rows, or raise split.{split}"

@@ -1,4 +1,4 @@
-//! Benchmarks: against peers, `cargo xtask bench extract`, `train` and `predict`; of itself,
+//! Benchmarks: against peers, `cargo xtask bench extract`, `train`, `predict` and `quality`; of itself,
 //! `cargo xtask bench batches` and `cargo xtask bench memory`.
 
 mod batches;
@@ -6,6 +6,7 @@ mod extract;
 mod measure;
 mod memory;
 mod predict;
+mod quality;
 mod train;
 
 use anyhow::{Result, bail};
@@ -13,11 +14,12 @@ use anyhow::{Result, bail};
 pub(crate) use measure::MEASURE;
 
 /// How each is called.
-pub(crate) const USAGES: [&str; 5] = [
+pub(crate) const USAGES: [&str; 6] = [
     extract::USAGE,
     batches::USAGE,
     train::USAGE,
     predict::USAGE,
+    quality::USAGE,
     memory::USAGE,
 ];
 
@@ -28,6 +30,7 @@ pub(crate) fn run(arguments: &[String], root: &std::path::Path) -> Result<()> {
         [bench, rest @ ..] if bench == "batches" => batches::run(rest, root),
         [bench, rest @ ..] if bench == "train" => train::run(rest, root),
         [bench, rest @ ..] if bench == "predict" => predict::run(rest, root),
+        [bench, rest @ ..] if bench == "quality" => quality::run(rest, root),
         [bench, rest @ ..] if bench == "memory" => memory::run(rest, root),
         [measured, report, program, rest @ ..] if measured == MEASURE => {
             measure::child(report, program, rest)

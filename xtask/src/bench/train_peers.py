@@ -6,6 +6,7 @@ spark|sklearn DATABASE QUERY RUN OUTPUT: the search over the grid, on the rows, 
 lbfgs RUN ITERATIONS REG OUTPUT, sgd RUN EPOCHS OUTPUT, vw RUN PASSES FOLDER OUTPUT: one model on the features of a run.
 """
 
+import glob
 import json
 import sqlite3
 import sys
@@ -78,7 +79,7 @@ def features(run):
     import pyarrow.parquet as pq
     from scipy.sparse import csr_matrix
 
-    table = pq.read_table(run + "/features").combine_chunks()
+    table = pq.read_table(sorted(glob.glob(run + "/features/*.parquet"))).combine_chunks()
     indices, values = (table[name].combine_chunks() for name in ("indices", "values"))
     flat = [np.asarray(list_.flatten()) for list_ in (indices, values)]
     offsets = np.concatenate([[0], np.cumsum(np.asarray(indices.value_lengths()), dtype=np.int64)])

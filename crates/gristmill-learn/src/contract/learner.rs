@@ -14,7 +14,7 @@ use crate::contract::spec::StepSpec;
 use crate::contract::thresholds::Thresholds;
 use crate::contract::trainer::{Trainer, TrainingSize};
 use crate::error::Result;
-use crate::settings::{Key, LabelKind, Preset, SearchSettings};
+use crate::settings::{Key, LabelKind, Metric, Preset, SearchSettings};
 
 /// A kind of model. One file implements it; one line of a registry makes it known.
 pub trait ModelKind: Send + Sync {
@@ -69,6 +69,11 @@ pub trait Learner: Send + Sync {
     /// Models that the search makes on each fold: iteration limits are points on the path of one.
     fn models(&self) -> usize;
 
+    /// What chooses the model where nothing else is said.
+    fn default_metric(&self) -> Metric {
+        self.label().default_metric()
+    }
+
     /// Iteration limits; none where the model is not found by iterating.
     fn max_iter(&self) -> &[u32] {
         &[]
@@ -86,6 +91,11 @@ pub trait Learner: Send + Sync {
 
     /// Whether successive halving spares iterations.
     fn can_halve(&self) -> bool {
+        false
+    }
+
+    /// Whether it searches along a path of penalties, whose length its scores decide.
+    fn has_path(&self) -> bool {
         false
     }
 
@@ -167,6 +177,15 @@ pub struct Contradiction {
     /// What to change.
     pub help: &'static str,
 }
+
+/// A path has one penalty after another, and no grid.
+pub(crate) const PATH_OF_LISTS: Contradiction = Contradiction {
+    key: "reg_param",
+    message: "a path of penalties, `model.reg_param` = \"auto\", goes with no list",
+    other: "elastic_net_param",
+    label: "a list",
+    help: "give one value there, or give values of model.reg_param",
+};
 
 /// A change that makes a training fit.
 #[derive(Debug, Clone, PartialEq, Eq)]

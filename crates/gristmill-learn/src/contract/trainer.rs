@@ -30,6 +30,9 @@ pub trait Trainer: Send {
         Err(Error::NoWarmStart)
     }
 
+    /// Lets a search whose length the scores decide end with the best of what it has tried.
+    fn settle(&mut self) {}
+
     /// Writes what it needs to go on from here in another process, and says whether there was anything to write: not before
     /// its models are under way.
     ///
@@ -97,6 +100,8 @@ pub struct Trained {
     pub objective: Option<f64>,
     /// Training rows of each class.
     pub class_rows: Vec<u64>,
+    /// Whether [`Trainer::settle`] ended the search.
+    pub cut_short: bool,
 }
 
 /// The dimensions of a training.

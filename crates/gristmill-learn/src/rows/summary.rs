@@ -13,7 +13,7 @@ use crate::contract::pass::{Accumulate, Grain, Pass};
 use crate::contract::spec::StepSpec;
 use crate::error::{Error, Result};
 use crate::rows::features::{self, Rows};
-use crate::rows::select::{Fold, FoldSums, RowSet};
+use crate::rows::select::{Fold, FoldSums, RowSet, Split};
 
 /// The kind of the pass's spec.
 pub(crate) const KIND: &str = "features summary";
@@ -86,6 +86,8 @@ impl Sums {
 pub(crate) struct Summary {
     pass: SummaryPass,
     folds: Vec<Sums>,
+    /// Rows of the validation split.
+    validation: u64,
 }
 
 impl Summary {
@@ -100,6 +102,7 @@ impl Summary {
         Self {
             pass,
             folds: vec![fold; pass.folds.len()],
+            validation: 0,
         }
     }
 
@@ -159,6 +162,11 @@ impl Summary {
         }
     }
 
+    /// Rows of the validation split.
+    pub(crate) fn validation_rows(&self) -> u64 {
+        self.validation
+    }
+
     /// Training rows of one fold.
     pub(crate) fn fold_rows(&self, fold: Fold) -> u64 {
         self.folds[fold.number()].counts.iter().sum()
@@ -213,6 +221,8 @@ impl Accumulate for Summary {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = Rows::of(batch)?;
         let folds = self.pass.folds;
+        let validation = RowSet::Split(Split::Validation);
+        self.validation += validation.of(rows).count() as u64;
         self.folds.par_iter_mut().enumerate().for_each(|(place, fold)| {
             let of_fold = |r: &usize| folds.place(rows.fold[*r]) == Some(place);
             RowSet::TRAINING
@@ -234,6 +244,12 @@ impl Accumulate for Summary {
             .column_by_name("weight_squares")
             .and_then(|c| c.as_primitive_opt::<Float64Type>())
             .ok_or_else(|| broken("no `weight_squares`".to_owned()))?;
+        // Of the folds that are parts of the pass's results, each counts all of them.
+        let validation = state
+            .column_by_name("validation")
+            .and_then(|c| c.as_primitive_opt::<UInt64Type>())
+            .ok_or_else(|| broken("no `validation`".to_owned()))?;
+        self.validation += validation.values().first().copied().unwrap_or(0);
         let counts = column("counts")?;
         if state.num_rows() != self.folds.len() {
             return Err(broken(format!(
@@ -284,6 +300,10 @@ impl Accumulate for Summary {
             (
                 "weights",
                 lists(DataType::Float64, self.pass.classes, floats(|f| &f.weights))?,
+            ),
+            (
+                "validation",
+                Arc::new(UInt64Array::from(vec![self.validation; self.folds.len()])),
             ),
             (
                 "weight_squares",

@@ -10,8 +10,8 @@ use crate::contract::pass::Pass;
 use crate::contract::trainer::{Next, SearchPoint};
 use crate::error::Result;
 use crate::model::LinearModel;
-use crate::rows::Fold;
 use crate::rows::summary::Subset;
+use crate::rows::{Fold, RowSet, Split};
 use crate::search::grid::{ElasticNetParams, Penalty, PenaltyId, PointId, Wanted};
 use crate::statistics::Confusion;
 
@@ -25,6 +25,9 @@ pub(crate) trait Family: Send {
     type Written<'m>: Serialize
     where
         Self: 'm;
+
+    /// Where a member stopped: what the next one on a path of penalties starts from.
+    type Place: Serialize + DeserializeOwned + Send;
 
     /// Takes in the sums over the rows of one training: with each fold held out, in order, and at last with none.
     fn hold(&mut self, held_out: Option<Fold>, subset: Arc<Subset>);
@@ -45,7 +48,7 @@ pub(crate) trait Family: Send {
     /// `Budget` when not even one does.
     fn together(&self) -> Result<usize>;
 
-    /// Starts a member on the rows outside a fold, or on all. The member on all rows is the last that is started.
+    /// Starts a member on the rows outside a fold, or on all.
     ///
     /// # Errors
     /// `State` when there is no such fold.
@@ -66,8 +69,29 @@ pub(crate) trait Family: Send {
         saved: Self::Saved,
         held_out: Option<Fold>,
         penalty: Penalty,
-        max_iter: u32,
     ) -> Result<Self::Member>;
+
+    /// Starts a member where another one of the same rows stopped, under another penalty. It need not meet its minimum more
+    /// closely than the score of a path tells.
+    ///
+    /// # Errors
+    /// `State` when there is no such fold, or the place is another training's.
+    fn start_at(
+        &mut self,
+        held_out: Option<Fold>,
+        penalty: Penalty,
+        max_iter: u32,
+        place: Self::Place,
+    ) -> Result<Self::Member>;
+
+    /// Where a member stopped.
+    fn place(member: Self::Member) -> Self::Place;
+
+    /// Lets a member that stopped at its limit of iterations go on to a larger one, if it then ends where one does that had the
+    /// larger limit from its start.
+    fn lengthen(_member: Self::Member, _max_iter: u32) -> Option<Self::Member> {
+        None
+    }
 
     /// Where a member stands: what [`Family::resume`] needs besides the rows.
     fn written(member: &Self::Member) -> Self::Written<'_>;
@@ -109,7 +133,8 @@ pub(crate) trait Member: Send {
 pub(crate) struct Candidate {
     pub(crate) id: PenaltyId,
     pub(crate) penalty: Penalty,
-    pub(crate) fold: Fold,
+    /// The fold that is not trained on and scored; `None`: all training rows are trained on, and the validation rows scored.
+    pub(crate) fold: Option<Fold>,
 }
 
 /// A model under way, as the search sees it.
@@ -121,7 +146,7 @@ pub(crate) struct Running<M> {
 }
 
 /// The points of the grid on the path of a model.
-#[derive(Serialize, Deserialize, Clone)]
+#[derive(Serialize, Deserialize, Clone, Default)]
 pub(crate) struct Path {
     /// Points that are reached and not scored yet.
     due: Vec<PointId>,
@@ -160,12 +185,14 @@ impl<M: Member> Running<M> {
 
     /// The fold that is not trained on.
     pub(crate) fn held_out(&self) -> Option<Fold> {
-        self.candidate.map(|candidate| candidate.fold)
+        self.candidate.and_then(|candidate| candidate.fold)
     }
 
-    /// The fold on which its score is wanted now.
-    pub(crate) fn scored_fold(&self) -> Option<Fold> {
-        self.held_out().filter(|_| self.wants_score())
+    /// The rows on which its score is wanted now.
+    pub(crate) fn scored_rows(&self) -> Option<RowSet> {
+        let candidate = self.candidate.filter(|_| self.wants_score())?;
+        let validation = RowSet::Split(Split::Validation);
+        Some(candidate.fold.map_or(validation, RowSet::Fold))
     }
 
     /// Whether it is at a point whose score is wanted.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::trainer::{Params, SearchPoint};
 use crate::rows::Fold;
-use crate::settings::{Metric, SearchSettings};
+use crate::settings::{Choice, Metric, SearchSettings};
 
 /// A point of the grid, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +122,28 @@ pub(crate) fn choose<P>(points: &mut [SearchPoint<P>], metric: Metric) -> PointI
     PointId(best.map_or(0, |(i, _)| i))
 }
 
+/// The point of a path, from the largest penalty to the smallest, that is chosen by its scores on the folds.
+pub(crate) fn choose_on_path(scores: &[Vec<f64>], metric: Metric, choice: Choice) -> usize {
+    let mean = |scores: &Vec<f64>| scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+    let means: Vec<f64> = scores.iter().map(mean).collect();
+    let mut best = 0;
+    for (at, score) in means.iter().enumerate() {
+        if metric.better(*score, means[best]) {
+            best = at;
+        }
+    }
+    let error = match (choice, scores.get(best)) {
+        (Choice::OneStandardError, Some(of_best)) => {
+            let squares = of_best.iter().map(|score| (score - means[best]).powi(2));
+            let (n, freedom) = (of_best.len() as f64, (of_best.len() as f64 - 1.0).max(1.0));
+            (squares.sum::<f64>() / freedom / n).sqrt()
+        }
+        _ => 0.0,
+    };
+    let near = |score: &f64| (score - means[best]).abs() <= error;
+    means.iter().position(near).unwrap_or(best)
+}
+
 /// An elastic net.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Penalty {
@@ -150,4 +172,37 @@ pub(crate) fn longest(points: &[SearchPoint<ElasticNetParams>]) -> u32 {
         .map(|point| point.params.max_iter)
         .max()
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_chosen_from_by_the_minimum_or_the_standard_error() {
+        // Of the best, the standard error over the folds is 0.2 / √3.
+        let scores = [
+            [1.0, 1.0, 1.0],
+            [0.6, 0.6, 0.6],
+            [0.3, 0.5, 0.7],
+            [0.5, 0.5, 0.5],
+            [0.9, 0.9, 0.9],
+        ];
+        let scores = scores.map(|folds| folds.to_vec());
+        assert_eq!(choose_on_path(&scores, Metric::LogLoss, Choice::Minimum), 2);
+        assert_eq!(
+            choose_on_path(&scores, Metric::LogLoss, Choice::OneStandardError),
+            1
+        );
+        // The larger the better.
+        assert_eq!(
+            choose_on_path(&scores, Metric::Accuracy, Choice::OneStandardError),
+            0
+        );
+        let once = [vec![0.5], vec![0.4], vec![0.45]];
+        assert_eq!(
+            choose_on_path(&once, Metric::LogLoss, Choice::OneStandardError),
+            1
+        );
+    }
 }

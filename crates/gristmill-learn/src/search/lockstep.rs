@@ -145,7 +145,7 @@ impl<F: Family> Search<F> {
                 self.waiting.push(Candidate {
                     id: *id,
                     penalty: self.penalties[id.0],
-                    fold,
+                    fold: Some(fold),
                 });
             }
         }
@@ -173,19 +173,16 @@ impl<F: Family> Search<F> {
             path,
         } in saved.running
         {
-            let (penalty, max_iter) = match (candidate, saved.best) {
-                (Some(candidate), _) => (candidate.penalty, self.rounds.limit()),
-                (None, Some(best)) => {
-                    let params = &self.points[best.0].params;
-                    (params.penalty(), params.max_iter)
-                }
+            let penalty = match (candidate, saved.best) {
+                (Some(candidate), _) => candidate.penalty,
+                (None, Some(best)) => self.points[best.0].params.penalty(),
                 (None, None) => return Err(broken("a model is neither searched nor refitted")),
             };
-            let held_out = candidate.map(|candidate| candidate.fold);
+            let held_out = candidate.and_then(|candidate| candidate.fold);
             if held_out.is_some_and(|fold| fold.of() != folds) {
                 return Err(broken("there is no such fold"));
             }
-            let member = self.family.resume(member, held_out, penalty, max_iter)?;
+            let member = self.family.resume(member, held_out, penalty)?;
             self.running.push(Running::resume(candidate, member, path));
         }
         Ok(())
@@ -218,7 +215,7 @@ impl<F: Family> Search<F> {
             let limit = self.rounds.limit();
             let member = self
                 .family
-                .start(Some(candidate.fold), candidate.penalty, limit, None)?;
+                .start(candidate.fold, candidate.penalty, limit, None)?;
             self.running.push(Running::start(Some(candidate), member, wanted));
         }
         Ok(())
@@ -232,12 +229,12 @@ impl<F: Family> Search<F> {
     fn take(&mut self, answer: Option<RecordBatch>) -> Result<()> {
         for (place, confusion) in self.family.take(answer)? {
             let running = &mut self.running[place];
-            let Some(candidate) = running.candidate else {
+            let Some((candidate, fold)) = running.candidate.and_then(|one| Some((one, one.fold?))) else {
                 continue;
             };
             let score = confusion.scores().get(self.metric);
             for point in running.take_due() {
-                scored(&mut self.points[point.0], candidate.fold, score);
+                scored(&mut self.points[point.0], fold, score);
             }
             if running.take_end() {
                 self.rounds.score(candidate.id, score);
@@ -292,6 +289,7 @@ impl<F: Family> Search<F> {
             converged,
             objective: Some(objective),
             class_rows: self.class_rows.clone(),
+            cut_short: false,
         })))
     }
 

@@ -1,10 +1,12 @@
-//! The search for the best settings: grid, folds, rounds, checkpoints.
+//! The search for the best settings: grid or path, folds, rounds, checkpoints.
 
 mod checkpoint;
 pub(crate) mod family;
 pub(crate) mod grid;
 mod halving;
+pub(crate) mod ladder;
 mod lockstep;
+pub(crate) mod path;
 pub(crate) mod warm;
 
 pub(crate) use grid::Penalty;

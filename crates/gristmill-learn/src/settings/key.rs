@@ -53,6 +53,8 @@ pub enum Values {
     Text,
     /// One of such values or a list of different ones: an axis of the grid. Its JSON is a list.
     Axis(&'static Self),
+    /// One of these words, or such a value. Its JSON is the word, or that of the value.
+    WordOr(&'static [&'static str], &'static Self),
     /// A table from class to a number of 0 or more, of which one at most is 0.
     Thresholds,
 }
@@ -79,7 +81,7 @@ pub enum Preset {
     Integer(u64),
     /// Of [`Values::Number`], or an axis of these.
     Number(f64),
-    /// Of [`Values::Words`], [`Values::WordOrNumber`] or [`Values::Text`].
+    /// Of [`Values::Words`], [`Values::WordOrNumber`], [`Values::WordOr`] or [`Values::Text`].
     Word(&'static str),
     /// Of [`Values::Subset`].
     Words(&'static [&'static str]),
@@ -99,8 +101,10 @@ impl Key {
             Preset::Words(values) => json!(values),
             Preset::Pair(smaller, larger) => json!([smaller, larger]),
         };
+        let word = matches!(self.default, Preset::Word(_));
         Some(match self.values {
             Values::Axis(_) => json!([value]),
+            Values::WordOr(_, Values::Axis(_)) if !word => json!([value]),
             _ => value,
         })
     }
@@ -153,6 +157,7 @@ impl Values {
             Self::Increasing => "a list of numbers, each larger than the one before".to_owned(),
             Self::Text => "a text".to_owned(),
             Self::Axis(one) => one.expected(),
+            Self::WordOr(words, other) => format!("{}, or {}", quoted(words), other.expected()),
             Self::Thresholds => "one threshold of 0 at most".to_owned(),
         }
     }
@@ -182,6 +187,7 @@ impl Values {
             Self::Increasing => "list of increasing numbers".to_owned(),
             Self::Text => "string".to_owned(),
             Self::Axis(one) => format!("{}, or a list", one.documented()),
+            Self::WordOr(words, other) => format!("{}, {}", coded(words), other.documented()),
             Self::Thresholds => "a table as `{ France = 0.3, Japan = 0.7 }`".to_owned(),
         }
     }

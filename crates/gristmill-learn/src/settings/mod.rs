@@ -124,10 +124,84 @@ pub struct SearchSettings {
     pub folds: u32,
     /// What the search maximises (losses and errors: minimises). Default `f1`, of regressions `rmse`.
     pub metric: Metric,
+    /// Which point of a path of penalties is chosen. Default `minimum`.
+    #[serde(default, skip_serializing_if = "Choice::is_minimum")]
+    pub choose: Choice,
+    /// Seconds after which a path of penalties ends with the best so far. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u32>,
     /// Successive halving: after each round one in so many candidates goes on, with as many times the iterations. Default
     /// none: all go all the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halving: Option<u32>,
+}
+
+/// Which point of a path of penalties is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// The one of the best mean score.
+    #[default]
+    Minimum,
+    /// The largest penalty whose mean score is within one standard error (over the folds) of the best.
+    OneStandardError,
+}
+
+impl Choice {
+    fn is_minimum(&self) -> bool {
+        *self == Self::Minimum
+    }
+}
+
+/// The strengths of a penalty.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RegParam {
+    /// A path from the data, of which the best is chosen.
+    #[serde(with = "auto")]
+    Auto,
+    /// These.
+    Values(Vec<f64>),
+}
+
+impl RegParam {
+    /// The values, if they are given.
+    pub fn values(&self) -> &[f64] {
+        match self {
+            Self::Auto => &[],
+            Self::Values(values) => values,
+        }
+    }
+
+    /// Whether a path is wanted.
+    pub fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+}
+
+impl From<Vec<f64>> for RegParam {
+    fn from(values: Vec<f64>) -> Self {
+        Self::Values(values)
+    }
+}
+
+/// The word `"auto"`, as a value of its own beside lists.
+mod auto {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("auto")
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "auto" => Ok(()),
+            other => Err(D::Error::custom(format!(
+                "\"auto\" or a list of numbers, not {other}"
+            ))),
+        }
+    }
 }
 
 /// A score of a classifier or of a regression.

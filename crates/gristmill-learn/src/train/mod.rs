@@ -9,7 +9,7 @@ pub mod size;
 
 /// The version of training. Raise it when the same features and settings give another model, or when the state in a checkpoint
 /// gets another layout: what an earlier version trained is then trained again, and does not go on.
-pub const TRAINING_FORMAT: u32 = 5;
+pub const TRAINING_FORMAT: u32 = 6;
 
 pub use crate::contract::trainer::TrainingSize;
 pub use least_squares::linear::linear_search;

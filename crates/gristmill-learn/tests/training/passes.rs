@@ -160,7 +160,7 @@ fn classifiers(fold: &mut Fold) {
     let batches = table.batches(9_000);
     let thresholds = Thresholds::from_values(vec![0.3, 0.1, 0.4]).unwrap();
     let few = LogisticSettings {
-        reg_param: vec![0.01, 0.1],
+        reg_param: vec![0.01, 0.1].into(),
         max_iter: vec![2],
         ..settings(0.0)
     };
@@ -232,7 +232,7 @@ fn calibration(fold: &mut Fold, model: &Arc<dyn Model>, batches: &[RecordBatch])
 fn regressions(fold: &mut Fold) {
     let (numbers, size) = linear::numbers_table(2_000);
     let settings = LinearSettings {
-        reg_param: vec![0.1, 1.0],
+        reg_param: vec![0.1, 1.0].into(),
         elastic_net_param: vec![0.5],
         max_iter: vec![20],
         tol: 1e-6,

@@ -62,6 +62,8 @@ fn the_only_class_is_certain() {
     let search = SearchSettings {
         folds: 2,
         halving: None,
+        choose: Choice::Minimum,
+        seconds: None,
         metric: Metric::Accuracy,
     };
     for family in [Family::Multinomial, Family::Binomial] {
@@ -75,7 +77,7 @@ fn the_only_class_is_certain() {
                 .for_each(|label| *label = i32::from(*label == 2));
         }
         let settings = LogisticSettings {
-            reg_param: vec![0.1, 0.2],
+            reg_param: vec![0.1, 0.2].into(),
             family,
             ..settings(0.1)
         };

@@ -40,6 +40,9 @@ pub struct Metrics {
     pub calibration: Option<Calibration>,
     /// Every point of the grid. `score` and `scores` are missing where the grid has only one.
     pub search: Vec<SearchPoint>,
+    /// Whether `search.seconds` ended the search: then the model depends on how fast the machine was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub search_cut_short: bool,
     /// The point chosen, and its final fit.
     pub best: Best,
     /// The stages, with the times of the runs that finished them.

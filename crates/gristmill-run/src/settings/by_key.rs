@@ -242,6 +242,10 @@ impl<'t> Reader<'t> {
             }
             Values::Text => json!(self.text(name, v)?),
             Values::Axis(one) => json!(self.axis(name, v, |r, name, v| r.value(name, v, *one))?),
+            Values::WordOr(words, other) => match v.get_ref() {
+                DeValue::String(_) => json!(self.word(name, v, words)?),
+                _ => self.value(name, v, *other)?,
+            },
             Values::Thresholds => {
                 let table = self.by_class(name, v, "a number, 0 or more", |x| x >= 0.0)?;
                 if table.values().filter(|threshold| **threshold == 0.0).count() > 1 {

@@ -12,7 +12,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("label", &["column", "min_rows", "rare", "weight", "class_weight"]),
     ("split", &["by", "train", "validation", "test", "seed"]),
     ("model", &["kind", "preset", "calibrate"]),
-    ("search", &["folds", "metric", "halving"]),
+    ("search", &["folds", "metric", "choose", "seconds", "halving"]),
     (
         "run",
         &["dir", "memory", "threads", "checkpoint_seconds", "verify"],

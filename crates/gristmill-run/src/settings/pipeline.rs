@@ -132,7 +132,7 @@ impl Pipeline {
         {
             decided.label.kind = label.kind;
             if decided.search.metric.label() != label.kind {
-                decided.search.metric = label.kind.default_metric();
+                decided.search.metric = model.default_metric();
             }
             decided.model = model;
         }

@@ -12,7 +12,7 @@ use gristmill_data::source::open::default_query;
 use gristmill_learn::contract::encoder::Feature;
 use gristmill_learn::contract::registry::Registry;
 use gristmill_learn::settings::{
-    ClassWeight, LabelKind, LabelSettings, Metric, Rare, SearchSettings, SplitSettings,
+    Choice, ClassWeight, LabelKind, LabelSettings, Metric, Rare, SearchSettings, SplitSettings,
 };
 use toml::de::{DeTable, DeValue};
 
@@ -66,7 +66,10 @@ pub(super) fn pipeline<'t>(
         .filter_map(|section| by_key::feature(r, section, kinds))
         .collect::<Vec<Feature>>();
     let (clean, label) = (clean(r, root), label(r, root, learns));
-    let (split, search) = (split(r, root, &source.key), search(r, root, learns));
+    let default_metric = models
+        .first()
+        .map_or(learns.default_metric(), |model| model.default_metric());
+    let (split, search) = (split(r, root, &source.key), search(r, root, default_metric));
     let run = run(r, root, path);
     source.memory = of_rows(run.memory, connections);
     let model = models.first()?.clone();
@@ -284,7 +287,7 @@ fn entity(r: &mut Reader<'_>, key: &KeyColumns) -> Option<String> {
     None
 }
 
-fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, kind: LabelKind) -> SearchSettings {
+fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, default_metric: Metric) -> SearchSettings {
     let s = open(r, root, "search");
     SearchSettings {
         folds: r
@@ -295,7 +298,21 @@ fn search<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, kind: LabelKind) -> Sea
             .map(|factor| factor as u32),
         metric: r
             .get(&s, "metric", |r, name, v| r.choice(name, v, METRICS))
-            .unwrap_or(kind.default_metric()),
+            .unwrap_or(default_metric),
+        choose: r
+            .get(&s, "choose", |r, name, v| {
+                let words = [
+                    ("minimum", Choice::Minimum),
+                    ("one_standard_error", Choice::OneStandardError),
+                ];
+                r.choice(name, v, &words)
+            })
+            .unwrap_or_default(),
+        seconds: r
+            .get(&s, "seconds", |r, name, v| {
+                r.integer(name, v, 1..=u64::from(u32::MAX))
+            })
+            .map(|seconds| seconds as u32),
     }
 }
 

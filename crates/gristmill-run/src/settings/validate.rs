@@ -18,6 +18,7 @@ pub(super) fn contradictions(r: &mut Reader<'_>, pipeline: &Pipeline) {
     metric(r, pipeline);
     halving(r, pipeline);
     calibration(r, pipeline);
+    path(r, pipeline);
 }
 
 fn of_the_model(r: &mut Reader<'_>, pipeline: &Pipeline) {
@@ -98,6 +99,26 @@ fn metric(r: &mut Reader<'_>, pipeline: &Pipeline) {
         .label(format!("expected {allowed}"))
         .related(r.spans.get("model.kind").cloned(), "the model");
     r.problems.push(problem);
+}
+
+/// What chooses a point of a path, or ends it, means nothing where there is none.
+fn path(r: &mut Reader<'_>, pipeline: &Pipeline) {
+    if pipeline.model.has_path() || !r.usable("model.kind") || !r.usable("model.reg_param") {
+        return;
+    }
+    for key in ["choose", "seconds"] {
+        let Some(span) = r.spans.get(&format!("search.{key}")).cloned() else {
+            continue;
+        };
+        let problem = r
+            .at(
+                Some(span),
+                format!("`search.{key}` is of a path of penalties, and this model has none"),
+            )
+            .related(r.spans.get("model.reg_param").cloned(), "the penalties");
+        r.problems
+            .push(problem.help(format!("set model.reg_param = \"auto\", or remove search.{key}")));
+    }
 }
 
 fn halving(r: &mut Reader<'_>, pipeline: &Pipeline) {

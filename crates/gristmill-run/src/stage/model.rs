@@ -180,6 +180,7 @@ impl Model<'_> {
             repeated: evaluated.repeated,
             baseline: evaluated.baseline,
             calibration,
+            search_cut_short: trained.cut_short,
             search: trained.search,
             best,
             seconds: stages.iter().map(|s| s.seconds).sum(),

@@ -251,10 +251,18 @@ pub(crate) fn run(work: &Work<'_>, pipeline: &Pipeline, input: Input<'_>) -> Res
             }
             Err(error) => return Err(error),
         }
+        if let Some(seconds) = search.seconds
+            && checkpoints.seconds() > f64::from(seconds)
+        {
+            trainer.settle();
+        }
         let status = trainer.status();
         let _ = teller.progress(status.scans, pace.of(status));
     };
     engine.keep(features, 0);
+    if let (true, Some(seconds)) = (trained.cut_short, search.seconds) {
+        observe.event(Event::Warning(Warning::SearchCutShort { seconds }));
+    }
     if let (false, Some(best)) = (trained.converged, trained.search[trained.best].params.max_iter())
         && pipeline.model.max_iter().iter().all(|limit| *limit <= best)
     {

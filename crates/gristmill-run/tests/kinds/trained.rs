@@ -15,7 +15,7 @@ use gristmill_learn::contract::learner::{ModelKind, ModelSettings};
 use gristmill_learn::contract::model::ModelSpec;
 use gristmill_learn::contract::thresholds::Thresholds;
 use gristmill_learn::contract::trainer::{Next, SearchPoint, TrainingSize};
-use gristmill_learn::settings::{LabelKind, Preset, SearchSettings, Values};
+use gristmill_learn::settings::{Choice, LabelKind, Preset, SearchSettings, Values};
 use gristmill_run::engine::{Engine, LocalEngine};
 use serde_json::{Map, Value, json};
 
@@ -68,6 +68,7 @@ fn grid(kind: &dyn ModelKind) -> ModelSettings {
     for key in kind.keys() {
         let value = match (key.values, key.default) {
             (Values::Axis(_), Preset::Number(usual)) => Some(json!([usual, usual + 0.5])),
+            (Values::WordOr(..), _) => Some(json!([0.0, 0.5])),
             (Values::Axis(_), Preset::Integer(_)) => Some(json!([1, 3])),
             _ => key.default_json(),
         };
@@ -94,6 +95,8 @@ fn trained(
         folds: 3,
         metric: model.label().default_metric(),
         halving: None,
+        choose: Choice::Minimum,
+        seconds: None,
     };
     let trainer = model.trainer(&search, size, Thresholds::default(), 1 << 30);
     let (mut trainer, mut answer) = (trainer.unwrap(), None);

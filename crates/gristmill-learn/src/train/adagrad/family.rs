@@ -52,8 +52,10 @@ pub(crate) struct AdaGrad {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Question {
     Epoch,
+    /// For the end of the training.
     Validation,
-    Fold,
+    /// For the search.
+    Score,
 }
 
 /// A model under way.
@@ -73,6 +75,8 @@ pub(crate) struct Descent {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Stand<S> {
     state: S,
+    /// Epochs after which it stops in any case.
+    max_iter: u32,
     objective: f64,
     best: Option<(S, f64)>,
     stop: Option<Stop>,
@@ -119,7 +123,6 @@ impl Descent {
         }
         if self.stop.is_none() && self.state.epochs >= self.max_iter {
             self.stop = Some(Stop::MaxIterations);
-            self.best = None;
         }
         Ok(())
     }
@@ -182,6 +185,7 @@ impl Family for AdaGrad {
     type Member = Descent;
     type Saved = Stand<State>;
     type Written<'m> = Stand<&'m State>;
+    type Place = State;
 
     fn hold(&mut self, _held_out: Option<Fold>, subset: Arc<Subset>) {
         self.problems.push(Problem {
@@ -216,20 +220,43 @@ impl Family for AdaGrad {
         })
     }
 
-    fn resume(
+    fn start_at(
         &mut self,
-        saved: Stand<State>,
         held_out: Option<Fold>,
         penalty: Penalty,
         max_iter: u32,
+        place: State,
     ) -> Result<Descent> {
+        let stand = Stand {
+            max_iter: max_iter.saturating_add(place.epochs),
+            state: place,
+            objective: f64::INFINITY,
+            best: None,
+            stop: None,
+        };
+        self.resume(stand, held_out, penalty)
+    }
+
+    fn lengthen(mut member: Descent, max_iter: u32) -> Option<Descent> {
+        member.max_iter = max_iter;
+        if member.stop == Some(Stop::MaxIterations) && member.state.epochs < max_iter {
+            member.stop = None;
+        }
+        Some(member)
+    }
+
+    fn place(member: Descent) -> State {
+        Arc::unwrap_or_clone(member.state)
+    }
+
+    fn resume(&mut self, saved: Stand<State>, held_out: Option<Fold>, penalty: Penalty) -> Result<Descent> {
         let problem = self.problem(held_out, penalty)?;
         if saved.state.weights.len() != problem.shape.len() {
             return Err(broken("it is of another number of coefficients"));
         }
         Ok(Descent {
             problem,
-            max_iter,
+            max_iter: saved.max_iter,
             tol: self.settings.tol,
             state: Arc::new(saved.state),
             objective: saved.objective,
@@ -241,6 +268,7 @@ impl Family for AdaGrad {
     fn written(member: &Descent) -> Stand<&State> {
         Stand {
             state: &member.state,
+            max_iter: member.max_iter,
             objective: member.objective,
             best: member.best.as_ref().map(|(state, loss)| (&**state, *loss)),
             stop: member.stop,
@@ -269,8 +297,8 @@ impl Family for AdaGrad {
             if !member.stopped() && member.state.epochs > 0 {
                 score(RowSet::Split(Split::Validation), Question::Validation);
             }
-            if let Some(fold) = running.scored_fold() {
-                score(RowSet::Fold(fold), Question::Fold);
+            if let Some(rows) = running.scored_rows() {
+                score(rows, Question::Score);
             }
         }
         (!self.asked.is_empty()).then(|| {
@@ -302,7 +330,7 @@ impl Family for AdaGrad {
             .collect();
         let mut scored = Vec::new();
         for ((place, question), confusion) in scores.iter().zip(confusions) {
-            if *question == Question::Fold {
+            if *question == Question::Score {
                 scored.push((*place, confusion));
                 continue;
             }

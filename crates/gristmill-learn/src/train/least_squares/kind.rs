@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::contract::learner::{Learner, ModelKind, ModelSettings, WayOut};
+use crate::contract::learner::{Contradiction, Learner, ModelKind, ModelSettings, PATH_OF_LISTS, WayOut};
 use crate::contract::model::{Model, ModelSpec};
 use crate::contract::spec::read_settings;
 use crate::contract::trainer::{Trainer, TrainingSize};
@@ -35,9 +35,9 @@ impl ModelKind for LinearRegression {
         &[
             Key {
                 name: "reg_param",
-                values: Values::Axis(&Values::Number(Numbers::NotNegative)),
-                default: Preset::Number(0.0),
-                doc: "Strength of the penalty.",
+                values: Values::WordOr(&["auto"], &Values::Axis(&Values::Number(Numbers::NotNegative))),
+                default: Preset::Word("auto"),
+                doc: "Strength of the penalty; `\"auto\"` finds it on a path, see below. Spark ML's default is `0.0`.",
             },
             Key {
                 name: "elastic_net_param",
@@ -84,7 +84,9 @@ impl ModelKind for LinearRegression {
     }
 
     fn notes(&self) -> &'static str {
-        "One scan sums the products of all pairs of columns, and every fold and penalty is solved from these; a second one scores the\n\
+        "`reg_param = \"auto\"` tries 31 penalties from the smallest that leaves nothing but the intercept (the steepest slope over the L1\n\
+         share, which counts as 0.001 at least as in glmnet) downwards, three to a decade, on the folds of `[search]`.\n\n\
+         One scan sums the products of all pairs of columns, and every fold and penalty is solved from these; a second one scores the\n\
          search. The sums are of every pair, so more than 4,096 features are refused (then: fewer `bits`, a larger `min_count`). A constant\n\
          feature has coefficient 0. A constant label is predicted by the intercept; without one a penalty on it is refused. `predict`\n\
          writes the column `prediction`."
@@ -116,11 +118,27 @@ impl Learner for LinearSettings {
     }
 
     fn models(&self) -> usize {
-        self.reg_param.len() * self.elastic_net_param.len()
+        self.points() / self.max_iter.len().max(1)
+    }
+
+    fn has_path(&self) -> bool {
+        self.reg_param.is_auto()
     }
 
     fn max_iter(&self) -> &[u32] {
         &self.max_iter
+    }
+
+    fn contradiction(&self) -> Option<Contradiction> {
+        let lists = [
+            ("elastic_net_param", self.elastic_net_param.len()),
+            ("max_iter", self.max_iter.len()),
+        ];
+        let (other, _) = lists.into_iter().find(|(_, values)| *values > 1)?;
+        self.reg_param.is_auto().then_some(Contradiction {
+            other,
+            ..PATH_OF_LISTS
+        })
     }
 
     fn check(&self, features: usize, _classes: usize) -> Result<()> {

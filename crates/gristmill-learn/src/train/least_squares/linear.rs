@@ -13,8 +13,8 @@ use crate::evaluate::RegressionPass;
 use crate::model::LinearModel;
 use crate::rows::kernel::Block;
 use crate::rows::{Fold, FoldSums, RowSet, Shape};
-use crate::search::grid::{ElasticNetParams, PointId, choose, finished, folds};
-use crate::settings::{Metric, SearchSettings};
+use crate::search::grid::{ElasticNetParams, PointId, choose, choose_on_path, finished};
+use crate::settings::SearchSettings;
 use crate::train::least_squares::products::{Products, ProductsPass, Triangle};
 use crate::train::least_squares::quadratic::Quadratic;
 use crate::train::least_squares::settings::LinearSettings;
@@ -38,15 +38,14 @@ pub fn linear_search(
             available: memory,
         });
     }
-    let points = settings.grid();
     Ok(Box::new(LinearSearch {
         settings: settings.clone(),
-        metric: search.metric,
+        search: search.clone(),
         pass: ProductsPass {
-            folds: FoldSums::all(folds(&points, search)),
+            folds: FoldSums::all(settings.folds(search)),
             features: size.features,
         },
-        points,
+        points: settings.grid(&[]),
         phase: Phase::Sum,
         jobs: Vec::new(),
         scans: 0,
@@ -55,11 +54,10 @@ pub fn linear_search(
 
 /// Bytes of the sums by fold, and of the models that are scored.
 pub(crate) fn sums_bytes(settings: &LinearSettings, search: &SearchSettings, size: TrainingSize) -> u64 {
-    let points = settings.grid();
-    let folds = folds(&points, search);
+    let folds = settings.folds(search);
     // As they are summed, as a state, and those of one model.
     let sums = (2 * folds + 1) * Triangle::of(size.features).len();
-    let models = points.len() * folds * (size.features + 1);
+    let models = settings.points() * folds * (size.features + 1);
     ((sums + models) * size_of::<f64>()) as u64
 }
 
@@ -74,7 +72,7 @@ pub(crate) fn model_bytes(size: TrainingSize) -> u64 {
 
 struct LinearSearch {
     settings: LinearSettings,
-    metric: Metric,
+    search: SearchSettings,
     pass: ProductsPass,
     points: Vec<SearchPoint<ElasticNetParams>>,
     phase: Phase,
@@ -117,12 +115,18 @@ impl LinearSearch {
 
     fn take_scores(&mut self, scoring: &RegressionPass, state: &RecordBatch) -> Result<PointId> {
         let scores = scoring.scores(state)?;
+        let (metric, choice) = (self.search.metric, self.search.choose);
         for of_fold in scores.chunks(self.points.len()) {
             for (point, scores) in self.points.iter_mut().zip(of_fold) {
-                point.scores.push(scores.get(self.metric));
+                point.scores.push(scores.get(metric));
             }
         }
-        Ok(choose(&mut self.points, self.metric))
+        let best = choose(&mut self.points, metric);
+        if !self.settings.reg_param.is_auto() {
+            return Ok(best);
+        }
+        let scores: Vec<Vec<f64>> = self.points.iter().map(|point| point.scores.clone()).collect();
+        Ok(PointId(choose_on_path(&scores, metric, choice)))
     }
 
     fn refit(&self, products: &Products, best: PointId) -> Result<Trained> {
@@ -140,6 +144,7 @@ impl LinearSearch {
             converged: solution.converged,
             objective: Some(solution.objective),
             class_rows: Vec::new(),
+            cut_short: false,
         })
     }
 }
@@ -150,6 +155,10 @@ impl Trainer for LinearSearch {
             (Phase::Sum, None) => (Phase::Sum, Next::Scan(Box::new(self.pass))),
             (Phase::Sum, Some(state)) => {
                 let products = Products::of(self.pass, &state)?.checked()?;
+                if self.settings.reg_param.is_auto() {
+                    let form = Quadratic::of(&products.without(None), self.settings.fit_intercept);
+                    self.points = self.settings.grid(&form.path(&self.settings));
+                }
                 let phase = match self.pass.folds.held_out().next() {
                     None => Phase::Refit {
                         products,

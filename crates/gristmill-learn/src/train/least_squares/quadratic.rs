@@ -16,6 +16,7 @@ use crate::optimise::cholesky::{self, dot};
 use crate::optimise::convergence::{Step, Stop};
 use crate::optimise::owlqn::L1;
 use crate::search::Penalty;
+use crate::search::ladder::Ladder;
 use crate::train::least_squares::products::Sums;
 use crate::train::least_squares::settings::LinearSettings;
 
@@ -150,6 +151,25 @@ impl Quadratic {
             label_varies,
             fit_intercept,
         }
+    }
+
+    /// The path of its penalties. Of a label that does not vary, or that no feature tells anything of, it is 0 alone.
+    pub(crate) fn path(&self, settings: &LinearSettings) -> Vec<f64> {
+        let share = settings.elastic_net_param.first().copied().unwrap_or(0.0);
+        let slopes = self.slope.iter().zip(&self.varying).map(|(slope, column)| {
+            let unit = if settings.standardization {
+                1.0
+            } else {
+                column.deviation
+            };
+            slope.abs() * unit
+        });
+        let steepest = slopes.fold(0.0, f64::max);
+        if !self.label_varies || steepest == 0.0 {
+            return vec![0.0];
+        }
+        // Where the L1 part, relative to the label's deviation, is as strong as the steepest slope.
+        Ladder::of_numbers(|share| steepest * self.label.deviation / share, share).rungs()
     }
 
     /// The minimum for a penalty, and where it stands at each of the `limits` of the iterations.

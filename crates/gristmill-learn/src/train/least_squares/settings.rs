@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::trainer::SearchPoint;
 use crate::search::grid::{ElasticNetParams, combined};
+use crate::search::ladder::NUMBER_RUNGS;
+use crate::settings::{RegParam, SearchSettings};
 
 /// Most features of a linear regression, as many as Spark ML solves so: of each fold the sums of their products take 67 MB.
 pub const MAX_LINEAR_FEATURES: usize = 4096;
@@ -11,8 +13,8 @@ pub const MAX_LINEAR_FEATURES: usize = 4096;
 /// `[model] kind = "linear_regression"`; names and defaults are Spark ML's. A list is an axis of the grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinearSettings {
-    /// Regularisation strengths. Default `[0.0]`.
-    pub reg_param: Vec<f64>,
+    /// Regularisation strengths. Default `auto`.
+    pub reg_param: RegParam,
     /// Share of L1 in the penalty. Default `[0.0]`.
     pub elastic_net_param: Vec<f64>,
     /// Iteration limits: points on one path. Default `[100]`. Without an L1 part nothing is iterated.
@@ -26,8 +28,30 @@ pub struct LinearSettings {
 }
 
 impl LinearSettings {
-    /// Every combination of the axes.
-    pub(crate) fn grid(&self) -> Vec<SearchPoint<ElasticNetParams>> {
-        combined(&self.reg_param, &self.elastic_net_param, &self.max_iter)
+    /// Every combination of the axes, with these strengths of the penalty where a path is wanted.
+    pub(crate) fn grid(&self, path: &[f64]) -> Vec<SearchPoint<ElasticNetParams>> {
+        let strengths = match &self.reg_param {
+            RegParam::Auto => path,
+            RegParam::Values(values) => values,
+        };
+        combined(strengths, &self.elastic_net_param, &self.max_iter)
+    }
+
+    /// How many combinations there are.
+    pub(crate) fn points(&self) -> usize {
+        let strengths = match &self.reg_param {
+            RegParam::Auto => NUMBER_RUNGS,
+            RegParam::Values(values) => values.len(),
+        };
+        strengths * self.elastic_net_param.len() * self.max_iter.len()
+    }
+
+    /// Folds of the search; 1, which is none, where there is nothing to choose.
+    pub(crate) fn folds(&self, search: &SearchSettings) -> usize {
+        if self.points() > 1 {
+            search.folds.max(2) as usize
+        } else {
+            1
+        }
     }
 }

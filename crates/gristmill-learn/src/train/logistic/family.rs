@@ -25,9 +25,12 @@ use crate::statistics::Confusion;
 use crate::train::logistic::gather::GatherPass;
 use crate::train::logistic::lifted::Lifted;
 use crate::train::logistic::memory::{affordable, sums_bytes};
-use crate::train::logistic::objective::Fit;
+use crate::train::logistic::objective::{Fit, Start};
 use crate::train::logistic::scan::{Job, ScanPass, Task, answers};
 use crate::train::logistic::settings::LogisticSettings;
+
+/// Convergence tolerance on a path of penalties at least: models that differ by less score alike.
+const PATH_TOL: f64 = 1e-5;
 
 /// The family; its models compute in `F`.
 pub(crate) struct Logistic<F> {
@@ -159,16 +162,13 @@ impl<F: Real> Logistic<F> {
         }
     }
 
-    /// The training with a fold held out. That on all rows is the last of a search, after which none is needed.
-    fn training(&mut self, held_out: Option<Fold>) -> Option<Training> {
-        match held_out {
-            Some(fold) => self.trainings.get(fold.number()).cloned(),
-            None => {
-                let last = self.trainings.pop();
-                self.trainings.clear();
-                last
-            }
-        }
+    /// The training with a fold held out, or with none.
+    fn training(&self, held_out: Option<Fold>) -> Result<Training> {
+        let training = match held_out {
+            Some(fold) => self.trainings.get(fold.number()),
+            None => self.trainings.last(),
+        };
+        training.cloned().ok_or_else(|| broken("there is no such fold"))
     }
 }
 
@@ -176,6 +176,7 @@ impl<F: Real> Family for Logistic<F> {
     type Member = Fitting<F>;
     type Saved = (Optimiser<F>, Option<Stop>);
     type Written<'m> = (&'m Optimiser<F>, Option<Stop>);
+    type Place = Vec<F>;
 
     fn hold(&mut self, held_out: Option<Fold>, subset: Arc<Subset>) {
         self.trainings.push(Training {
@@ -210,7 +211,7 @@ impl<F: Real> Family for Logistic<F> {
         let each = self.trainings.iter().map(|t| t.model_bytes::<F>(&self.settings));
         // Every fold held out, and none; or none alone.
         let folds = self.trainings.len().saturating_sub(1).max(1);
-        let beside = held + sums_bytes(self.size, folds);
+        let beside = held + sums_bytes(&self.settings, self.size, folds);
         affordable(
             &self.settings,
             self.size,
@@ -227,12 +228,43 @@ impl<F: Real> Family for Logistic<F> {
         max_iter: u32,
         warm: Option<&[f32]>,
     ) -> Result<Fitting<F>> {
-        let training = self
-            .training(held_out)
-            .ok_or_else(|| broken("there is no such fold"))?;
+        let training = self.training(held_out)?;
         let (subset, shape) = training.problem();
-        let fit = Fit::new(Arc::clone(subset), shape, penalty, max_iter, &self.settings, warm);
+        let start = warm.map_or(Start::Zero, Start::Warm);
+        let fit = Fit::new(
+            Arc::clone(subset),
+            shape,
+            penalty,
+            max_iter,
+            &self.settings,
+            start,
+        );
         Ok(Fitting { fit, training })
+    }
+
+    fn start_at(
+        &mut self,
+        held_out: Option<Fold>,
+        penalty: Penalty,
+        max_iter: u32,
+        place: Vec<F>,
+    ) -> Result<Fitting<F>> {
+        let training = self.training(held_out)?;
+        let (subset, shape) = training.problem();
+        if place.len() != shape.len() {
+            return Err(broken("it is of another number of coefficients"));
+        }
+        let settings = LogisticSettings {
+            tol: self.settings.tol.max(PATH_TOL),
+            ..self.settings.clone()
+        };
+        let start = Start::At(place);
+        let fit = Fit::new(Arc::clone(subset), shape, penalty, max_iter, &settings, start);
+        Ok(Fitting { fit, training })
+    }
+
+    fn place(member: Fitting<F>) -> Vec<F> {
+        member.fit.stands().0.x().to_vec()
     }
 
     fn resume(
@@ -240,11 +272,8 @@ impl<F: Real> Family for Logistic<F> {
         (optimiser, stopped): Self::Saved,
         held_out: Option<Fold>,
         penalty: Penalty,
-        _max_iter: u32,
     ) -> Result<Fitting<F>> {
-        let training = self
-            .training(held_out)
-            .ok_or_else(|| broken("there is no such fold"))?;
+        let training = self.training(held_out)?;
         let (subset, shape) = training.problem();
         let fit = Fit::resume(
             Arc::clone(subset),
@@ -266,10 +295,10 @@ impl<F: Real> Family for Logistic<F> {
         let mut jobs = Vec::new();
         for (place, running) in running.iter().enumerate() {
             let Fitting { fit, training } = &running.member;
-            if let Some(fold) = running.scored_fold() {
+            if let Some(rows) = running.scored_rows() {
                 jobs.push(Job {
                     weights: training.whole(Arc::clone(fit.accepted())),
-                    rows: RowSet::Fold(fold),
+                    rows,
                     task: Task::Score,
                 });
                 self.asked.push((place, Task::Score));

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::contract::learner::{Contradiction, Learner, ModelKind, ModelSettings, WayOut};
+use crate::contract::learner::{Contradiction, Learner, ModelKind, ModelSettings, PATH_OF_LISTS, WayOut};
 use crate::contract::model::{Model, ModelSpec};
 use crate::contract::spec::read_settings;
 use crate::contract::trainer::{Trainer, TrainingSize};
 use crate::error::{Error, Result};
 use crate::model::{LinearKind, LinearModel, Thresholds};
-use crate::search::grid::folds;
-use crate::settings::{Key, LabelKind, Numbers, Preset, SearchSettings, Values};
+use crate::settings::{Key, LabelKind, Metric, Numbers, Preset, SearchSettings, Values};
 use crate::train::budget::{fewer_features, way_out};
 use crate::train::logistic::settings::{Family, LogisticSettings, Solver};
 use crate::train::logistic::{gather, logistic_search, memory};
@@ -37,9 +36,9 @@ impl ModelKind for LogisticRegression {
         &[
             Key {
                 name: "reg_param",
-                values: Values::Axis(&Values::Number(Numbers::NotNegative)),
-                default: Preset::Number(0.0),
-                doc: "Strength of the penalty.",
+                values: Values::WordOr(&["auto"], &Values::Axis(&Values::Number(Numbers::NotNegative))),
+                default: Preset::Word("auto"),
+                doc: "Strength of the penalty; `\"auto\"` finds it on a path, see below. Spark ML's default is `0.0`.",
             },
             Key {
                 name: "elastic_net_param",
@@ -109,12 +108,20 @@ impl ModelKind for LogisticRegression {
     }
 
     fn notes(&self) -> &'static str {
-        "`solver = \"lbfgs\"` goes over all training rows for each step and meets the minimum as closely as `tol` says. `\"adagrad\"`\n\
+        "`reg_param = \"auto\"` tries penalties from the smallest that is sure to leave nothing but the intercepts (0.5, the most that a\n\
+         standardised feature and a class can have in common, over the L1 share, which counts as 0.001 at least as in glmnet) downwards,\n\
+         two to a decade, each model starting where the one before stopped, until two in a row have a larger log loss than the best or are\n\
+         no better than the one before; ten decades at most. The folds of `[search]` score them, or the validation rows where a scan takes more than 2^21 multiply-adds (rows\n\
+         × entries of a row × sets of coefficients), unless there are none or `search.choose` asks for a standard error. AdaGrad's path is\n\
+         0.01, 0.001 and 0.0001, tried side by side (beyond 2^21 multiply-adds for two epochs), and scored on the validation rows: stopping\n\
+         early does most of what its penalty does. The model of the best penalty is the one that its value would give if it were typed.\n\n\
+         `solver = \"lbfgs\"` goes over all training rows for each step and meets the minimum as closely as `tol` says. `\"adagrad\"`\n\
          steps after every 128 rows (512 from 262,144 training rows on), and has a good model after one epoch or a few, for very many\n\
          rows long before L-BFGS has; it does not support an L1 penalty. It minimises the same objective (`reg_param` and `standardization` mean the same) in single precision, and\n\
          stops when an epoch does not lower the log loss of the validation split by the share `tol` of it, at the model before (without a\n\
          validation split: the loss of the training rows). Its steps need no setting. `\"auto\"` is AdaGrad where the rows of the features\n\
-         times the classes (1 for the binomial family) are 2^30 or more and there is no L1 share, else L-BFGS; `-v` says so."
+         times the classes (1 for the binomial family) are 2^30 or more, and with `reg_param = \"auto\"` where the features are 16 times\n\
+         the entries of a row or more: on sparse rows it finds better models. With an L1 share, and else, it is L-BFGS. `-v` says so."
     }
 
     fn settings(&self, settings: Value) -> Result<ModelSettings> {
@@ -143,7 +150,22 @@ impl Learner for LogisticSettings {
     }
 
     fn models(&self) -> usize {
-        self.reg_param.len() * self.elastic_net_param.len()
+        match self.ladder() {
+            Some(ladder) => ladder.most(),
+            None => self.reg_param.values().len() * self.elastic_net_param.len(),
+        }
+    }
+
+    fn default_metric(&self) -> Metric {
+        if self.reg_param.is_auto() {
+            Metric::LogLoss
+        } else {
+            self.label().default_metric()
+        }
+    }
+
+    fn has_path(&self) -> bool {
+        self.reg_param.is_auto()
     }
 
     fn max_iter(&self) -> &[u32] {
@@ -155,7 +177,7 @@ impl Learner for LogisticSettings {
     }
 
     fn can_halve(&self) -> bool {
-        true
+        !self.reg_param.is_auto()
     }
 
     fn can_start_warm(&self) -> bool {
@@ -163,6 +185,17 @@ impl Learner for LogisticSettings {
     }
 
     fn contradiction(&self) -> Option<Contradiction> {
+        let lists = [
+            ("elastic_net_param", self.elastic_net_param.len()),
+            ("max_iter", self.max_iter.len()),
+        ];
+        let list = lists.into_iter().find(|(_, values)| *values > 1);
+        if let (true, Some((other, _))) = (self.reg_param.is_auto(), list) {
+            return Some(Contradiction {
+                other,
+                ..PATH_OF_LISTS
+            });
+        }
         (self.solver == Solver::Adagrad && self.has_l1()).then_some(Contradiction {
             key: "solver",
             message: "`model.solver` = \"adagrad\" does not support an L1 penalty",
@@ -204,7 +237,7 @@ impl Learner for LogisticSettings {
     }
 
     fn sums_bytes(&self, search: &SearchSettings, size: TrainingSize) -> u64 {
-        memory::sums_bytes(size, folds(&self.grid(), search))
+        memory::sums_bytes(self, size, self.folds(search))
     }
 
     fn gathered_items(&self, rows: u64, entries: u64) -> u64 {

@@ -183,7 +183,7 @@ mod tests {
 
     use super::*;
     use crate::search::Penalty;
-    use crate::train::logistic::objective::Fit;
+    use crate::train::logistic::objective::{Fit, Start};
     use crate::train::logistic::settings::{Family, LogisticSettings};
 
     /// Rows as categories: a constant, one of few, and names of which most occur once.
@@ -290,7 +290,7 @@ mod tests {
             let weight: f64 = lifted.weights.iter().sum();
             prop_assert!((weight - subset.weight).abs() < 1e-9, "{}", weight);
             let settings = LogisticSettings {
-                reg_param: vec![reg_param],
+                reg_param: vec![reg_param].into(),
                 elastic_net_param: vec![elastic_net_param],
                 max_iter: vec![8],
                 tol: 1e-12,
@@ -302,8 +302,8 @@ mod tests {
                 thresholds: None,
             };
             let penalty = Penalty { reg_param, elastic_net_param };
-            let mut plain = Fit::<f64>::new(Arc::new(subset), whole, penalty, 8, &settings, None);
-            let mut short = Fit::<f64>::new(Arc::clone(&lifted.subset), lifted.shape(whole), penalty, 8, &settings, None);
+            let mut plain = Fit::<f64>::new(Arc::new(subset), whole, penalty, 8, &settings, Start::Zero);
+            let mut short = Fit::<f64>::new(Arc::clone(&lifted.subset), lifted.shape(whole), penalty, 8, &settings, Start::Zero);
             while plain.stopped().is_none() && short.stopped().is_none() {
                 let mut block = Block::new();
                 block.select(0..rows.len(), |r| table.fold[r] != 1);

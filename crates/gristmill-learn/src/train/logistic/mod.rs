@@ -15,7 +15,8 @@ use crate::contract::trainer::TrainingSize;
 use crate::error::Result;
 use crate::model::{Thresholds, Weights};
 use crate::search::Search;
-use crate::search::grid::folds;
+use crate::search::family::Family as ModelFamily;
+use crate::search::path::{PathSearch, Plan};
 use crate::settings::SearchSettings;
 use crate::train::adagrad::family::AdaGrad;
 use crate::train::logistic::family::Logistic;
@@ -39,25 +40,39 @@ pub fn logistic_search(
     thresholds: Thresholds,
     memory: u64,
 ) -> Result<Box<dyn Trainer>> {
-    let points = settings.grid();
-    let sums = sums_bytes(size, folds(&points, search));
+    let sums = sums_bytes(settings, size, settings.folds(search));
     let shape = size.shape(settings.family);
     if settings.solver == Solver::Adagrad {
         affordable(settings, size, model_bytes(settings, size), sums, memory)?;
         let family = AdaGrad::new(settings, size, thresholds, memory - sums);
-        return Ok(Box::new(Search::new(
-            family,
-            search,
-            points,
-            size.classes,
-            size.features,
-        )));
+        return Ok(searched(family, settings, search, size));
     }
     Ok(if shape.len() <= F64_ELEMENTS {
         let family = Logistic::new(settings, size, shape, thresholds, memory, Weights::F64);
-        Box::new(Search::new(family, search, points, size.classes, size.features))
+        searched(family, settings, search, size)
     } else {
         let family = Logistic::new(settings, size, shape, thresholds, memory, Weights::F32);
-        Box::new(Search::new(family, search, points, size.classes, size.features))
+        searched(family, settings, search, size)
     })
+}
+
+/// The search that the settings ask for: along a path, or over a grid.
+fn searched<F: ModelFamily + 'static>(
+    family: F,
+    settings: &LogisticSettings,
+    search: &SearchSettings,
+    size: TrainingSize,
+) -> Box<dyn Trainer> {
+    let (classes, features) = (size.classes, size.features);
+    let Some(ladder) = settings.ladder() else {
+        return Box::new(Search::new(family, search, settings.grid(), classes, features));
+    };
+    let plan = Plan {
+        ladder,
+        elastic_net_param: settings.elastic_net_param.first().copied().unwrap_or(0.0),
+        max_iter: settings.max_iter.first().copied().unwrap_or(1),
+        standardization: settings.standardization,
+        row_work: (size.entries * size.shape(settings.family).sets) as u64,
+    };
+    Box::new(PathSearch::new(family, plan, search, classes, features))
 }

@@ -32,6 +32,16 @@ const CERTAIN: f64 = 40.0;
 /// Features per chunk of the element-wise work.
 const CHUNK_FEATURES: usize = 256;
 
+/// Where an optimisation starts.
+pub(crate) enum Start<'a, F> {
+    /// At zero coefficients and the log odds of the classes.
+    Zero,
+    /// At the coefficients of [`crate::search::WarmStart`].
+    Warm(&'a [f32]),
+    /// At a point of the optimiser, where another penalty on the same rows was minimised.
+    At(Vec<F>),
+}
+
 /// The fit of one model: where its optimisation stands.
 pub(crate) struct Fit<F> {
     subset: Arc<Subset>,
@@ -48,8 +58,7 @@ pub(crate) struct Fit<F> {
 }
 
 impl<F: Real> Fit<F> {
-    /// Starts at zero coefficients and the log odds of the classes, or at the `warm` coefficients of
-    /// [`crate::search::WarmStart`]. Where only one class has rows, and there is an
+    /// Where only one class has rows, and there is an
     /// intercept, that is the solution, and nothing remains to be evaluated; Spark's is at infinity.
     pub(crate) fn new(
         subset: Arc<Subset>,
@@ -57,14 +66,16 @@ impl<F: Real> Fit<F> {
         penalty: Penalty,
         max_iter: u32,
         settings: &LogisticSettings,
-        warm: Option<&[f32]>,
+        from: Start<'_, F>,
     ) -> Self {
         let mut start = vec![F::default(); shape.len()];
         let only = match subset.weights.iter().filter(|weight| **weight > 0.0).count() {
             1 if settings.fit_intercept => subset.weights.iter().position(|weight| *weight > 0.0),
             _ => None,
         };
-        if let (Some(warm), None) = (warm, only) {
+        if let (Start::At(point), None) = (&from, only) {
+            start.clone_from(point);
+        } else if let (Start::Warm(warm), None) = (&from, only) {
             let intercept = f64::from(settings.fit_intercept);
             lay_out(
                 warm,

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::trainer::SearchPoint;
-use crate::search::grid::{ElasticNetParams, combined};
+use crate::search::grid::{ElasticNetParams, combined, folds};
+use crate::search::ladder::Ladder;
+use crate::settings::{RegParam, SearchSettings};
 
 /// `[model] kind = "logistic_regression"`; names and defaults are Spark ML's. A list is an axis of the grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogisticSettings {
-    /// Regularisation strengths. Default `[0.0]`.
-    pub reg_param: Vec<f64>,
+    /// Regularisation strengths. Default `auto`.
+    pub reg_param: RegParam,
     /// Share of L1 in the penalty. Default `[0.0]`.
     pub elastic_net_param: Vec<f64>,
     /// Iteration limits: points on one path. Default `[100]`.
@@ -59,9 +61,27 @@ pub enum Family {
 }
 
 impl LogisticSettings {
-    /// Every combination of the axes.
+    /// Every combination of the axes; none where a path is wanted.
     pub(crate) fn grid(&self) -> Vec<SearchPoint<ElasticNetParams>> {
-        combined(&self.reg_param, &self.elastic_net_param, &self.max_iter)
+        combined(self.reg_param.values(), &self.elastic_net_param, &self.max_iter)
+    }
+
+    /// Folds of its search; 1, which is none, where there is nothing to choose.
+    pub(crate) fn folds(&self, search: &SearchSettings) -> usize {
+        if self.reg_param.is_auto() {
+            search.folds.max(2) as usize
+        } else {
+            folds(&self.grid(), search)
+        }
+    }
+
+    /// The path of its penalties, where one is wanted.
+    pub(crate) fn ladder(&self) -> Option<Ladder> {
+        let share = self.elastic_net_param.first().copied().unwrap_or(0.0);
+        self.reg_param.is_auto().then(|| match self.solver {
+            Solver::Adagrad => Ladder::of_epochs(),
+            Solver::Auto | Solver::Lbfgs => Ladder::of_classes(share),
+        })
     }
 
     /// Whether a penalty has an L1 share.

@@ -199,6 +199,7 @@ impl<F: Real> NaiveBayesSearch<F> {
             converged: true,
             objective: None,
             class_rows: sums.rows,
+            cut_short: false,
         }))
     }
 }
