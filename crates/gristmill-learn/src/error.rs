@@ -140,17 +140,6 @@ pub enum Error {
         /// The threshold in force.
         min_rows: u64,
     },
-    /// More features than the sums of a linear regression can be held for.
-    #[error(
-        "a linear regression has at most {allowed} features, and this pipeline has {given}: its memory grows with the square of that number; \
-         have fewer of them (bits, min_count, numeric instead of one_hot)"
-    )]
-    TooManyFeatures {
-        /// Sparse columns there are.
-        given: usize,
-        /// Sparse columns allowed.
-        allowed: usize,
-    },
     /// A label that does not vary, where a penalty is relative to its deviation and no intercept can meet it.
     #[error(
         "the label is {value} in every training row, or in those that a fold leaves, and without an intercept a penalty \

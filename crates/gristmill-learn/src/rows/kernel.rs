@@ -141,6 +141,24 @@ impl<F: Real> Block<F> {
         );
     }
 
+    /// Prediction minus number, and half its square, of every chosen row, times its weight.
+    pub(crate) fn squared_residuals(&mut self, rows: Rows<'_>, numbers: &[f64], weights: &[F], shape: Shape) {
+        self.forward(
+            rows,
+            weights,
+            shape,
+            #[inline(always)]
+            |margins, r, loss| {
+                let residual = margins[0].to_f64() - numbers[r];
+                *loss = 0.5 * residual * residual;
+                margins[0] = F::from_f64(residual);
+                if let Some(weights) = rows.weights {
+                    weigh(weights[r], margins, loss);
+                }
+            },
+        );
+    }
+
     /// The probabilities of every chosen row. With one set: of the second class.
     pub(crate) fn probabilities(&mut self, rows: Rows<'_>, weights: &[F], shape: Shape) {
         self.forward(
@@ -446,6 +464,46 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_gradient_of_squares_is_the_derivative_of_the_loss() {
+        let mut table = Table::default();
+        table.push(0, &[0, 2], &[1.0, -0.5]);
+        table.push(0, &[1], &[2.0]);
+        table.push(0, &[], &[]);
+        let row_weights = [1.0, 0.5, 3.0];
+        let rows = Rows {
+            weights: Some(&row_weights),
+            ..table.rows()
+        };
+        let numbers = [3.0, -1.0, 0.25];
+        let shape = Shape { features: 3, sets: 1 };
+        let weights = [0.5, -0.25, 1.5, 0.125];
+        let loss = |weights: &[f64]| -> f64 {
+            let mut block = Block::new();
+            block.select(0..3, |_| true);
+            block.squared_residuals(rows, &numbers, weights, shape);
+            block.losses().iter().sum()
+        };
+        // By hand: (0.5 - 0.75 + 0.125 - 3)² / 2 + (-0.5 + 0.125 + 1)² / 4 + 3 (0.125 - 0.25)² / 2.
+        let by_hand = 3.125_f64.powi(2) / 2.0 + 0.625_f64.powi(2) / 4.0 + 3.0 * 0.125_f64.powi(2) / 2.0;
+        assert!((loss(&weights) - by_hand).abs() < 1e-12);
+        let mut block = Block::new();
+        block.select(0..3, |_| true);
+        block.squared_residuals(rows, &numbers, &weights, shape);
+        let mut gradient = vec![0.0; shape.len()];
+        block.add_gradient(rows, None, &mut gradient, shape);
+        for (at, slope) in gradient.iter().enumerate() {
+            let (mut up, mut down) = (weights, weights);
+            up[at] += 1e-5;
+            down[at] -= 1e-5;
+            let by_difference = (loss(&up) - loss(&down)) / 2e-5;
+            assert!(
+                (by_difference - slope).abs() < 1e-7,
+                "{at}: {by_difference} {slope}"
+            );
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) const KIND: &str = "features summary";
 pub(crate) struct SummaryPass {
     /// The folds.
     pub(crate) folds: FoldSums,
-    /// Classes.
+    /// Classes; 0 where labels are numbers.
     pub(crate) classes: usize,
     /// Sparse columns.
     pub(crate) features: usize,
@@ -56,10 +56,12 @@ impl Pass for SummaryPass {
 /// The sums of one fold.
 #[derive(Debug, Clone)]
 struct Sums {
-    /// Rows by class.
+    /// Rows by class; of numbers all of them.
     counts: Vec<u64>,
     /// Their weights.
     weights: Vec<f64>,
+    /// The weighted sum of numbers, and that of their squares.
+    label: [f64; 2],
     /// Sum of the squares of the rows' weights.
     weight_squares: f64,
     sum: Vec<f64>,
@@ -67,8 +69,16 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, rows: Rows<'_>, r: usize) {
-        let (class, weight) = (rows.labels[r] as usize, rows.weight(r));
+    fn add(&mut self, rows: Rows<'_>, numbers: Option<&[f64]>, r: usize) {
+        let weight = rows.weight(r);
+        let class = match numbers {
+            None => rows.labels[r] as usize,
+            Some(numbers) => {
+                self.label[0] += weight * numbers[r];
+                self.label[1] += weight * numbers[r] * numbers[r];
+                0
+            }
+        };
         self.counts[class] += 1;
         self.weights[class] += weight;
         self.weight_squares += weight * weight;
@@ -93,8 +103,9 @@ pub(crate) struct Summary {
 impl Summary {
     fn new(pass: SummaryPass) -> Self {
         let fold = Sums {
-            counts: vec![0; pass.classes],
-            weights: vec![0.0; pass.classes],
+            counts: vec![0; pass.classes.max(1)],
+            weights: vec![0.0; pass.classes.max(1)],
+            label: [0.0; 2],
             weight_squares: 0.0,
             sum: vec![0.0; pass.features],
             squares: vec![0.0; pass.features],
@@ -118,8 +129,9 @@ impl Summary {
     /// The deviation is Spark's: unbiased for weights that tell how reliable a row is, i.e. over the sum of the weights
     /// minus that of their squares divided by it.
     pub(crate) fn subset(&self, held_out: Option<Fold>) -> Subset {
-        let mut counts = vec![0_u64; self.pass.classes];
-        let mut weights = vec![0.0; self.pass.classes];
+        let mut counts = vec![0_u64; self.pass.classes.max(1)];
+        let mut weights = vec![0.0; self.pass.classes.max(1)];
+        let mut label = [0.0; 2];
         let mut weight_squares = 0.0;
         let mut sum = vec![0.0; self.pass.features];
         let mut squares = vec![0.0; self.pass.features];
@@ -131,13 +143,18 @@ impl Summary {
         {
             counts.iter_mut().zip(&fold.counts).for_each(|(a, b)| *a += b);
             weights.iter_mut().zip(&fold.weights).for_each(|(a, b)| *a += b);
+            label.iter_mut().zip(&fold.label).for_each(|(a, b)| *a += b);
             weight_squares += fold.weight_squares;
             sum.iter_mut().zip(&fold.sum).for_each(|(a, b)| *a += b);
             squares.iter_mut().zip(&fold.squares).for_each(|(a, b)| *a += b);
         }
         let rows: u64 = counts.iter().sum();
         let weight: f64 = weights.iter().sum();
-        let freedom = weight - weight_squares / weight;
+        // A linear regression has the deviations of the population, as in Spark too.
+        let freedom = match self.pass.classes {
+            0 => weight,
+            _ => weight - weight_squares / weight,
+        };
         let deviation = sum
             .iter()
             .zip(&squares)
@@ -159,6 +176,7 @@ impl Summary {
             mean: sum.iter().map(|sum| sum / weight).collect(),
             deviation,
             members: Vec::new(),
+            label: (self.pass.classes == 0).then(|| NumberLabel::of(label, weight)),
         }
     }
 
@@ -191,6 +209,32 @@ pub(crate) struct Subset {
     /// How many columns each feature stands for, their mean then the sum of theirs, and their deviation one's times the
     /// root of that; empty where one each.
     pub(crate) members: Vec<f64>,
+    /// What the labels are, if they are numbers.
+    pub(crate) label: Option<NumberLabel>,
+}
+
+/// Labels that are numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NumberLabel {
+    /// Their weighted mean.
+    pub(crate) mean: f64,
+    /// Their deviation, that of the population: what a penalty is relative to. Where they do not deviate, their size.
+    pub(crate) deviation: f64,
+}
+
+impl NumberLabel {
+    fn of([sum, squares]: [f64; 2], weight: f64) -> Self {
+        let (mean, square) = (sum / weight, squares / weight);
+        let variance = square - mean * mean;
+        let deviation = if variance > 1e-12 * square {
+            variance.sqrt()
+        } else if mean == 0.0 {
+            1.0
+        } else {
+            mean.abs()
+        };
+        Self { mean, deviation }
+    }
 }
 
 impl Subset {
@@ -219,7 +263,10 @@ impl Subset {
 
 impl Accumulate for Summary {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let rows = Rows::of(batch)?;
+        let (rows, numbers) = match self.pass.classes {
+            0 => Rows::with_numbers(batch).map(|(rows, numbers)| (rows, Some(numbers)))?,
+            _ => (Rows::of(batch)?, None),
+        };
         let folds = self.pass.folds;
         let validation = RowSet::Split(Split::Validation);
         self.validation += validation.of(rows).count() as u64;
@@ -228,7 +275,7 @@ impl Accumulate for Summary {
             RowSet::TRAINING
                 .of(rows)
                 .filter(of_fold)
-                .for_each(|r| fold.add(rows, r));
+                .for_each(|r| fold.add(rows, numbers, r));
         });
         Ok(())
     }
@@ -267,9 +314,10 @@ impl Accumulate for Summary {
             fold.counts.iter_mut().zip(c.values()).for_each(|(a, b)| *a += b);
             fold.weight_squares += weight_squares.value(f);
             let sums = [
-                ("weights", &mut fold.weights),
-                ("sum", &mut fold.sum),
-                ("squares", &mut fold.squares),
+                ("weights", &mut fold.weights[..]),
+                ("label", &mut fold.label[..]),
+                ("sum", &mut fold.sum[..]),
+                ("squares", &mut fold.squares[..]),
             ];
             for (name, mine) in sums {
                 let theirs = column(name)?.value(f);
@@ -289,18 +337,26 @@ impl Accumulate for Summary {
             let field = Arc::new(Field::new_list_field(item, false));
             Ok(Arc::new(LargeListArray::try_new(field, offsets, values, None)?))
         };
-        let floats = |of: fn(&Sums) -> &Vec<f64>| -> ArrayRef {
-            let each: Vec<&[f64]> = self.folds.iter().map(|f| of(f).as_slice()).collect();
+        let floats = |of: fn(&Sums) -> &[f64]| -> ArrayRef {
+            let each: Vec<&[f64]> = self.folds.iter().map(of).collect();
             Arc::new(Float64Array::from(each.concat()))
         };
         let counts: Vec<&[u64]> = self.folds.iter().map(|f| f.counts.as_slice()).collect();
         let counts: ArrayRef = Arc::new(UInt64Array::from(counts.concat()));
         Ok(RecordBatch::try_from_iter([
-            ("counts", lists(DataType::UInt64, self.pass.classes, counts)?),
+            (
+                "counts",
+                lists(DataType::UInt64, self.pass.classes.max(1), counts)?,
+            ),
             (
                 "weights",
-                lists(DataType::Float64, self.pass.classes, floats(|f| &f.weights))?,
+                lists(
+                    DataType::Float64,
+                    self.pass.classes.max(1),
+                    floats(|f| &f.weights),
+                )?,
             ),
+            ("label", lists(DataType::Float64, 2, floats(|f| &f.label))?),
             (
                 "validation",
                 Arc::new(UInt64Array::from(vec![self.validation; self.folds.len()])),

@@ -13,7 +13,8 @@ use crate::model::LinearModel;
 use crate::rows::summary::Subset;
 use crate::rows::{Fold, RowSet, Split};
 use crate::search::grid::{ElasticNetParams, Penalty, PenaltyId, PointId, Wanted};
-use crate::statistics::Confusion;
+use crate::settings::Metric;
+use crate::statistics::{Confusion, Errors};
 
 /// A family of models, with what its members share: the settings, and the sums over the rows that each trains on.
 pub(crate) trait Family: Send {
@@ -99,18 +100,46 @@ pub(crate) trait Family: Send {
     /// What comes next for the members that want something; `None` when all have stopped and are scored.
     fn ask(&mut self, running: &[Running<Self::Member>]) -> Option<Next>;
 
-    /// Reads the answer to the scan asked for (`None` after a step without one): the confusion of each member that was
-    /// scored on its fold, by its place among those running.
+    /// Reads the answer to the scan asked for (`None` after a step without one): what each member that was scored was found to
+    /// do on its rows, by its place among those running.
     ///
     /// # Errors
     /// `State` when it is no answer to the question.
-    fn take(&mut self, answer: Option<RecordBatch>) -> Result<Vec<(usize, Confusion)>>;
+    fn take(&mut self, answer: Option<RecordBatch>) -> Result<Vec<(usize, Found)>>;
 
     /// Lets the members go on with what the scan found.
     fn advance(&mut self, running: &mut [Running<Self::Member>]) -> Result<()>;
 
     /// The finished model.
     fn model(&self, member: Self::Member) -> LinearModel;
+}
+
+/// What a model was found to do on the rows that score it.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Of a classifier.
+    Classes(Confusion),
+    /// Of a regression.
+    Numbers(Errors),
+}
+
+impl Found {
+    /// Its score by a metric.
+    pub(crate) fn score(&self, metric: Metric) -> f64 {
+        match self {
+            Self::Classes(confusion) => confusion.scores().get(metric),
+            Self::Numbers(errors) => errors.scores().get(metric),
+        }
+    }
+
+    /// What the models minimise: the log loss, or the root of the mean squared error.
+    pub(crate) fn loss(&self) -> f64 {
+        match self {
+            // A class that training never saw has no part in how far it got.
+            Self::Classes(confusion) => confusion.seen_log_loss(),
+            Self::Numbers(_) => self.score(Metric::Rmse),
+        }
+    }
 }
 
 /// One model under way.

@@ -163,6 +163,17 @@ impl Penalty {
     pub(crate) fn l2(self) -> f64 {
         (1.0 - self.elastic_net_param) * self.reg_param
     }
+
+    /// The same where the L2 part is relative to a label's deviation, as that of a linear regression is.
+    pub(crate) fn of_label(self, deviation: Option<f64>) -> Self {
+        let Some(deviation) = deviation else { return self };
+        let (l1, l2) = (self.l1(), self.l2() / deviation);
+        let reg_param = l1 + l2;
+        Self {
+            reg_param,
+            elastic_net_param: if reg_param > 0.0 { l1 / reg_param } else { 0.0 },
+        }
+    }
 }
 
 /// The largest of the iterations' limits.

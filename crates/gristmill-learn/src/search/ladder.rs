@@ -74,6 +74,20 @@ impl Ladder {
         }
     }
 
+    /// Of a regression by scans: as [`Ladder::of_classes`], for a label of deviation 1, of which no covariance with a standardised
+    /// feature is above 1.
+    pub(crate) fn of_scans(elastic_net_param: f64) -> Self {
+        Self::of_classes(elastic_net_param).times(2.0)
+    }
+
+    /// The same with penalties that are larger by a factor.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self {
+            first: self.first * factor,
+            ..self
+        }
+    }
+
     /// The same for coefficients of features that are not standardised but have these deviations.
     pub(crate) fn in_units_of(self, deviations: &[f64]) -> Self {
         let unit = match self.trial {

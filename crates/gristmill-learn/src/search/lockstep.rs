@@ -227,12 +227,12 @@ impl<F: Family> Search<F> {
     }
 
     fn take(&mut self, answer: Option<RecordBatch>) -> Result<()> {
-        for (place, confusion) in self.family.take(answer)? {
+        for (place, found) in self.family.take(answer)? {
             let running = &mut self.running[place];
             let Some((candidate, fold)) = running.candidate.and_then(|one| Some((one, one.fold?))) else {
                 continue;
             };
-            let score = confusion.scores().get(self.metric);
+            let score = found.score(self.metric);
             for point in running.take_due() {
                 scored(&mut self.points[point.0], fold, score);
             }

@@ -82,7 +82,8 @@ enum Phase {
 struct Scored {
     /// By the metric of the search.
     score: f64,
-    log_loss: f64,
+    /// What says whether the path goes on.
+    loss: f64,
 }
 
 /// A penalty, and what its models scored, by part.
@@ -93,13 +94,8 @@ struct Point {
 }
 
 impl Point {
-    fn log_loss(&self) -> f64 {
-        let losses: Vec<f64> = self
-            .scored
-            .iter()
-            .flatten()
-            .map(|scored| scored.log_loss)
-            .collect();
+    fn loss(&self) -> f64 {
+        let losses: Vec<f64> = self.scored.iter().flatten().map(|scored| scored.loss).collect();
         mean(&losses)
     }
 
@@ -182,6 +178,9 @@ impl<F: Family> PathSearch<F> {
         self.class_rows.clone_from(&whole.counts);
         if !self.plan.standardization {
             self.plan.ladder = self.plan.ladder.in_units_of(&whole.deviation);
+        }
+        if let Some(label) = whole.label {
+            self.plan.ladder = self.plan.ladder.times(label.deviation);
         }
         let few = whole.rows.saturating_mul(self.plan.row_work) <= FEW_WORK;
         if !few {
@@ -330,15 +329,14 @@ impl<F: Family> PathSearch<F> {
     }
 
     fn take(&mut self, answer: Option<RecordBatch>) -> Result<()> {
-        for (place, confusion) in self.family.take(answer)? {
+        for (place, found) in self.family.take(answer)? {
             let running = &mut self.running[place];
             let Some(candidate) = running.candidate.filter(|_| running.take_end()) else {
                 continue;
             };
-            let scores = confusion.scores();
             self.points[candidate.id.0].scored[part(candidate)] = Some(Scored {
-                score: scores.get(self.search.metric),
-                log_loss: scores.log_loss,
+                score: found.score(self.search.metric),
+                loss: found.loss(),
             });
         }
         self.family.advance(&mut self.running)?;
@@ -385,7 +383,7 @@ impl<F: Family> PathSearch<F> {
 
     /// Whether there are penalties to be tried after those that were.
     fn goes_on(&self) -> bool {
-        let losses: Vec<f64> = self.points.iter().map(Point::log_loss).collect();
+        let losses: Vec<f64> = self.points.iter().map(Point::loss).collect();
         !self.settled && self.plan.ladder.goes_on(&losses)
     }
 

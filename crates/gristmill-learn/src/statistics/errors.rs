@@ -50,6 +50,30 @@ impl Errors {
         self.truth.merge(&other.truth);
     }
 
+    /// As numbers that [`Errors::of_numbers`] reads; a count is below 2^53.
+    pub(crate) fn to_numbers(self) -> [f64; 5] {
+        let MomentsState { count, mean, m2, .. } = self.truth;
+        [self.absolute, self.squares, count as f64, mean, m2]
+    }
+
+    /// Those of these numbers.
+    pub(crate) fn of_numbers(numbers: &[f64]) -> Option<Self> {
+        let [absolute, squares, count, mean, m2] = *numbers else {
+            return None;
+        };
+        let count = count as u64;
+        Some(Self {
+            absolute,
+            squares,
+            truth: MomentsState {
+                rows: count,
+                count,
+                mean,
+                m2,
+            },
+        })
+    }
+
     /// The scores.
     pub fn scores(&self) -> RegressionScores {
         let rows = self.truth.count;

@@ -3,7 +3,7 @@
 use gristmill_learn::contract::model::ModelSpec;
 use gristmill_learn::evaluate::RegressionPass;
 use gristmill_learn::settings::{LabelKind, RegParam};
-use gristmill_learn::train::LinearSettings;
+use gristmill_learn::train::{LinearSettings, MAX_LINEAR_FEATURES};
 
 use super::centroids::NearestCentroid;
 use super::*;
@@ -17,6 +17,8 @@ struct Subject {
     sums: bool,
     /// Whether it searches along a path, whose models start where others stopped, and whose scores say how long it is.
     path: bool,
+    /// Sparse columns of its tables, where they are more than those that hold anything.
+    features: Option<usize>,
 }
 
 /// What the weights of rows are to a trainer.
@@ -39,6 +41,7 @@ fn lbfgs() -> Subject {
         weights: Weights::Shares,
         sums: true,
         path: false,
+        features: None,
     }
 }
 
@@ -165,6 +168,22 @@ fn least_squares() -> Subject {
     }
 }
 
+/// Least squares of more features than are solved from their products.
+fn scans() -> Subject {
+    Subject {
+        features: Some(MAX_LINEAR_FEATURES + 1),
+        ..least_squares()
+    }
+}
+
+/// A path of these.
+fn scans_path() -> Subject {
+    Subject {
+        features: Some(MAX_LINEAR_FEATURES + 1),
+        ..least_squares_path()
+    }
+}
+
 fn naive_bayes() -> Subject {
     Subject {
         settings: ModelSettings::new(NaiveBayesSettings {
@@ -214,7 +233,7 @@ macro_rules! battery {
 }
 
 battery! {
-    lbfgs one_point owlqn halving path sparse_path adagrad epochs_path least_squares least_squares_path naive_bayes
+    lbfgs one_point owlqn halving path sparse_path adagrad epochs_path least_squares least_squares_path scans scans_path naive_bayes
     nearest_centroid
 }
 
@@ -229,10 +248,12 @@ fn every_kind_of_model_is_a_subject() {
 impl Subject {
     /// Rows that it can learn from.
     fn table(&self, rows: usize) -> (Table, TrainingSize) {
-        match self.settings.label() {
+        let (table, mut size) = match self.settings.label() {
             LabelKind::Class => table(rows),
             LabelKind::Number => linear::numbers_table(rows),
-        }
+        };
+        size.features = self.features.unwrap_or(size.features);
+        (table, size)
     }
 
     /// Its trainer with memory for so many models.
@@ -576,8 +597,8 @@ fn what_cannot_be_trained_is_refused_in_words(subject: &Subject) {
         };
         match subject.train(size, &one_fold.batches(60)) {
             Err(error) => assert!(matches!(error, Error::EmptySplit { .. }), "{error}"),
-            // A path of classifiers goes by the validation rows then.
-            Ok(_) => assert!(subject.path && size.classes > 0),
+            // A path by scans goes by the validation rows then.
+            Ok(_) => assert!(subject.path),
         }
     }
     let weightless = Table {

@@ -17,7 +17,7 @@ use gristmill_learn::settings::{LabelKind, LabelSettings, Rare, Scale, SplitSett
 use gristmill_learn::statistics::{
     Content, Extremes, Many, Moments, Profile, Quantiles, Transform, Vocabulary,
 };
-use gristmill_learn::train::{LinearSettings, linear_search};
+use gristmill_learn::train::{LinearSettings, MAX_LINEAR_FEATURES, linear_search};
 
 use super::*;
 
@@ -243,6 +243,17 @@ fn regressions(fold: &mut Fold) {
     let linear = linear_search(&settings, &linear::BY_RMSE, size, PLENTY).unwrap();
     let model = fold.train(linear, &batches).model;
     fold.over(&RegressionPass::on_splits(&[model]), &batches);
+    // So many features are not solved from their products.
+    let wide = TrainingSize {
+        features: MAX_LINEAR_FEATURES + 1,
+        ..size
+    };
+    let wide = linear_search(&settings, &linear::BY_RMSE, wide, PLENTY).unwrap();
+    fold.train(wide, &numbers_of_a_few(300));
+}
+
+fn numbers_of_a_few(rows: usize) -> Vec<RecordBatch> {
+    linear::numbers_table(rows).0.batches(100)
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl PipelineFile {
             E::UnseenCategory { column, .. }
             | E::TooManyCategories { column, .. }
             | E::Precision { column, .. } => self.setting_of_column(column),
-            E::NegativeFeature { .. } | E::TooManyFeatures { .. } => "model.kind".to_owned(),
+            E::NegativeFeature { .. } => "model.kind".to_owned(),
             E::Weight { .. } => "label.weight".to_owned(),
             E::UnknownClass { setting, .. } => (*setting).to_owned(),
             E::MissingThreshold { .. } => "model.thresholds".to_owned(),

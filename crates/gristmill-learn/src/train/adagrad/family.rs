@@ -17,8 +17,7 @@ use crate::rows::summary::Subset;
 use crate::rows::window::Window;
 use crate::rows::{Fold, RowSet, Shape, Split};
 use crate::search::Penalty;
-use crate::search::family::{Family, Member, Running};
-use crate::statistics::Confusion;
+use crate::search::family::{Family, Found, Member, Running};
 use crate::train::adagrad::epoch::{EpochJob, EpochPass, ScoreJob, Trained, answers};
 use crate::train::adagrad::state::{Problem, State};
 use crate::train::logistic::settings::LogisticSettings;
@@ -312,7 +311,7 @@ impl Family for AdaGrad {
         })
     }
 
-    fn take(&mut self, answer: Option<RecordBatch>) -> Result<Vec<(usize, Confusion)>> {
+    fn take(&mut self, answer: Option<RecordBatch>) -> Result<Vec<(usize, Found)>> {
         let (ends, confusions) = answer.map(answers).transpose()?.unwrap_or_default();
         if ends.len() + confusions.len() != self.asked.len() {
             return Err(Error::State {
@@ -331,7 +330,7 @@ impl Family for AdaGrad {
         let mut scored = Vec::new();
         for ((place, question), confusion) in scores.iter().zip(confusions) {
             if *question == Question::Score {
-                scored.push((*place, confusion));
+                scored.push((*place, Found::Classes(confusion)));
                 continue;
             }
             // A class that training never saw has no part in how far it got.

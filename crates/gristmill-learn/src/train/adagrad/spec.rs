@@ -51,6 +51,7 @@ impl Problem {
             mean: floats("mean")?,
             deviation: floats("deviation")?,
             members: floats("members")?,
+            label: None,
         };
         if subset.deviation.len() != shape.features {
             return Err(spec.bad("it has another number of features"));

@@ -8,12 +8,12 @@ use crate::contract::learner::{Contradiction, Learner, ModelKind, ModelSettings,
 use crate::contract::model::{Model, ModelSpec};
 use crate::contract::spec::read_settings;
 use crate::contract::trainer::{Trainer, TrainingSize};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{LinearKind, LinearModel, Thresholds};
 use crate::settings::{Key, LabelKind, Numbers, Preset, SearchSettings, Values};
 use crate::train::budget::fewer_features;
 use crate::train::least_squares::linear::{linear_search, model_bytes, sums_bytes};
-use crate::train::least_squares::settings::{LinearSettings, MAX_LINEAR_FEATURES};
+use crate::train::least_squares::settings::LinearSettings;
 use crate::train::size::refuse_too_large;
 
 const KIND: &str = "linear_regression";
@@ -27,8 +27,8 @@ impl ModelKind for LinearRegression {
     }
 
     fn doc(&self) -> &'static str {
-        "Least squares with L2, L1 or both, with the objective, the conventions and the defaults of Spark ML's `LinearRegression` (its\n\
-         solver for up to 4,096 features): half the weighted mean of the squared errors, plus the penalty."
+        "Least squares with L2, L1 or both, with the objective, the conventions and the defaults of Spark ML's\n\
+         `LinearRegression`: half the weighted mean of the squared errors, plus the penalty."
     }
 
     fn keys(&self) -> &'static [Key] {
@@ -87,7 +87,8 @@ impl ModelKind for LinearRegression {
         "`reg_param = \"auto\"` tries 31 penalties from the smallest that leaves nothing but the intercept (the steepest slope over the L1\n\
          share, which counts as 0.001 at least as in glmnet) downwards, three to a decade, on the folds of `[search]`.\n\n\
          One scan sums the products of all pairs of columns, and every fold and penalty is solved from these; a second one scores the\n\
-         search. The sums are of every pair, so more than 4,096 features are refused (then: fewer `bits`, a larger `min_count`). A constant\n\
+         search. The sums are of every pair: with more than 4,096 features it is L-BFGS or OWL-QN instead, a scan an iteration, and a path\n\
+         ends as that of a logistic regression does, by the root of the mean squared error. A constant\n\
          feature has coefficient 0. A constant label is predicted by the intercept; without one a penalty on it is refused. `predict`\n\
          writes the column `prediction`."
     }
@@ -141,16 +142,6 @@ impl Learner for LinearSettings {
         })
     }
 
-    fn check(&self, features: usize, _classes: usize) -> Result<()> {
-        if features <= MAX_LINEAR_FEATURES {
-            return Ok(());
-        }
-        Err(Error::TooManyFeatures {
-            given: features,
-            allowed: MAX_LINEAR_FEATURES,
-        })
-    }
-
     fn trainer(
         &self,
         search: &SearchSettings,
@@ -163,7 +154,7 @@ impl Learner for LinearSettings {
     }
 
     fn model_bytes(&self, size: TrainingSize) -> u64 {
-        model_bytes(size)
+        model_bytes(self, size)
     }
 
     fn sums_bytes(&self, search: &SearchSettings, size: TrainingSize) -> u64 {

@@ -1,36 +1,39 @@
-//! Linear regression: one scan that sums the products of all pairs of columns, from which every model follows without rows,
+//! Linear regression of up to 4,096 features: one scan that sums the products of all pairs of columns, from which every model follows without rows,
 //! and a second scan that scores them on the folds held out.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use crate::contract::learner::Learner;
 use crate::contract::model::Model;
 use crate::contract::trainer::{Next, SearchPoint, Status, Trained, Trainer, TrainingSize};
 use crate::error::{Error, Result};
 use crate::evaluate::RegressionPass;
-use crate::model::LinearModel;
+use crate::model::{LinearModel, Thresholds};
 use crate::rows::kernel::Block;
 use crate::rows::{Fold, FoldSums, RowSet, Shape};
 use crate::search::grid::{ElasticNetParams, PointId, choose, choose_on_path, finished};
 use crate::settings::SearchSettings;
 use crate::train::least_squares::products::{Products, ProductsPass, Triangle};
 use crate::train::least_squares::quadratic::Quadratic;
-use crate::train::least_squares::settings::LinearSettings;
+use crate::train::least_squares::settings::{LinearSettings, MAX_LINEAR_FEATURES};
+use crate::train::logistic::{self, logistic_search};
 
 /// A search over the grid of `settings`, then the best point's model of all training rows.
 ///
 /// # Errors
-/// `TooManyFeatures`, or `Budget` when the sums and one model do not fit.
+/// `Budget` when the sums and one model do not fit.
 pub fn linear_search(
     settings: &LinearSettings,
     search: &SearchSettings,
     size: TrainingSize,
     memory: u64,
 ) -> Result<Box<dyn Trainer>> {
-    settings.check(size.features, size.classes)?;
-    let needed = sums_bytes(settings, search, size) + model_bytes(size);
+    if size.features > MAX_LINEAR_FEATURES {
+        let by_scans = settings.by_scans();
+        return logistic_search(&by_scans, search, size, Thresholds::default(), memory);
+    }
+    let needed = sums_bytes(settings, search, size) + model_bytes(settings, size);
     if needed > memory {
         return Err(Error::Budget {
             what: format!("a linear regression of {} features", size.features),
@@ -54,6 +57,9 @@ pub fn linear_search(
 
 /// Bytes of the sums by fold, and of the models that are scored.
 pub(crate) fn sums_bytes(settings: &LinearSettings, search: &SearchSettings, size: TrainingSize) -> u64 {
+    if size.features > MAX_LINEAR_FEATURES {
+        return logistic::sums_bytes(&settings.by_scans(), size, settings.folds(search));
+    }
     let folds = settings.folds(search);
     // As they are summed, as a state, and those of one model.
     let sums = (2 * folds + 1) * Triangle::of(size.features).len();
@@ -62,7 +68,10 @@ pub(crate) fn sums_bytes(settings: &LinearSettings, search: &SearchSettings, siz
 }
 
 /// Bytes of the one model that is being solved.
-pub(crate) fn model_bytes(size: TrainingSize) -> u64 {
+pub(crate) fn model_bytes(settings: &LinearSettings, size: TrainingSize) -> u64 {
+    if size.features > MAX_LINEAR_FEATURES {
+        return logistic::model_bytes(&settings.by_scans(), size);
+    }
     let shape = Shape {
         features: size.features,
         sets: 1,

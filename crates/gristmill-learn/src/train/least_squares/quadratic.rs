@@ -18,10 +18,8 @@ use crate::optimise::owlqn::L1;
 use crate::search::Penalty;
 use crate::search::ladder::Ladder;
 use crate::train::least_squares::products::Sums;
-use crate::train::least_squares::settings::LinearSettings;
+use crate::train::least_squares::settings::{HISTORY, LinearSettings};
 
-/// Corrections that L-BFGS and OWL-QN keep, as in Spark.
-const HISTORY: usize = 10;
 /// A second moment that is a smaller share of the mean square is what rounding leaves of 0.
 const CONSTANT: f64 = 1e-12;
 /// Rows of the matrix that a thread takes at a time.

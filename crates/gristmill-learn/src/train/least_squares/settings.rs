@@ -6,8 +6,13 @@ use crate::contract::trainer::SearchPoint;
 use crate::search::grid::{ElasticNetParams, combined};
 use crate::search::ladder::NUMBER_RUNGS;
 use crate::settings::{RegParam, SearchSettings};
+use crate::train::logistic::settings::{Family, LogisticSettings, Solver};
 
-/// Most features of a linear regression, as many as Spark ML solves so: of each fold the sums of their products take 67 MB.
+/// Corrections that L-BFGS and OWL-QN keep, as in Spark.
+pub(crate) const HISTORY: usize = 10;
+
+/// Most features of a linear regression that is solved from the sums of their products, as many as Spark ML solves so: of each fold
+/// the sums take 67 MB. With more of them it is minimised by scans.
 pub const MAX_LINEAR_FEATURES: usize = 4096;
 
 /// `[model] kind = "linear_regression"`; names and defaults are Spark ML's. A list is an axis of the grid.
@@ -44,6 +49,23 @@ impl LinearSettings {
             RegParam::Values(values) => values.len(),
         };
         strengths * self.elastic_net_param.len() * self.max_iter.len()
+    }
+
+    /// The settings of its minimisation by scans.
+    pub(crate) fn by_scans(&self) -> LogisticSettings {
+        LogisticSettings {
+            reg_param: self.reg_param.clone(),
+            elastic_net_param: self.elastic_net_param.clone(),
+            max_iter: self.max_iter.clone(),
+            tol: self.tol,
+            fit_intercept: self.fit_intercept,
+            standardization: self.standardization,
+            // One set of coefficients.
+            family: Family::Binomial,
+            solver: Solver::Lbfgs,
+            history: HISTORY as u32,
+            thresholds: None,
+        }
     }
 
     /// Folds of the search; 1, which is none, where there is nothing to choose.

@@ -1,4 +1,4 @@
-//! Logistic regression by L-BFGS or OWL-QN, as a family of models that a search trains.
+//! Logistic regression, or linear regression by scans, by L-BFGS or OWL-QN, as a family of models that a search trains.
 //!
 //! Where the training rows are few enough to be gathered and their symmetries halve them, a model is fitted to the
 //! lifted problem, which needs no scan.
@@ -12,7 +12,7 @@ use crate::contract::pass::Pass;
 use crate::contract::trainer::Next;
 use crate::contract::trainer::TrainingSize;
 use crate::error::{Error, Result, broken};
-use crate::model::{LinearModel, Thresholds, Weights};
+use crate::model::{LinearKind, LinearModel, Thresholds, Weights};
 use crate::optimise::Optimiser;
 use crate::optimise::convergence::Stop;
 use crate::rows::features::Rows;
@@ -20,8 +20,7 @@ use crate::rows::real::Real;
 use crate::rows::summary::Subset;
 use crate::rows::{Fold, RowSet, Shape};
 use crate::search::Penalty;
-use crate::search::family::{Family, Member, Running};
-use crate::statistics::Confusion;
+use crate::search::family::{Family, Found, Member, Running};
 use crate::train::logistic::gather::GatherPass;
 use crate::train::logistic::lifted::Lifted;
 use crate::train::logistic::memory::{affordable, sums_bytes};
@@ -129,7 +128,10 @@ impl<F: Real> Fitting<F> {
         };
         if !loss.is_finite() {
             return Err(Error::Diverged {
-                model: "logistic_regression".to_owned(),
+                model: match self.training.subset.label {
+                    None => "logistic_regression".to_owned(),
+                    Some(_) => "linear_regression".to_owned(),
+                },
                 value: loss,
                 iteration: self.fit.iteration(),
             });
@@ -188,7 +190,8 @@ impl<F: Real> Family for Logistic<F> {
     }
 
     fn gather(&self) -> Option<Box<dyn Pass>> {
-        Some(Box::new(GatherPass))
+        // The symmetries are those of the softmax.
+        (self.size.classes > 0).then(|| Box::new(GatherPass) as _)
     }
 
     /// Looks for symmetries in the rows gathered.
@@ -230,6 +233,7 @@ impl<F: Real> Family for Logistic<F> {
     ) -> Result<Fitting<F>> {
         let training = self.training(held_out)?;
         let (subset, shape) = training.problem();
+        let penalty = penalty.of_label(subset.label.map(|label| label.deviation));
         let start = warm.map_or(Start::Zero, Start::Warm);
         let fit = Fit::new(
             Arc::clone(subset),
@@ -251,6 +255,7 @@ impl<F: Real> Family for Logistic<F> {
     ) -> Result<Fitting<F>> {
         let training = self.training(held_out)?;
         let (subset, shape) = training.problem();
+        let penalty = penalty.of_label(subset.label.map(|label| label.deviation));
         if place.len() != shape.len() {
             return Err(broken("it is of another number of coefficients"));
         }
@@ -275,6 +280,7 @@ impl<F: Real> Family for Logistic<F> {
     ) -> Result<Fitting<F>> {
         let training = self.training(held_out)?;
         let (subset, shape) = training.problem();
+        let penalty = penalty.of_label(subset.label.map(|label| label.deviation));
         let fit = Fit::resume(
             Arc::clone(subset),
             shape,
@@ -324,7 +330,7 @@ impl<F: Real> Family for Logistic<F> {
         })))
     }
 
-    fn take(&mut self, answer: Option<RecordBatch>) -> Result<Vec<(usize, Confusion)>> {
+    fn take(&mut self, answer: Option<RecordBatch>) -> Result<Vec<(usize, Found)>> {
         let answers = answer.map(answers::<F>).transpose()?.unwrap_or_default();
         if answers.len() != self.asked.len() {
             return Err(Error::State {
@@ -336,7 +342,13 @@ impl<F: Real> Family for Logistic<F> {
         self.scanned.clear();
         for ((place, task), answer) in self.asked.iter().zip(answers) {
             match task {
-                Task::Score => scores.push((*place, answer.confusion)),
+                Task::Score => {
+                    let found = match self.size.classes {
+                        0 => Found::Numbers(answer.errors),
+                        _ => Found::Classes(answer.confusion),
+                    };
+                    scores.push((*place, found));
+                }
                 Task::Gradient => {
                     self.scanned.resize_with(place + 1, || None);
                     self.scanned[*place] = Some((answer.loss, answer.gradient));
@@ -356,6 +368,10 @@ impl<F: Real> Family for Logistic<F> {
 
     fn model(&self, member: Fitting<F>) -> LinearModel {
         let weights = member.training.whole(member.fit.into_weights());
-        LinearModel::new(self.shape, self.size.classes, (self.wrap)(weights))
+        let kind = match self.size.classes {
+            0 => LinearKind::LinearRegression,
+            _ => LinearKind::LogisticRegression,
+        };
+        LinearModel::new(self.shape, self.size.classes, (self.wrap)(weights)).of_kind(kind)
     }
 }

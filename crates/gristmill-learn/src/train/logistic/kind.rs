@@ -150,7 +150,7 @@ impl Learner for LogisticSettings {
     }
 
     fn models(&self) -> usize {
-        match self.ladder() {
+        match self.ladder(2) {
             Some(ladder) => ladder.most(),
             None => self.reg_param.values().len() * self.elastic_net_param.len(),
         }

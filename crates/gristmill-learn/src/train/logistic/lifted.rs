@@ -76,6 +76,7 @@ impl Lifted {
                 mean,
                 deviation,
                 members,
+                label: None,
             }),
             class_of,
             labels: Vec::new(),
@@ -265,6 +266,7 @@ mod tests {
                 mean,
                 deviation: deviation.collect(),
                 members: Vec::new(),
+                label: None,
             }
         }
     }

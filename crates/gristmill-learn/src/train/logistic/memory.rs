@@ -22,10 +22,13 @@ pub(crate) fn affordable(
         return Ok(together as usize);
     }
     Err(Error::Budget {
-        what: format!(
-            "one logistic regression of {} features and {} classes with history = {}",
-            size.features, size.classes, settings.history
-        ),
+        what: match size.classes {
+            0 => format!("one linear regression of {} features", size.features),
+            classes => format!(
+                "one logistic regression of {} features and {classes} classes with history = {}",
+                size.features, settings.history
+            ),
+        },
         needed: beside.saturating_add(each),
         available,
     })

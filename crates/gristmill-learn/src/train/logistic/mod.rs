@@ -64,7 +64,7 @@ fn searched<F: ModelFamily + 'static>(
     size: TrainingSize,
 ) -> Box<dyn Trainer> {
     let (classes, features) = (size.classes, size.features);
-    let Some(ladder) = settings.ladder() else {
+    let Some(ladder) = settings.ladder(classes) else {
         return Box::new(Search::new(family, search, settings.grid(), classes, features));
     };
     let plan = Plan {

@@ -1,4 +1,4 @@
-//! One logistic regression as an optimisation in the space of standardised features, as Spark ML does it.
+//! One logistic regression, or one linear regression by its squared errors, as an optimisation in the space of standardised features, as Spark ML does it.
 //!
 //! Objective: `mean(loss) + l2 / 2 * |w|² + l1 * |w|₁` with `l1 = elastic_net_param * reg_param` and `l2` the rest of
 //! `reg_param`, intercepts unpenalised, where `w` are the coefficients of features divided by their standard deviation
@@ -69,8 +69,9 @@ impl<F: Real> Fit<F> {
         from: Start<'_, F>,
     ) -> Self {
         let mut start = vec![F::default(); shape.len()];
+        let classes = subset.label.is_none();
         let only = match subset.weights.iter().filter(|weight| **weight > 0.0).count() {
-            1 if settings.fit_intercept => subset.weights.iter().position(|weight| *weight > 0.0),
+            1 if settings.fit_intercept && classes => subset.weights.iter().position(|weight| *weight > 0.0),
             _ => None,
         };
         if let (Start::At(point), None) = (&from, only) {
@@ -88,7 +89,9 @@ impl<F: Real> Fit<F> {
             }
         } else if settings.fit_intercept {
             let intercepts = &mut start[shape.features * shape.stride()..];
-            if let Some(class) = only {
+            if let Some(label) = subset.label {
+                intercepts[0] = F::from_f64(label.mean);
+            } else if let Some(class) = only {
                 match (shape.sets, class) {
                     (1, 0) => intercepts[0] = F::from_f64(-CERTAIN),
                     (1, _) => intercepts[0] = F::from_f64(CERTAIN),

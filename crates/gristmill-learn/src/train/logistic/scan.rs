@@ -21,7 +21,7 @@ use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
 use crate::rows::{RowSet, Shape};
-use crate::statistics::Confusion;
+use crate::statistics::{Confusion, Errors};
 
 const NAME: &str = "logistic regression scan";
 
@@ -49,6 +49,7 @@ pub(crate) enum Task {
 #[derive(Debug, Clone)]
 pub(crate) struct ScanPass<F> {
     pub(crate) shape: Shape,
+    /// Classes; 0 of a regression, whose loss is half the squared error.
     pub(crate) classes: usize,
     pub(crate) jobs: Vec<Job<F>>,
     /// How scores predict.
@@ -62,8 +63,10 @@ pub(crate) struct Answer<F> {
     pub(crate) loss: f64,
     /// Sum of the gradients; empty for a score.
     pub(crate) gradient: Vec<F>,
-    /// Empty for a gradient.
+    /// Empty for a gradient and of a regression.
     pub(crate) confusion: Confusion,
+    /// Empty for a gradient and of a classifier.
+    pub(crate) errors: Errors,
 }
 
 impl<F: Real> Pass for ScanPass<F> {
@@ -85,9 +88,11 @@ impl<F: Real> Pass for ScanPass<F> {
                 Task::Gradient => 0,
                 Task::Score => self.classes,
             }),
+            errors: Errors::default(),
         };
         Box::new(Scan {
             shape: self.shape,
+            numbers: self.classes == 0,
             thresholds: self.thresholds.clone(),
             running: self.jobs.iter().map(running).collect(),
             parts: Vec::new(),
@@ -155,6 +160,8 @@ fn weights_of(job: usize) -> String {
 
 struct Scan<F> {
     shape: Shape,
+    /// Whether labels are numbers.
+    numbers: bool,
     thresholds: Thresholds,
     running: Vec<Running<F>>,
     /// The rows of the last batch, as they were shared out: kept for the room they hold.
@@ -169,6 +176,7 @@ struct Running<F> {
     loss: f64,
     gradient: Vec<F>,
     confusion: Confusion,
+    errors: Errors,
 }
 
 /// Some rows of a batch.
@@ -186,12 +194,19 @@ impl Part {
     }
 }
 
+/// The rows of a batch, with their labels where these are numbers.
+#[derive(Clone, Copy)]
+struct Labelled<'a> {
+    rows: Rows<'a>,
+    numbers: Option<&'a [f64]>,
+}
+
 impl<F: Real> Running<F> {
-    fn update(&mut self, rows: Rows<'_>, parts: &[Part], shape: Shape, thresholds: &Thresholds) {
-        let set = self.job.rows;
-        match self.job.task {
-            Task::Gradient => self.add_gradients(rows, parts, shape, |r| set.contains(rows, r)),
-            Task::Score => {
+    fn update(&mut self, labelled: Labelled<'_>, parts: &[Part], shape: Shape, thresholds: &Thresholds) {
+        let (set, rows) = (self.job.rows, labelled.rows);
+        match (self.job.task, labelled.numbers) {
+            (Task::Gradient, _) => self.add_gradients(labelled, parts, shape, |r| set.contains(rows, r)),
+            (Task::Score, None) => {
                 let classifier = Classifier {
                     weights: &self.job.weights,
                     shape,
@@ -205,6 +220,16 @@ impl<F: Real> Running<F> {
                     });
                 }
             }
+            (Task::Score, Some(numbers)) => {
+                let (block, errors) = (&mut self.block, &mut self.errors);
+                for part in parts {
+                    block.select(part.range.clone(), |r| set.contains(rows, r));
+                    block.margins(rows, &self.job.weights, shape);
+                    for (margin, r) in block.values().chunks_exact(shape.stride()).zip(block.selected()) {
+                        errors.add(numbers[*r as usize], margin[0].to_f64());
+                    }
+                }
+            }
         }
     }
 
@@ -212,7 +237,7 @@ impl<F: Real> Running<F> {
     /// wait for each other half as often.
     fn add_gradients(
         &mut self,
-        rows: Rows<'_>,
+        Labelled { rows, numbers }: Labelled<'_>,
         parts: &[Part],
         shape: Shape,
         keep: impl Fn(usize) -> bool + Sync + Copy,
@@ -226,7 +251,10 @@ impl<F: Real> Running<F> {
                 || {
                     if let Some(range) = forward {
                         block.select(range, keep);
-                        block.residuals(rows, weights, shape);
+                        match numbers {
+                            None => block.residuals(rows, weights, shape),
+                            Some(numbers) => block.squared_residuals(rows, numbers, weights, shape),
+                        }
                     }
                 },
                 || {
@@ -248,7 +276,19 @@ impl<F: Real> Running<F> {
 
 impl<F: Real> Accumulate for Scan<F> {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let rows = Rows::of(batch)?;
+        let labelled = if self.numbers {
+            let (rows, numbers) = Rows::with_numbers(batch)?;
+            Labelled {
+                rows,
+                numbers: Some(numbers),
+            }
+        } else {
+            Labelled {
+                rows: Rows::of(batch)?,
+                numbers: None,
+            }
+        };
+        let rows = labelled.rows;
         let (shape, thresholds) = (self.shape, &self.thresholds);
         let gradients = |job: &Running<F>| matches!(job.job.task, Task::Gradient);
         let any_gradient = self.running.iter().any(gradients);
@@ -263,11 +303,11 @@ impl<F: Real> Accumulate for Scan<F> {
             }
         });
         match self.running.as_mut_slice() {
-            [one] => one.update(rows, parts, shape, thresholds),
+            [one] => one.update(labelled, parts, shape, thresholds),
             // Part by part, so that all jobs find it in the cache.
             many => parts.chunks(1).for_each(|part| {
                 many.par_iter_mut()
-                    .for_each(|job| job.update(rows, part, shape, thresholds));
+                    .for_each(|job| job.update(labelled, part, shape, thresholds));
             }),
         }
         Ok(())
@@ -289,6 +329,7 @@ impl<F: Real> Accumulate for Scan<F> {
             mine.loss += theirs.loss;
             crate::optimise::vector::axpy(1.0, &theirs.gradient, &mut mine.gradient);
             mine.confusion.merge(&theirs.confusion)?;
+            mine.errors.merge(&theirs.errors);
         }
         Ok(())
     }
@@ -299,13 +340,15 @@ impl<F: Real> Accumulate for Scan<F> {
             let counts = std::mem::take(&mut job.confusion);
             let log_loss = counts.log_loss_sum();
             let counts = one_list(Arc::new(UInt64Array::from(counts.into_counts())))?;
+            let errors = job.errors.to_numbers();
             let arrays: Vec<ArrayRef> = vec![
                 Arc::new(Float64Array::from(vec![job.loss])),
                 gradient,
                 counts,
                 Arc::new(Float64Array::from(vec![log_loss])),
+                one_list(Arc::new(Float64Array::from(errors.to_vec())))?,
             ];
-            let names = ["loss", "gradient", "confusion", "log_loss"];
+            let names = ["loss", "gradient", "confusion", "log_loss", "errors"];
             Ok((i.to_string(), structure(&names, arrays)?))
         });
         Ok(RecordBatch::try_from_iter(columns.collect::<Result<Vec<_>>>()?)?)
@@ -334,7 +377,7 @@ fn answer<F: Real>(column: ArrayRef) -> Result<Answer<F>> {
     let job = column
         .as_struct_opt()
         .ok_or_else(|| broken("not a job".to_owned()))?;
-    let [loss, gradient, confusion, log_loss] = job.columns() else {
+    let [loss, gradient, confusion, log_loss, errors] = job.columns() else {
         return Err(broken("not the columns of a job".to_owned()));
     };
     let (Some(loss), Some(log_loss)) = (number(loss), number(log_loss)) else {
@@ -347,8 +390,15 @@ fn answer<F: Real>(column: ArrayRef) -> Result<Answer<F>> {
         .as_primitive_opt::<UInt64Type>()
         .map(|c| c.values().clone())
         .ok_or_else(|| broken("no confusion".to_owned()))?;
+    let errors = list(errors)
+        .and_then(|errors| {
+            let errors = errors.as_primitive_opt::<Float64Type>()?;
+            Errors::of_numbers(errors.values())
+        })
+        .ok_or_else(|| broken("no errors".to_owned()))?;
     drop(column);
     Ok(Answer {
+        errors,
         loss,
         gradient: F::from_array(gradient).ok_or_else(|| broken(format!("not of {}", F::NAME)))?,
         confusion: Confusion::from_parts(&counts, log_loss)?,

@@ -76,10 +76,11 @@ impl LogisticSettings {
     }
 
     /// The path of its penalties, where one is wanted.
-    pub(crate) fn ladder(&self) -> Option<Ladder> {
+    pub(crate) fn ladder(&self, classes: usize) -> Option<Ladder> {
         let share = self.elastic_net_param.first().copied().unwrap_or(0.0);
         self.reg_param.is_auto().then(|| match self.solver {
             Solver::Adagrad => Ladder::of_epochs(),
+            Solver::Auto | Solver::Lbfgs if classes == 0 => Ladder::of_scans(share),
             Solver::Auto | Solver::Lbfgs => Ladder::of_classes(share),
         })
     }
