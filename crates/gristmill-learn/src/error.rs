@@ -68,6 +68,17 @@ pub enum Error {
         /// Categories allowed.
         allowed: usize,
     },
+    /// A row whose split is none.
+    #[error(
+        "column `{column}` holds {value}, and split.column needs \"train\", \"validation\" or \"test\" in every row; write these in \
+         source.query, or leave other rows out, e.g. [clean] filter = \"{column} IN ('train', 'validation', 'test')\""
+    )]
+    UnknownSplit {
+        /// The column that says the split.
+        column: String,
+        /// What it holds, quoted, or `null`.
+        value: String,
+    },
     /// A number that is infinite, or so large that its square or its scaled value would be.
     #[error(
         "column `{column}` holds {value}, which no scaling can bring to a finite number; \

@@ -575,6 +575,7 @@ fn the_minimal_file_has_the_documented_defaults() {
         validation: 0.15,
         test: 0.15,
         seed: 42,
+        column: None,
     };
     assert_eq!(pipeline.split, split);
     assert_eq!(pipeline.model, ModelSettings::new(logistic()));

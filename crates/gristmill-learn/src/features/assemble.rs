@@ -226,7 +226,7 @@ impl Transformer for Assembler {
         self.splitter.check(schema)?;
         Label::check(self.label.kind(), self.label.column(), schema)?;
         self.check_features(schema)?;
-        let mut columns = vec![self.splitter.column().to_owned()];
+        let mut columns: Vec<String> = self.splitter.columns().map(str::to_owned).collect();
         let inputs: Vec<_> = self.encoders.iter().map(|encoder| encoder.inputs()).collect();
         let others = inputs.iter().flatten().map(|input| input.column);
         let weight = self.weigher.as_ref().and_then(Weigher::column);
@@ -277,7 +277,7 @@ impl Transformer for Assembler {
         };
 
         let entity = find(&batch, self.splitter.column())?;
-        let (splits, folds) = self.splitter.assign(entity)?;
+        let (splits, folds) = self.splitter.of_rows(&batch)?;
         let block = self.encode_to_learn(&batch, &splits, &folds)?;
         let skip = block.skip;
         let offsets: Result<Vec<i32>, _> = block.offsets.into_iter().map(i32::try_from).collect();

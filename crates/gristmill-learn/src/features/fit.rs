@@ -17,7 +17,6 @@ use crate::features::split::Splitter;
 use crate::label::{Label, OTHER, Weigher};
 use crate::rows::{SPLIT_NAMES, Split};
 use crate::settings::{LabelKind, LabelSettings, Rare, SplitSettings};
-use crate::statistics::column::find;
 use crate::statistics::{ColumnProfile, Counts, Many, Profile, state_column};
 
 const NAME: &str = "fit";
@@ -215,12 +214,18 @@ impl FitPass {
         if rows[train] == 0 {
             return Err(Error::EmptySplit {
                 what: format!("the {} split", SPLIT_NAMES[train]),
-                why: format!(
-                    "no row fell into it, of {} in all; raise split.{}, or split by a column with more values than `{}`",
-                    rows.iter().sum::<u64>(),
-                    SPLIT_NAMES[train],
-                    self.splitter.column()
-                ),
+                why: match self.splitter.said_by() {
+                    Some(column) => format!(
+                        "column `{column}` says so of no row, of {} in all",
+                        rows.iter().sum::<u64>()
+                    ),
+                    None => format!(
+                        "no row fell into it, of {} in all; raise split.{}, or split by a column with more values than `{}`",
+                        rows.iter().sum::<u64>(),
+                        SPLIT_NAMES[train],
+                        self.splitter.column()
+                    ),
+                },
             });
         }
         if rows[train] == null_label[train] {
@@ -258,8 +263,10 @@ impl Pass for FitPass {
             Weigher::check(weight, schema)?;
         }
         let mut columns = self.passes.columns(schema)?;
-        if !columns.iter().any(|column| column == self.splitter.column()) {
-            columns.push(self.splitter.column().to_owned());
+        for column in self.splitter.columns() {
+            if !columns.iter().any(|known| known == column) {
+                columns.push(column.to_owned());
+            }
         }
         Ok(columns)
     }
@@ -333,7 +340,7 @@ struct Accumulator {
 
 impl Accumulate for Accumulator {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let (splits, folds) = self.splitter.assign(find(batch, self.splitter.column())?)?;
+        let (splits, folds) = self.splitter.of_rows(batch)?;
         let labelled = Label::known(&self.label, batch)?;
         for (split, labelled) in splits.iter().zip(labelled.values()) {
             self.rows.rows[usize::from(*split)] += 1;

@@ -1,15 +1,16 @@
-//! The split and the fold of every row, by a hash of its entity: no row ever moves when others are added.
+//! The split and the fold of every row, by a hash of its entity or as a column says: no row ever moves when others are added.
 
-use arrow::array::{Array, Float64Array};
+use arrow::array::{Array, Float64Array, RecordBatch};
 use arrow::datatypes::Schema;
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::contract::reads::is_category;
+use crate::contract::reads::{Reads, is_category};
 use crate::contract::step::StepSpec;
 use crate::error::{Error, Result};
 use crate::features::entity::for_each_entity;
 use crate::settings::SplitSettings;
+use crate::statistics::column::{find, strings};
 
 pub use crate::rows::{SPLIT_NAMES, Split};
 
@@ -38,6 +39,18 @@ impl Splitter {
         &self.settings.by
     }
 
+    /// The columns that it reads: the entity's, and the one that says the split, if one does.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        [Some(self.column()), self.settings.column.as_deref()]
+            .into_iter()
+            .flatten()
+    }
+
+    /// The column that says the split, if one does.
+    pub fn said_by(&self) -> Option<&str> {
+        self.settings.column.as_deref()
+    }
+
     /// The number of folds.
     pub fn folds(&self) -> u32 {
         self.folds
@@ -45,6 +58,9 @@ impl Splitter {
 
     /// Checks that the entity's column is there with a type that can be hashed.
     pub fn check(&self, schema: &Schema) -> Result<()> {
+        if let Some(column) = self.said_by() {
+            Reads::Category.check(schema, column, "split.column")?;
+        }
         let field = schema
             .field_with_name(self.column())
             .map_err(|_| Error::missing_column(self.column(), schema))?;
@@ -60,7 +76,27 @@ impl Splitter {
         })
     }
 
-    /// The split (an index into [`SPLIT_NAMES`]) and the fold of every row, from its entity.
+    /// The split (an index into [`SPLIT_NAMES`]) and the fold of every row.
+    ///
+    /// # Errors
+    /// `UnknownSplit` when the column that says it says something else; else when a column is missing or has another type.
+    pub fn of_rows(&self, batch: &RecordBatch) -> Result<(Vec<u8>, Vec<u8>)> {
+        let (splits, folds) = self.assign(find(batch, self.column())?)?;
+        let Some(column) = self.said_by() else {
+            return Ok((splits, folds));
+        };
+        let said = strings(batch, column, Reads::Category, "split.column")?;
+        let number = |said: Option<&str>| {
+            let found = SPLIT_NAMES.iter().position(|name| Some(*name) == said);
+            found.map(|split| split as u8).ok_or_else(|| Error::UnknownSplit {
+                column: column.to_owned(),
+                value: said.map_or("null".to_owned(), |said| format!("{said:?}")),
+            })
+        };
+        Ok((said.iter().map(number).collect::<Result<_>>()?, folds))
+    }
+
+    /// The split (an index into [`SPLIT_NAMES`]) and the fold of every row, from its entity alone.
     ///
     /// Equal values are one entity whatever type holds them, and in their text too; NULL is one entity.
     pub fn assign(&self, column: &dyn Array) -> Result<(Vec<u8>, Vec<u8>)> {
@@ -79,11 +115,12 @@ impl Splitter {
     /// What it can be rebuilt from.
     pub fn spec(&self) -> StepSpec {
         let s = &self.settings;
-        StepSpec::new(
-            "split",
-            json!({"by": s.by, "seed": s.seed, "folds": self.folds, "version": VERSION}),
-        )
-        .with("shares", Float64Array::from(vec![s.train, s.validation, s.test]))
+        let mut settings = json!({"by": s.by, "seed": s.seed, "folds": self.folds, "version": VERSION});
+        if let Some(column) = &s.column {
+            settings["column"] = json!(column);
+        }
+        StepSpec::new("split", settings)
+            .with("shares", Float64Array::from(vec![s.train, s.validation, s.test]))
     }
 
     /// The splitter that [`Splitter::spec`] described.
@@ -93,8 +130,14 @@ impl Splitter {
             by: String,
             seed: u64,
             folds: u32,
+            column: Option<String>,
         }
-        let Small { by, seed, folds } = spec.settings()?;
+        let Small {
+            by,
+            seed,
+            folds,
+            column,
+        } = spec.settings()?;
         let &[train, validation, test] = &spec.array::<Float64Array>("shares")?.values()[..] else {
             return Err(spec.bad("`shares` does not hold three numbers"));
         };
@@ -111,6 +154,7 @@ impl Splitter {
             validation,
             test,
             seed,
+            column,
         };
         Ok(Self::new(&settings, folds))
     }
@@ -150,6 +194,7 @@ mod tests {
             validation,
             test,
             seed: 42,
+            column: None,
         }
     }
 
@@ -256,6 +301,45 @@ mod tests {
             .assign(&ids)
             .unwrap();
         assert!(splits.iter().all(|s| *s < 2));
+    }
+
+    #[test]
+    fn a_column_says_the_split_and_entities_the_fold() {
+        let splitter = Splitter::new(
+            &SplitSettings {
+                column: Some("set".into()),
+                ..settings(0.7, 0.15, 0.15)
+            },
+            3,
+        );
+        let rows = |sets: Vec<Option<&str>>| {
+            let ids = Int64Array::from_iter_values(0..sets.len() as i64);
+            let sets = StringArray::from(sets);
+            RecordBatch::try_from_iter_with_nullable([
+                ("id", Arc::new(ids) as ArrayRef, true),
+                ("set", Arc::new(sets) as _, true),
+            ])
+            .unwrap()
+        };
+        let said = rows(vec![
+            Some("test"),
+            Some("train"),
+            Some("validation"),
+            Some("train"),
+        ]);
+        splitter.check(said.schema_ref()).unwrap();
+        for splitter in [Splitter::from_spec(&splitter.spec()).unwrap(), splitter.clone()] {
+            let (splits, folds) = splitter.of_rows(&said).unwrap();
+            assert_eq!(splits, [2, 0, 1, 0]);
+            assert_eq!(folds, splitter.assign(said.column(0)).unwrap().1);
+        }
+        for (unknown, written) in [(Some("Train"), "\"Train\""), (None, "null")] {
+            let error = splitter.of_rows(&rows(vec![Some("test"), unknown])).unwrap_err();
+            let expected = format!("column `set` holds {written}, and split.column needs");
+            assert!(error.to_string().starts_with(&expected), "{error}");
+        }
+        let without = said.project(&[0]).unwrap();
+        assert!(splitter.check(without.schema_ref()).is_err());
     }
 
     #[test]

@@ -115,6 +115,9 @@ pub struct SplitSettings {
     pub test: f64,
     /// Default 42.
     pub seed: u64,
+    /// The column that says the split of each row, `train`, `validation` or `test`, instead of the shares. Default none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
 }
 
 /// `[search]`.

@@ -232,6 +232,7 @@ fn split() -> SplitSettings {
         validation: 0.15,
         test: 0.15,
         seed: 42,
+        column: None,
     }
 }
 

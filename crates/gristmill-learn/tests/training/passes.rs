@@ -138,6 +138,7 @@ fn fits(fold: &mut Fold) {
         validation: 0.1 + 0.2 - 0.15,
         test: 0.15,
         seed: 42,
+        column: None,
     };
     let fit = FitPipeline::new(&features, &label, &split, 3);
     fold.over(fit.pass(), &dataset);

@@ -59,7 +59,7 @@ impl PipelineFile {
             E::ColumnType { column, step, .. } | E::NotFinite { column, step, .. } => match step.as_str() {
                 "weight" => "label.weight".to_owned(),
                 "label" | "the label of a regression" => "label.column".to_owned(),
-                "split.by" => "split.by".to_owned(),
+                "split.by" | "split.column" => step.clone(),
                 _ => self.setting_of_column(column),
             },
             E::UnseenCategory { column, .. }
@@ -67,6 +67,7 @@ impl PipelineFile {
             | E::Precision { column, .. } => self.setting_of_column(column),
             E::NegativeFeature { .. } => "model.kind".to_owned(),
             E::Weight { .. } => "label.weight".to_owned(),
+            E::UnknownSplit { .. } => "split.column".to_owned(),
             E::UnknownClass { setting, .. } => (*setting).to_owned(),
             E::MissingThreshold { .. } => "model.thresholds".to_owned(),
             E::BinomialClasses { .. } => "model.family".to_owned(),

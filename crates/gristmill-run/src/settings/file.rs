@@ -111,6 +111,9 @@ impl PipelineFile {
         if self.locate("split.by").is_some() {
             named.push(("split.by".to_owned(), &pipeline.split.by));
         }
+        if let Some(column) = &pipeline.split.column {
+            named.push(("split.column".to_owned(), column));
+        }
         let columns: Vec<&str> = schema
             .fields()
             .iter()

@@ -10,7 +10,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ),
     ("feature", &["column", "encode"]),
     ("label", &["column", "min_rows", "rare", "weight", "class_weight"]),
-    ("split", &["by", "train", "validation", "test", "seed"]),
+    ("split", &["by", "train", "validation", "test", "seed", "column"]),
     ("model", &["kind", "preset", "calibrate"]),
     ("search", &["folds", "metric", "choose", "seconds", "halving"]),
     (

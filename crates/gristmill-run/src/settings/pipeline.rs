@@ -76,6 +76,7 @@ impl Pipeline {
                 *name == self.label.column
                     || self.label.weight.as_ref() == Some(name)
                     || *name == self.split.by
+                    || self.split.column.as_ref() == Some(name)
                     || self.source.key.contains(name)
             };
             let others = schema.fields().iter().map(|field| field.name());
@@ -156,6 +157,7 @@ impl Pipeline {
         );
         columns.extend([self.label.column.as_str(), self.split.by.as_str()]);
         columns.extend(self.label.weight.as_deref());
+        columns.extend(self.split.column.as_deref());
         columns
     }
 

@@ -268,6 +268,7 @@ fn split<'t>(r: &mut Reader<'t>, root: &'t DeTable<'t>, key: &KeyColumns) -> Spl
         seed: r
             .get(&s, "seed", |r, name, v| r.integer(name, v, 0..=u64::MAX))
             .unwrap_or(42),
+        column: r.get(&s, "column", Reader::text),
     }
 }
 

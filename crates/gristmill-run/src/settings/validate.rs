@@ -161,6 +161,19 @@ fn calibration(r: &mut Reader<'_>, pipeline: &Pipeline) {
 
 fn shares(r: &mut Reader<'_>, pipeline: &Pipeline) {
     let split = &pipeline.split;
+    if split.column.is_some() {
+        let mut shares = ["train", "validation", "test"].into_iter();
+        let given = shares.find_map(|name| r.spans.get(&format!("split.{name}")).cloned());
+        if let Some(given) = given {
+            let problem = r
+                .at(Some(given), "the shares of [split] do not go with `split.column`")
+                .label("how many rows are in each split is what the column says")
+                .related(r.spans.get("split.column").cloned(), "the column");
+            r.problems
+                .push(problem.help("remove the shares, or remove split.column"));
+        }
+        return;
+    }
     let shares = [
         ("train", split.train),
         ("validation", split.validation),
@@ -220,6 +233,15 @@ fn label_elsewhere(r: &mut Reader<'_>, pipeline: &Pipeline) {
             .related(label_at.clone(), "the label");
         r.problems
             .push(problem.help("remove label.weight; label.class_weight gives weights to classes"));
+    }
+    if pipeline.split.column.as_deref() == Some(label) {
+        let problem = r
+            .at(
+                r.spans.get("split.column").cloned(),
+                "the label column is also the one that says the split",
+            )
+            .related(label_at.clone(), "the label");
+        r.problems.push(problem);
     }
     if pipeline.split.by == label {
         let by_at = r

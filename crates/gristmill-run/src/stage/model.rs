@@ -129,7 +129,7 @@ impl Stage for Model<'_> {
         )?;
         let shares = &self.pipeline.split;
         for (split, share) in [("validation", shares.validation), ("test", shares.test)] {
-            if share > 0.0 && evaluated.splits.rows(split) == 0 {
+            if shares.column.is_none() && share > 0.0 && evaluated.splits.rows(split) == 0 {
                 let warning = Warning::EmptySplit { split, share };
                 work.observe.event(Event::Warning(warning));
             }

@@ -106,6 +106,7 @@ fn pipeline() -> FitPipeline {
         validation: 0.15,
         test: 0.15,
         seed: 42,
+        column: None,
     };
     FitPipeline::new(&[feature], &label, &split, 3)
 }

@@ -262,6 +262,7 @@ fn sides(entities: &ArrayRef) -> Vec<Vec<u8>> {
             validation: 0.25,
             test: 0.25,
             seed,
+            column: None,
         };
         Splitter::new(&settings, 1).assign(entities).unwrap().0
     };
