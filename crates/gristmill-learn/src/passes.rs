@@ -11,6 +11,7 @@ use crate::features::fit;
 use crate::rows::summary;
 use crate::statistics::{content, extremes, many, moments, profile, quantiles, vocabulary};
 use crate::train::adagrad::epoch;
+use crate::train::factorised;
 use crate::train::least_squares::products;
 use crate::train::logistic::{gather, scan};
 use crate::train::naive_bayes::counts;
@@ -51,6 +52,10 @@ const PASSES: &[(&str, Rebuild)] = &[
     ),
     (gather::KIND, |_, _| Ok(Box::new(gather::GatherPass))),
     (epoch::KIND, rebuilt!(epoch::EpochPass::from_spec)),
+    (
+        factorised::pass::KIND,
+        rebuilt!(factorised::pass::EpochPass::from_spec),
+    ),
     (counts::KIND, rebuilt!(StepSpec::settings::<counts::CountsPass>)),
     (
         products::KIND,

@@ -2,6 +2,7 @@
 
 mod arrays;
 pub mod bundle;
+pub(crate) mod factorised;
 mod input;
 mod linear;
 mod tensors;

@@ -330,7 +330,7 @@ fn add_scaled<F: Real>(value: F, residual: &[F], gradient: &mut [F]) {
 
 /// Turns margins into probabilities in place (padding becomes 0) and returns the log of the sum of their exponentials.
 #[inline(always)]
-fn softmax<F: Real>(margins: &mut [F], classes: usize) -> f64 {
+pub(crate) fn softmax<F: Real>(margins: &mut [F], classes: usize) -> f64 {
     let (margins, padding) = margins.split_at_mut(classes);
     let larger = |a: F, b: F| if b > a { b } else { a };
     let mut largest = [margins[0]; PAD];

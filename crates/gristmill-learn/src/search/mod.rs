@@ -1,6 +1,6 @@
 //! The search for the best settings: grid or path, folds, rounds, checkpoints.
 
-mod checkpoint;
+pub(crate) mod checkpoint;
 pub(crate) mod family;
 pub(crate) mod grid;
 mod halving;

@@ -2,8 +2,10 @@
 
 pub(crate) mod adagrad;
 mod budget;
+pub(crate) mod factorised;
 pub(crate) mod least_squares;
 pub(crate) mod logistic;
+pub(crate) mod mini_batches;
 pub(crate) mod naive_bayes;
 pub mod size;
 
@@ -12,6 +14,7 @@ pub mod size;
 pub const TRAINING_FORMAT: u32 = 6;
 
 pub use crate::contract::trainer::TrainingSize;
+pub use factorised::settings::FactorisedSettings;
 pub use least_squares::linear::linear_search;
 pub use least_squares::settings::{LinearSettings, MAX_LINEAR_FEATURES};
 pub use logistic::logistic_search;
@@ -25,6 +28,7 @@ use crate::contract::learner::ModelKind;
 /// Every kind, in the order of the documentation.
 pub const MODELS: &[&dyn ModelKind] = &[
     &logistic::kind::LogisticRegression,
+    &factorised::kind::FactorisedSoftmax,
     &naive_bayes::kind::NaiveBayes,
     &least_squares::kind::LinearRegression,
 ];

@@ -3,7 +3,7 @@
 use gristmill_learn::contract::model::ModelSpec;
 use gristmill_learn::evaluate::RegressionPass;
 use gristmill_learn::settings::{LabelKind, RegParam};
-use gristmill_learn::train::{LinearSettings, MAX_LINEAR_FEATURES};
+use gristmill_learn::train::{FactorisedSettings, LinearSettings, MAX_LINEAR_FEATURES};
 
 use super::centroids::NearestCentroid;
 use super::*;
@@ -153,6 +153,18 @@ fn least_squares_path() -> Subject {
     }
 }
 
+fn factorised() -> Subject {
+    Subject {
+        settings: ModelSettings::new(FactorisedSettings {
+            dimension: 6,
+            max_iter: 4,
+            tol: 1e-6,
+            thresholds: None,
+        }),
+        ..adagrad()
+    }
+}
+
 fn least_squares() -> Subject {
     Subject {
         settings: ModelSettings::new(LinearSettings {
@@ -233,8 +245,8 @@ macro_rules! battery {
 }
 
 battery! {
-    lbfgs one_point owlqn halving path sparse_path adagrad epochs_path least_squares least_squares_path scans scans_path naive_bayes
-    nearest_centroid
+    lbfgs one_point owlqn halving path sparse_path adagrad epochs_path factorised least_squares least_squares_path scans scans_path
+    naive_bayes nearest_centroid
 }
 
 #[test]

@@ -3,8 +3,9 @@
 //! The hashes are those of all machines. They change where the mathematics does, and then on purpose. Under
 //! `qemu-x86_64 -cpu Nehalem` this test runs without AVX and fused multiply-add.
 
-use gristmill_learn::train::LinearSettings;
-use gristmill_learn::train::linear_search;
+use arrow::array::AsArray;
+use arrow::datatypes::Float32Type;
+use gristmill_learn::train::{FactorisedSettings, LinearSettings, linear_search};
 use gristmill_learn::use_plain_instructions;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -12,9 +13,16 @@ use super::*;
 
 /// Of coefficients, scores and the objective.
 fn hash(trained: &Trained) -> String {
-    let mut bytes: Vec<u8> = match trained.model.linear().unwrap().coefficients() {
-        Coefficients::F64(c) => c.iter().flat_map(|c| c.to_le_bytes()).collect(),
-        Coefficients::F32(c) => c.iter().flat_map(|c| c.to_le_bytes()).collect(),
+    let of_single = |values: &[f32]| values.iter().flat_map(|c| c.to_le_bytes()).collect::<Vec<_>>();
+    let mut bytes: Vec<u8> = match trained.model.linear().map(|model| model.coefficients()) {
+        Some(Coefficients::F64(c)) => c.iter().flat_map(|c| c.to_le_bytes()).collect(),
+        Some(Coefficients::F32(c)) => of_single(&c),
+        None => {
+            let tensors = trained.model.spec().tensors.into_values();
+            tensors
+                .flat_map(|tensor| of_single(tensor.values.as_primitive::<Float32Type>().values()))
+                .collect()
+        }
     };
     for point in &trained.search {
         bytes.extend(
@@ -55,6 +63,15 @@ fn hashes() -> Vec<(&'static str, String)> {
         standardization: true,
     };
     let linear = linear_search(&linear, &linear::BY_RMSE, of_numbers, PLENTY).unwrap();
+    let factorised = ModelSettings::new(FactorisedSettings {
+        dimension: 12,
+        max_iter: 3,
+        tol: 1e-6,
+        thresholds: None,
+    });
+    let factorised = factorised
+        .trainer(&by_loss, size, Thresholds::default(), PLENTY)
+        .unwrap();
     vec![
         (
             "naive Bayes",
@@ -82,6 +99,7 @@ fn hashes() -> Vec<(&'static str, String)> {
                 ..settings(0.01)
             }),
         ),
+        ("factorised softmax", hash(&drive(factorised, &batches).unwrap())),
         (
             "binomial L-BFGS",
             hash(&train(&two_classes, two, &settings(0.01), &by_loss, PLENTY).unwrap()),
@@ -100,6 +118,7 @@ fn models_have_the_same_bytes_with_all_instructions_of_the_machine_and_with_the_
         ("L-BFGS", "9246caaf3dd30291"),
         ("OWL-QN", "2b82b2c6d1d51fd5"),
         ("AdaGrad", "5784df09611da621"),
+        ("factorised softmax", "1011fbff658ad4f0"),
         ("binomial L-BFGS", "dfdb9297e8b40c9b"),
         ("linear regression", "0a412ce154f893c0"),
     ];

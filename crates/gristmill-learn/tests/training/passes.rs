@@ -17,7 +17,7 @@ use gristmill_learn::settings::{LabelKind, LabelSettings, Rare, Scale, SplitSett
 use gristmill_learn::statistics::{
     Content, Extremes, Many, Moments, Profile, Quantiles, Transform, Vocabulary,
 };
-use gristmill_learn::train::{LinearSettings, MAX_LINEAR_FEATURES, linear_search};
+use gristmill_learn::train::{FactorisedSettings, LinearSettings, MAX_LINEAR_FEATURES, linear_search};
 
 use super::*;
 
@@ -181,6 +181,16 @@ fn classifiers(fold: &mut Fold) {
         .trainer(&SEARCH, size, Thresholds::default(), PLENTY)
         .unwrap();
     fold.train(bayes, &batches);
+    let factorised = ModelSettings::new(FactorisedSettings {
+        dimension: 4,
+        max_iter: 2,
+        tol: 1e-6,
+        thresholds: None,
+    });
+    let factorised = factorised
+        .trainer(&SEARCH, size, Thresholds::default(), PLENTY)
+        .unwrap();
+    fold.train(factorised, &batches);
 
     // So many coefficients are of single precision.
     let large = TrainingSize {

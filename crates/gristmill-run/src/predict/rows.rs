@@ -226,15 +226,21 @@ impl Predictions {
         let probabilities = self.model.scores(block)?;
         let mut labels: Vec<StringBuilder> = (0..self.top).map(|_| StringBuilder::new()).collect();
         let mut values: Vec<Float64Builder> = (0..self.top).map(|_| Float64Builder::new()).collect();
-        let mut order: Vec<usize> = Vec::with_capacity(classes.len());
+        let mut ranked: Vec<(f64, usize)> = Vec::with_capacity(classes.len());
+        // Of equally likely classes the more frequent one comes first.
+        let before = |a: &(f64, usize), b: &(f64, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         for (row, p) in probabilities.chunks_exact(classes.len()).enumerate() {
             let skipped = is_skipped(block, row);
-            order.clear();
-            order.extend(0..classes.len());
-            let scaled = |class: &usize| self.thresholds.scaled(*class, p[*class]);
-            // Stable, so of equally likely classes the more frequent one comes first.
-            order.sort_by(|a, b| scaled(b).total_cmp(&scaled(a)));
-            for (place, class) in order.iter().take(self.top).enumerate() {
+            let scaled = p.iter().enumerate();
+            ranked.clear();
+            ranked.extend(scaled.map(|(class, p)| (self.thresholds.scaled(class, *p), class)));
+            // The rest stays unordered.
+            if self.top < ranked.len() {
+                ranked.select_nth_unstable_by(self.top, before);
+                ranked.truncate(self.top);
+            }
+            ranked.sort_unstable_by(before);
+            for (place, (_, class)) in ranked.iter().enumerate() {
                 labels[place].append_option((!skipped).then(|| classes[*class].as_str()));
                 values[place].append_option((!skipped).then(|| p[*class]));
             }

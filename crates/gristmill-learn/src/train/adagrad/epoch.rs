@@ -16,16 +16,13 @@ use crate::model::Thresholds;
 use crate::rows::features::{self, Rows};
 use crate::rows::kernel::Block;
 use crate::rows::real::Real;
-use crate::rows::window::{Window, shuffled};
 use crate::rows::{RowSet, Shape};
 use crate::statistics::Confusion;
-use crate::train::adagrad::state::{Epoch, MiniBatch, Problem, Seen, State, batch_rows};
+use crate::train::adagrad::state::{Epoch, Problem, Seen, State};
+use crate::train::mini_batches::{MiniBatch, MiniBatches};
 
 /// The kind of the pass's spec.
 pub(crate) const KIND: &str = "adagrad epoch";
-
-/// Rows whose mini-batches are sorted at a time, each by itself.
-const SLAB_ROWS: usize = 8192;
 
 /// One epoch of a model.
 #[derive(Debug, Clone)]
@@ -116,17 +113,16 @@ impl Pass for EpochPass {
                 merged: None,
             };
             let (set, seed) = (job.rows, job.state.epochs);
-            match groups.iter_mut().find(|g| (g.set, g.seed) == (set, seed)) {
+            match groups.iter_mut().find(|group| group.batches.are(set, seed)) {
                 Some(group) => group.models.push(model),
                 None => groups.push(Group {
-                    set,
-                    weight_factor: job.problem.weight_factor(),
-                    batch_rows: batch_rows(job.problem.subset.rows),
-                    seed,
-                    window: Window::default(),
-                    windows: 0,
-                    slabs: Default::default(),
-                    features: self.shape.features,
+                    batches: MiniBatches::new(
+                        set,
+                        job.problem.subset.rows,
+                        job.problem.weight_factor(),
+                        seed,
+                        self.shape.features,
+                    ),
                     models: vec![model],
                 }),
             }
@@ -207,18 +203,7 @@ struct Running {
 
 /// The models that learn from the same rows in the same order.
 struct Group {
-    set: RowSet,
-    weight_factor: f64,
-    /// Rows of a mini-batch.
-    batch_rows: usize,
-    /// Epochs behind the models: each has an order of its own.
-    seed: u32,
-    window: Window,
-    /// Windows visited.
-    windows: u64,
-    /// The mini-batches that are learnt from, and those that are sorted meanwhile.
-    slabs: [Vec<MiniBatch>; 2],
-    features: usize,
+    batches: MiniBatches,
     models: Vec<Model>,
 }
 
@@ -239,45 +224,23 @@ struct Score {
 
 impl Group {
     fn take(&mut self, rows: Rows<'_>) {
-        let chosen: Vec<u32> = self.set.of(rows).map(|r| r as u32).collect();
-        let mut rest = chosen.as_slice();
-        while !rest.is_empty() {
-            let taken = self.window.extend(rows, rest, self.weight_factor);
-            rest = &rest[taken..];
-            if self.window.full() {
-                self.visit();
-            }
-        }
+        let models = &mut self.models;
+        self.batches
+            .take(rows, |rows, batches| learn(models, rows, batches));
     }
 
-    /// Learns from the rows of the window, in an order of its own. While mini-batches are learnt from, the next are sorted:
-    /// that fills the gaps in which threads wait for each other.
-    fn visit(&mut self) {
-        let (rows, size, features) = (self.window.rows(), self.batch_rows, self.features);
-        let order = shuffled(self.window.len(), (u64::from(self.seed) << 32) + self.windows);
-        let sort = |chosen: &[u32], slab: &mut Vec<MiniBatch>| {
-            slab.resize_with(chosen.len().div_ceil(size), MiniBatch::default);
-            slab.par_iter_mut()
-                .zip(chosen.par_chunks(size))
-                .for_each(|(batch, chosen)| batch.fill(rows, chosen, features));
-        };
-        let (models, [slab, following]) = (&mut self.models, &mut self.slabs);
-        let mut slabs = order.chunks(SLAB_ROWS);
-        sort(slabs.next().unwrap_or_default(), slab);
-        while !slab.is_empty() {
-            let learn = || {
-                models.par_iter_mut().for_each(|model| {
-                    if let Some(epoch) = &mut model.epoch {
-                        slab.iter().for_each(|batch| epoch.step(rows, batch));
-                    }
-                });
-            };
-            rayon::join(learn, || sort(slabs.next().unwrap_or_default(), following));
-            std::mem::swap(slab, following);
-        }
-        self.windows += 1;
-        self.window.clear();
+    fn finish(&mut self) {
+        let models = &mut self.models;
+        self.batches.finish(|rows, batches| learn(models, rows, batches));
     }
+}
+
+fn learn(models: &mut [Model], rows: Rows<'_>, batches: &[MiniBatch]) {
+    models.par_iter_mut().for_each(|model| {
+        if let Some(epoch) = &mut model.epoch {
+            batches.iter().for_each(|batch| epoch.step(rows, batch));
+        }
+    });
 }
 
 impl Score {
@@ -355,7 +318,7 @@ impl Accumulate for Running {
     }
 
     fn size(&self) -> usize {
-        let windows: usize = self.groups.iter().map(|g| g.window.size()).sum();
+        let windows: usize = self.groups.iter().map(|g| g.batches.size()).sum();
         let models: usize = self.groups.iter().map(|g| g.models.len()).sum();
         let score = |score: &Score| score.confusion.size() + score.block.size();
         let scores: usize = self.scores.iter().map(score).sum();
@@ -367,9 +330,7 @@ impl Running {
     /// Learns from what is left in the windows, and ends the epoch.
     fn end(&mut self) {
         self.groups.par_iter_mut().for_each(|group| {
-            if group.window.len() > 0 {
-                group.visit();
-            }
+            group.finish();
             for model in &mut group.models {
                 if let Some(epoch) = model.epoch.take() {
                     let (state, rows, loss) = epoch.finish();

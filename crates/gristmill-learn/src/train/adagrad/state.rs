@@ -36,27 +36,12 @@ use crate::rows::summary::Subset;
 use crate::rows::tile::{add_all_rows, add_rows};
 use crate::search::warm::lay_out;
 use crate::statistics::logarithm::{ln, ln_1p};
+use crate::train::mini_batches::{MOST_BATCH_ROWS, MiniBatch, PARTS};
 
-/// Training rows from which mini-batches are large.
-const MANY_ROWS: u64 = 1 << 18;
 /// The step of the first rows, in units of a feature's scale, for rows of one entry.
 const RATE: f64 = 2.4;
 /// Where the sums of squares start.
 const FIRST_SQUARES: f32 = 1.0;
-/// Ranges of features that threads share out.
-const PARTS: usize = 32;
-/// What a feature costs in a step beside its entries, in units of one: a root and a quotient for each class, and
-/// coefficients that are in no cache.
-const FEATURE_COST: usize = 24;
-
-/// Rows of a mini-batch at most.
-const MOST_BATCH_ROWS: usize = 512;
-
-/// Rows of a mini-batch, for a training on so many.
-pub(crate) fn batch_rows(rows: u64) -> usize {
-    if rows < MANY_ROWS { 128 } else { MOST_BATCH_ROWS }
-}
-
 /// What does not change while one model is trained.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -102,8 +87,23 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Takes in entries.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, values: &[f32]) {
+        self.entries += values.len() as f64;
+        for value in values {
+            self.squares += f64::from(*value) * f64::from(*value);
+        }
+    }
+
+    /// Moves towards another by a share of the way.
+    pub(crate) fn mix(&mut self, other: Self, share: f64) {
+        self.entries += (other.entries - self.entries) * share;
+        self.squares += (other.squares - self.squares) * share;
+    }
+
     /// The mean square of the entries.
-    fn scale(self) -> f64 {
+    pub(crate) fn scale(self) -> f64 {
         if self.squares > 0.0 {
             self.squares / self.entries
         } else {
@@ -189,8 +189,7 @@ impl State {
             .zip(&other.squares)
             .for_each(|(a, b)| mix(a, b));
         for (a, b) in self.seen.iter_mut().zip(&other.seen) {
-            a.entries += (b.entries - a.entries) * share;
-            a.squares += (b.squares - a.squares) * share;
+            a.mix(*b, share);
         }
         Ok(())
     }
@@ -209,41 +208,6 @@ fn log_odds(problem: &Problem, intercepts: &mut [f32]) {
     let mean = logs.iter().sum::<f64>() / logs.len() as f64;
     for (to, log) in intercepts.iter_mut().zip(&logs) {
         *to = (log - mean) as f32;
-    }
-}
-
-/// A mini-batch: some rows, and their entries by feature.
-#[derive(Debug, Default)]
-pub(crate) struct MiniBatch {
-    rows: Vec<u32>,
-    columns: Columns,
-    /// The ranges of columns, of about equal cost, that threads share out: at most [`PARTS`].
-    parts: Vec<Range<usize>>,
-}
-
-impl MiniBatch {
-    /// Takes in `chosen`, some of the `rows`, in place of those it had.
-    pub(crate) fn fill(&mut self, rows: Rows<'_>, chosen: &[u32], features: usize) {
-        self.rows.clear();
-        self.rows.extend_from_slice(chosen);
-        self.columns
-            .fill(rows, chosen.iter().map(|r| *r as usize), features);
-        self.share_out();
-    }
-
-    fn share_out(&mut self) {
-        let columns = self.columns.features.len();
-        let cost = |columns| self.columns.entries(columns).len();
-        let part = (cost(0..columns) + columns * FEATURE_COST).div_ceil(PARTS);
-        self.parts.clear();
-        let (mut start, mut spent) = (0, 0);
-        for column in 0..columns {
-            spent += cost(column..column + 1) + FEATURE_COST;
-            if spent >= part || column + 1 == columns {
-                self.parts.push(start..column + 1);
-                (start, spent) = (column + 1, 0);
-            }
-        }
     }
 }
 
@@ -433,10 +397,7 @@ impl Part<'_> {
             let (rows, values) = (&self.batch.rows[entries.clone()], &self.batch.values[entries]);
             let j = feature - self.from;
             let seen = &mut self.seen[j];
-            seen.entries += values.len() as f64;
-            for value in values {
-                seen.squares += f64::from(*value) * f64::from(*value);
-            }
+            seen.add(values);
             let unit = 1.0 / seen.scale();
             let owed = travelled - self.penalised[j];
             self.penalised[j] = travelled;
