@@ -222,6 +222,14 @@ impl Model for FactorisedModel {
         }
     }
 
+    fn tempered(&self, inverse: f64) -> Option<Arc<dyn Model>> {
+        let mut factors = self.factors.clone();
+        for parameter in factors.output.iter_mut().chain(&mut factors.intercepts) {
+            *parameter = (f64::from(*parameter) * inverse) as f32;
+        }
+        Some(Arc::new(Self::new(factors)))
+    }
+
     fn check(&self) -> Result<(), String> {
         let parameters = [
             &self.factors.vectors,

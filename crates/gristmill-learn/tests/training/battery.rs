@@ -711,6 +711,15 @@ fn its_model_is_rebuilt_from_its_spec(subject: &Subject) {
     let scores = model.scores(&rows).unwrap();
     assert_eq!(scores.len(), 300 * size.classes.max(1));
     assert_eq!(rebuilt.scores(&rows).unwrap(), scores);
+    if let Some(tempered) = model.tempered(0.5) {
+        let tempered = tempered.scores(&rows).unwrap();
+        for (p, tempered) in scores.chunks(size.classes).zip(tempered.chunks(size.classes)) {
+            let sum: f64 = p.iter().map(|p| p.sqrt()).sum();
+            for (p, tempered) in p.iter().zip(tempered) {
+                assert!((p.sqrt() / sum - tempered).abs() < 1e-5, "{p} {tempered}");
+            }
+        }
+    }
     let mut beyond = SparseBlock::with_capacity(1);
     beyond.push(size.features as u32, 1.0);
     beyond.end_row();
