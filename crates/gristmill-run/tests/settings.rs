@@ -804,20 +804,26 @@ fn the_smallest_file_leaves_features_and_model_open() {
     };
     let keyless = parse(&edited("key = \"id\"\n", "")).unwrap().pipeline;
     assert!(keyless.source.key.is_empty() && keyless.split.by.is_empty());
-    let both = vec!["logistic_regression", "linear_regression"];
-    let classes = |metric| (Vec::new(), "logistic_regression", metric);
+    let of_classes = vec!["logistic_regression", "factorized_softmax"];
+    let all: Vec<&str> = of_classes.iter().copied().chain(["linear_regression"]).collect();
+    let linear = vec!["logistic_regression", "linear_regression"];
+    let classes = |metric| (of_classes.clone(), "logistic_regression", metric);
+    let logistic = (Vec::new(), "logistic_regression", Metric::LogLoss);
     let numbers = (Vec::new(), "linear_regression", Metric::Mae);
-    for (tables, metric) in [
-        ("", Metric::LogLoss),
-        ("[model]\n", Metric::LogLoss),
+    for (tables, kinds, metric) in [
+        ("", &all, Metric::LogLoss),
+        ("[model]\n", &all, Metric::LogLoss),
+        ("[model]\ntol = 1e-3\n", &all, Metric::LogLoss),
+        ("[model]\npreset = \"spark\"\n", &linear, Metric::F1),
         (
             "[model]\nkind = \"auto\"\nreg_param = [0.1, 1.0]\npreset = \"spark\"\n",
+            &linear,
             Metric::F1,
         ),
     ] {
         assert_eq!(
             open(tables),
-            (both.clone(), "logistic_regression", metric),
+            (kinds.clone(), "logistic_regression", metric),
             "{tables}"
         );
     }
@@ -828,10 +834,12 @@ fn the_smallest_file_leaves_features_and_model_open() {
     for (tables, metric) in [
         ("class_weight = \"balanced\"\n", Metric::LogLoss),
         ("min_rows = 2\n", Metric::LogLoss),
-        ("[model]\nhistory = 5\n", Metric::LogLoss),
         ("[search]\nmetric = \"f1\"\n", Metric::F1),
     ] {
         assert_eq!(open(tables), classes(metric), "{tables}");
+    }
+    for tables in ["[model]\nhistory = 5\n", "[search]\nhalving = 3\n"] {
+        assert_eq!(open(tables), logistic, "{tables}");
     }
     assert_eq!(open("[search]\nmetric = \"mae\"\n"), numbers);
     let kind = parse(&format!("{smallest}[model]\nkind = \"naive_bayes\"\n")).unwrap();

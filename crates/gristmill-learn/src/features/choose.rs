@@ -9,10 +9,11 @@ use serde_json::{Map, Value, json};
 use crate::contract::encoder::{Encoder, Estimator, Feature, FittedTo};
 use crate::contract::pass::Pass;
 use crate::contract::reads::{Reads, is_category, is_number};
-use crate::encode::ENCODERS;
+use crate::encode::{ENCODERS, ngrams};
 use crate::error::{Error, Result};
 use crate::features::fit::{FitPass, Rows};
 use crate::features::split::Splitter;
+use crate::rows::factors;
 use crate::settings::{LabelKind, LabelSettings, SplitSettings};
 use crate::statistics::{ColumnContent, Content, Many};
 
@@ -21,7 +22,7 @@ pub const AUTO: &str = "auto";
 
 /// The version of the rules. Raise it when the same rows and settings are decided in another way: what an earlier version chose is
 /// then chosen again.
-pub const CHOICE_FORMAT: u32 = 2;
+pub const CHOICE_FORMAT: u32 = 3;
 
 /// Whole numbers with at most so many different values are categories, or classes.
 const FEW: u64 = 20;
@@ -37,6 +38,11 @@ const DENSE: f64 = 4.0;
 const LONG: u64 = 10;
 /// The largest of numbers that also their logarithm tells something is so many times the least.
 const WIDE: f64 = 1_000.0;
+/// With the n-grams of a text, a label of so many classes has a factorised softmax. Measured on names: of 114 nationalities in 15,000
+/// rows it has an accuracy of 0.735 and a log loss of 0.99, a logistic regression 0.733 and 1.05 in eight times the time.
+const FACTORISED_CLASSES: u64 = 8;
+/// The dimension of one by default, which is what a feature then has in place of a coefficient for each class.
+const DIMENSION: u64 = 48;
 /// The n-grams of a text have at least and at most so many bits, and four more than the training rows.
 const BITS: (u32, u32) = (16, 20);
 /// And no more than give so many coefficients, which take 1.6 GB in training.
@@ -123,6 +129,8 @@ pub struct ChosenLabel {
     pub kind: LabelKind,
     /// What was found in it.
     pub found: String,
+    /// The kind of model that is trained.
+    pub model: String,
 }
 
 /// What is asked of a choice.
@@ -130,8 +138,14 @@ pub struct ChosenLabel {
 pub struct Asked<'a> {
     /// The columns of the dataset.
     pub schema: &'a Schema,
-    /// Whether what the label is is to be chosen.
+    /// Whether what the label is, and by that the model, is to be chosen.
     pub label: bool,
+    /// The kinds of models of which one is chosen, with what each learns; the one where the pipeline says it.
+    pub models: &'a [(&'a str, LabelKind)],
+    /// Whether a feature that the pipeline names has the n-grams of a text.
+    pub text: bool,
+    /// Whether there are validation rows.
+    pub validation: bool,
     /// Whether the model counts its features, so that none may be negative.
     pub counts: bool,
 }
@@ -173,8 +187,13 @@ impl Chooser {
             true => kind,
             false => self.pass.label_kind(),
         };
+        let models = || asked.models.iter().filter(|(_, learns)| *learns == kind);
+        let enough = asked.validation && label.distinct() >= FACTORISED_CLASSES;
+        // A column that is a text makes it one.
+        let may_be_factorised = (enough || !asked.label) && models().any(|(name, _)| *name == factors::KIND);
         let sets = match (kind, label.distinct()) {
             (LabelKind::Number, _) | (_, ..=2) => 1,
+            (_, classes) if may_be_factorised => classes.min(DIMENSION),
             (_, classes) => classes,
         };
         let chosen = self.columns.iter().zip(columns).map(|(column, state)| {
@@ -187,12 +206,21 @@ impl Chooser {
                 counts: asked.counts,
             }))
         });
+        let columns: Vec<ChosenColumn> = chosen.collect::<Result<_>>()?;
+        let is_text = |features: &Map<String, Value>| features.get("encode") == Some(&ngrams::KIND.into());
+        let text = asked.text || columns.iter().flat_map(|column| &column.features).any(is_text);
+        let factorised = text && may_be_factorised;
+        let model = models()
+            .find(|(name, _)| (*name == factors::KIND) == factorised)
+            .or_else(|| models().next())
+            .filter(|_| asked.label);
         Ok(Choice {
-            columns: chosen.collect::<Result<_>>()?,
-            label: asked.label.then(|| ChosenLabel {
+            columns,
+            label: model.map(|(model, _)| ChosenLabel {
                 column: self.label.clone(),
                 kind,
                 found,
+                model: (*model).to_owned(),
             }),
         })
     }

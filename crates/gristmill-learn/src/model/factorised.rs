@@ -10,12 +10,9 @@ use crate::contract::model::{Model, ModelSpec, ModelTensor};
 use crate::contract::step::SparseBlock;
 use crate::error::{Error, Result};
 use crate::rows::PAD;
-use crate::rows::factors::{Dimensions, Factors, Room};
+use crate::rows::factors::{Dimensions, Factors, KIND, Room};
 use crate::rows::features::Rows;
 use crate::rows::kernel::softmax;
-
-/// The name of its kind.
-pub(crate) const KIND: &str = "factorized_softmax";
 
 /// The names of its tensors.
 const VECTORS: &str = "vectors";

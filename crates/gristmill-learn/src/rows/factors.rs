@@ -13,6 +13,9 @@ use crate::rows::shape::PAD;
 use crate::rows::simd::vectorised;
 use crate::rows::tile::add_rows;
 
+/// The kind of model whose loops these are.
+pub(crate) const KIND: &str = "factorized_softmax";
+
 /// Rows that a thread takes at a time.
 const FORWARD_ROWS: usize = 16;
 

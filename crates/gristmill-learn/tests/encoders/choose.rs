@@ -14,6 +14,13 @@ use super::*;
 /// Training rows: every one, for the columns here are short.
 const ROWS: usize = 600;
 
+/// The models of which one is chosen where a pipeline says nothing.
+const MODELS: [(&str, LabelKind); 3] = [
+    ("logistic_regression", LabelKind::Class),
+    ("factorized_softmax", LabelKind::Class),
+    ("linear_regression", LabelKind::Number),
+];
+
 fn all_training() -> SplitSettings {
     SplitSettings {
         train: 1.0,
@@ -48,6 +55,16 @@ fn word(n: usize) -> String {
 
 /// The choice for these columns, of which `label` is the label.
 fn choose(columns: &[(&str, ArrayRef)], label: &LabelSettings, split: &SplitSettings) -> Choice {
+    choose_of(&MODELS, columns, label, split)
+}
+
+/// The same where the model is one of these.
+fn choose_of(
+    models: &[(&str, LabelKind)],
+    columns: &[(&str, ArrayRef)],
+    label: &LabelSettings,
+    split: &SplitSettings,
+) -> Choice {
     let rows = columns[0].1.len();
     let id = Arc::new(Int64Array::from_iter_values(0..rows as i64)) as ArrayRef;
     let fields: Vec<_> = (columns.iter())
@@ -70,6 +87,9 @@ fn choose(columns: &[(&str, ArrayRef)], label: &LabelSettings, split: &SplitSett
     let asked = Asked {
         schema: &schema,
         label: true,
+        models,
+        text: false,
+        validation: true,
         counts: false,
     };
     chooser.choice(&state(chooser.pass(), &batch), asked).unwrap()
@@ -345,8 +365,10 @@ fn the_bits_of_a_text_follow_rows_and_classes() {
         let name = StringArray::from_iter_values((0..rows).map(|n| format!("{} {}", word(n), word(n / 9))));
         let class = StringArray::from_iter_values((0..rows).map(|n| format!("c{}", n % classes)));
         let columns: [(&str, ArrayRef); 2] = [("name", Arc::new(name)), ("label", Arc::new(class))];
-        let choice = choose(&columns, &label(1, Rare::Drop), &all_training());
-        choice.columns[0].features[0]["bits"].as_u64().unwrap()
+        [&MODELS[..], &MODELS[..1]].map(|models| {
+            let choice = choose_of(models, &columns, &label(1, Rare::Drop), &all_training());
+            choice.columns[0].features[0]["bits"].as_u64().unwrap()
+        })
     };
     let cases = [
         (100, 2),
@@ -357,7 +379,7 @@ fn the_bits_of_a_text_follow_rows_and_classes() {
     ];
     assert_eq!(
         cases.map(|(rows, classes)| bits(rows, classes)),
-        [16, 18, 20, 19, 16]
+        [[16; 2], [18; 2], [20; 2], [20, 19], [18, 16]]
     );
 }
 
@@ -387,12 +409,70 @@ fn a_counting_model_gets_no_negative_number() {
     let asked = Asked {
         schema: &schema,
         label: false,
+        models: &[("naive_bayes", LabelKind::Class)],
+        text: false,
+        validation: true,
         counts: true,
     };
     let choice = chooser.choice(&state(chooser.pass(), &batch), asked).unwrap();
     assert_eq!(choice.label, None);
     let written: Vec<String> = choice.columns.iter().map(|column| column.written()).collect();
     assert_eq!(written, ["encode = \"numeric\", scale = \"none\"", "left out"]);
+}
+
+/// The kind of model that is chosen for so many classes and a column, of these kinds.
+fn model(
+    classes: usize,
+    column: ArrayRef,
+    models: &[(&str, LabelKind)],
+    validation: bool,
+    text: bool,
+) -> String {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("label", DataType::Utf8, true),
+        Field::new("column", column.data_type().clone(), true),
+        Field::new("id", DataType::Int64, true),
+    ]));
+    let arrays = vec![words(|n| word(n % classes)), column, ints(|n| n)];
+    let batch = RecordBatch::try_new(schema.clone(), arrays).unwrap();
+    let chooser = Chooser::new(vec!["column".to_owned()], &label(1, Rare::Drop), &all_training());
+    let asked = Asked {
+        schema: &schema,
+        label: true,
+        models,
+        text,
+        validation,
+        counts: false,
+    };
+    let choice = chooser.choice(&state(chooser.pass(), &batch), asked).unwrap();
+    choice.label.unwrap().model
+}
+
+#[test]
+fn a_text_and_some_classes_choose_a_factorised_softmax() {
+    let text = || words(|n| format!("{} {}", word(n), word(n / 3)));
+    let number = || floats(|n| n as f64 * 0.37);
+    let (factorised, logistic) = ("factorized_softmax", "logistic_regression");
+    for (classes, column, validation, named, expected) in [
+        (12, text(), true, false, factorised),
+        (8, text(), true, false, factorised),
+        // The pipeline names the n-grams of another column.
+        (12, number(), true, true, factorised),
+        (7, text(), true, false, logistic),
+        (2, text(), true, false, logistic),
+        (12, number(), true, false, logistic),
+        // Nothing would stop its training.
+        (12, text(), false, false, logistic),
+    ] {
+        let case = format!("{classes} {validation} {named}");
+        assert_eq!(
+            model(classes, column, &MODELS, validation, named),
+            expected,
+            "{case}"
+        );
+    }
+    // A key that logistic regression alone has leaves no choice.
+    assert_eq!(model(12, text(), &MODELS[..1], true, false), logistic);
 }
 
 proptest! {

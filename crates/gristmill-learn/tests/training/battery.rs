@@ -233,6 +233,7 @@ macro_rules! battery {
                 its_memory_is_kept_to
                 answers_to_other_questions_are_refused
                 its_model_is_rebuilt_from_its_spec
+                classes_that_training_never_saw_stop_nothing
             );
         })*
     };
@@ -737,4 +738,22 @@ fn its_model_is_rebuilt_from_its_spec(subject: &Subject) {
         };
         assert!(kinds().model_from_spec(&forged).is_err(), "{features} {classes}");
     }
+}
+
+/// Validation rows of such a class, which have the label -1, are to a training as if they were not there.
+fn classes_that_training_never_saw_stop_nothing(subject: &Subject) {
+    if subject.settings.label() == LabelKind::Number {
+        return;
+    }
+    let (table, size) = subject.table(300);
+    let (mut unseen, mut elsewhere) = (table.clone(), table);
+    let validation = (0..unseen.split.len()).filter(|r| unseen.split[*r] == 1);
+    let half: Vec<usize> = validation.step_by(2).collect();
+    assert!(!half.is_empty());
+    for r in half {
+        unseen.labels[r] = -1;
+        elsewhere.split[r] = 2;
+    }
+    let trained = |table: &Table| outcome(&subject.train(size, &table.batches(70)).unwrap());
+    assert!(trained(&unseen) == trained(&elsewhere));
 }

@@ -5,17 +5,18 @@ use gristmill_learn::settings::LabelKind;
 
 use crate::visible;
 
-/// Each column and what becomes of it, such as ``label `country` holds classes: 20 texts, 2 different``.
+/// Each column and what becomes of it, such as ``label `country` holds classes (20 texts, 2 different): kind = "logistic_regression"``.
 pub fn chosen(choice: &Choice) -> Vec<String> {
     let label = choice.label.iter().map(|label| {
-        let (holds, model) = match label.kind {
-            LabelKind::Class => ("classes", "a classifier"),
-            LabelKind::Number => ("numbers", "a regression"),
+        let holds = match label.kind {
+            LabelKind::Class => "classes",
+            LabelKind::Number => "numbers",
         };
         format!(
-            "label `{}` holds {holds} ({}), so the model is {model}",
+            "label `{}` holds {holds} ({}): kind = \"{}\"",
             visible::name(&label.column),
-            label.found
+            label.found,
+            label.model
         )
     });
     let columns = choice.columns.iter().map(|column| {

@@ -65,8 +65,10 @@ pub(super) fn feature<'t>(r: &mut Reader<'t>, s: &Section<'t>, kinds: &Registry)
     }
 }
 
-/// What `kind = "auto"` chooses from, by what the label is.
-const CHOSEN: [&str; 2] = ["logistic_regression", "linear_regression"];
+/// What `kind = "auto"` chooses from, by what the label and the features are.
+const CHOSEN: [&str; 3] = ["logistic_regression", "factorized_softmax", "linear_regression"];
+/// What it chooses from with `preset = "spark"`.
+const OF_SPARK: [&str; 2] = ["logistic_regression", "linear_regression"];
 
 /// `[model]`: that of its kind, or those of which the label chooses one, and whether it is to be calibrated; `stated` is what other settings say that it is. Of an unknown
 /// kind it is the first one, so that reading goes on behind it; none where there is no kind at all.
@@ -88,10 +90,11 @@ pub(super) fn model<'t>(
     let preset = r.get(&s, "preset", |r, name, v| r.choice(name, v, &[("spark", ())]));
     let of_kind = |kind: &dyn ModelKind| kind.keys().iter().map(|key| key.name);
     let of_table = keys::of_table("model");
+    let open = preset.map_or(&CHOSEN[..], |()| &OF_SPARK[..]);
     let candidates: Vec<&'static dyn ModelKind> = match chosen {
         Some(Some(kind)) => vec![kind],
         _ => (kinds.models().iter().copied())
-            .filter(|kind| CHOSEN.contains(&kind.name()))
+            .filter(|kind| open.contains(&kind.name()))
             .collect(),
     };
     // A key that one kind alone has says that it is that kind.

@@ -51,7 +51,8 @@ fn models(kinds: &Registry) -> String {
          the probabilities do. The log loss and the expected calibration error of the validation rows (15 bins) before and after are \
          reported. |\n\n\
          ### `kind = \"auto\"`\n\n\
-         The label chooses: a `logistic_regression` of classes, or a `linear_regression` of numbers. Numbers are classes where the\n\
+         The label chooses: a `logistic_regression` of classes, or a `linear_regression` of numbers; with the n-grams of a text, 8 or more\n\
+         classes and validation rows a `factorized_softmax`. Numbers are classes where the\n\
          training rows hold whole ones, at most 20 different, each in 10 rows or more on average; what is no number is\n\
          classes. Settings that one of them alone has choose it, whatever the label holds: `label.min_rows`, `label.rare`,\n\
          `label.class_weight`, `search.metric`, and keys of the model such as `thresholds`. The run and the summary say what was\n\

@@ -53,7 +53,7 @@ pub struct Pipeline {
 pub struct Open {
     /// It has no `[[feature]]`: every other column is one.
     pub every_column: bool,
-    /// The models of which the label chooses one, by what it is; none where the file says it.
+    /// The models of which one is chosen, by what the label and the features are; none where the file says it.
     pub models: Vec<ModelSettings>,
 }
 
@@ -129,7 +129,7 @@ impl Pipeline {
         }
         let models = std::mem::take(&mut decided.open.models);
         if let Some(label) = &choice.label
-            && let Some(model) = models.into_iter().find(|model| model.label() == label.kind)
+            && let Some(model) = models.into_iter().find(|model| model.kind() == label.model)
         {
             decided.label.kind = label.kind;
             if decided.search.metric.label() != label.kind {

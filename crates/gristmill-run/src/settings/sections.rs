@@ -70,6 +70,10 @@ pub(super) fn pipeline<'t>(
         .first()
         .map_or(learns.default_metric(), |model| model.default_metric());
     let (split, search) = (split(r, root, &source.key), search(r, root, default_metric));
+    let mut models = models;
+    if search.halving.is_some() && models.iter().any(|model| model.can_halve()) {
+        models.retain(|model| model.can_halve());
+    }
     let run = run(r, root, path);
     source.memory = of_rows(run.memory, connections);
     let model = models.first()?.clone();
@@ -78,7 +82,8 @@ pub(super) fn pipeline<'t>(
         models: if models.len() > 1 { models } else { Vec::new() },
     };
     // A label of which it is not known whether it is a class has the type of its values.
-    let class = open.models.is_empty() && label.kind == LabelKind::Class;
+    let is_known = open.models.iter().all(|model| model.label() == label.kind);
+    let class = is_known && label.kind == LabelKind::Class;
     source.text = TextReading {
         columns: categories(&features, class.then_some(&label.column))
             .into_iter()

@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use gristmill_data::durable::write_whole;
 use gristmill_learn::features::choose::{Asked, CHOICE_FORMAT, Choice, Chooser};
 use gristmill_learn::features::split;
+use gristmill_learn::settings::LabelKind;
 use serde_json::{Value, json};
 
 use super::{Spent, Stage, Teller, Work, perform};
@@ -66,6 +67,12 @@ impl<'a> Choose<'a> {
         })
     }
 
+    /// Whether a feature that the pipeline names has the n-grams of a text.
+    fn has_text(&self) -> bool {
+        let mut features = self.pipeline.features.iter();
+        features.any(|feature| feature.kind() == "ngrams")
+    }
+
     fn chooser(&self) -> Chooser {
         let Pipeline { label, split, .. } = self.pipeline;
         Chooser::new(self.pipeline.open_columns(), label, split)
@@ -88,7 +95,9 @@ impl Stage for Choose<'_> {
             pipeline.split,
             split::VERSION,
             pipeline.open.models,
+            pipeline.model.kind(),
             pipeline.model.counts(),
+            self.has_text(),
         ])
     }
 
@@ -109,9 +118,17 @@ impl Stage for Choose<'_> {
         let progress = |done| teller.progress(done, Pace::Steady);
         let chooser = self.chooser();
         let state = work.engine.fold(dataset, chooser.pass(), &progress)?;
+        let open = &self.pipeline.open.models;
+        let stated = std::slice::from_ref(&self.pipeline.model);
+        let models = if open.is_empty() { stated } else { open };
+        let models = models.iter().map(|model| (model.kind(), model.label()));
+        let models: Vec<(&str, LabelKind)> = models.collect();
         let asked = Asked {
             schema: &self.schema,
-            label: !self.pipeline.open.models.is_empty(),
+            label: !open.is_empty(),
+            models: &models,
+            text: self.has_text(),
+            validation: self.pipeline.split.validation > 0.0,
             counts: self.pipeline.model.counts().is_some(),
         };
         let choice = chooser.choice(&state, asked)?;

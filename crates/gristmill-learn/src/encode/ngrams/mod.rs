@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::settings::Key;
 use crate::statistics::column::strings;
 
-const KIND: &str = "ngrams";
+pub(crate) const KIND: &str = "ngrams";
 
 /// `encode = "ngrams"`.
 pub(super) struct Ngrams;

@@ -195,10 +195,10 @@ fn learn(epoch: &mut Option<Epoch>, rows: Rows<'_>, batches: &[MiniBatch]) {
 impl Scoring {
     fn take(&mut self, rows: Rows<'_>) {
         let classes = self.state.factors.dimensions.classes;
-        let chosen: Vec<u32> = RowSet::Split(Split::Validation)
-            .of(rows)
-            .map(|r| r as u32)
-            .collect();
+        // A class that training never saw has no part in how far it got.
+        let chosen = RowSet::Split(Split::Validation).of(rows);
+        let chosen = chosen.filter(|r| rows.class(*r).is_some()).map(|r| r as u32);
+        let chosen: Vec<u32> = chosen.collect();
         for chosen in chosen.chunks(SCORED_ROWS) {
             self.state.factors.forward(
                 rows,
@@ -462,6 +462,7 @@ impl Problem {
             mean: floats("mean")?,
             deviation: floats("deviation")?,
             members: Vec::new(),
+            label: None,
         };
         if subset.mean.len() != dimensions.features || subset.deviation.len() != dimensions.features {
             return Err(spec.bad("it has another number of features"));

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::trainer::{Next, Params, SearchPoint, Status, Trained, Trainer, TrainingSize};
 use crate::error::{Error, Result, broken};
-use crate::model::factorised::{FactorisedModel, KIND};
+use crate::model::factorised::FactorisedModel;
 use crate::rows::FoldSums;
-use crate::rows::factors::Dimensions;
+use crate::rows::factors::{Dimensions, KIND};
 use crate::rows::summary::{Summary, SummaryPass, weighty};
 use crate::rows::window::Window;
 use crate::search::checkpoint;
@@ -199,6 +199,7 @@ impl FactorisedTrainer {
             converged: self.stand.converged,
             objective: Some(self.stand.objective),
             class_rows: problem.subset.counts.clone(),
+            cut_short: false,
             model: Arc::new(FactorisedModel::new(state.factors)),
         })))
     }
