@@ -808,7 +808,6 @@ fn the_smallest_file_leaves_features_and_model_open() {
     let all: Vec<&str> = of_classes.iter().copied().chain(["linear_regression"]).collect();
     let linear = vec!["logistic_regression", "linear_regression"];
     let classes = |metric| (of_classes.clone(), "logistic_regression", metric);
-    let logistic = (Vec::new(), "logistic_regression", Metric::LogLoss);
     let numbers = (Vec::new(), "linear_regression", Metric::Mae);
     for (tables, kinds, metric) in [
         ("", &all, Metric::LogLoss),
@@ -838,9 +837,11 @@ fn the_smallest_file_leaves_features_and_model_open() {
     ] {
         assert_eq!(open(tables), classes(metric), "{tables}");
     }
-    for tables in ["[model]\nhistory = 5\n", "[search]\nhalving = 3\n"] {
-        assert_eq!(open(tables), logistic, "{tables}");
-    }
+    let logistic = |metric| (Vec::new(), "logistic_regression", metric);
+    assert_eq!(open("[model]\nhistory = 5\n"), logistic(Metric::LogLoss));
+    // A grid that is halved.
+    let halved = "[model]\nreg_param = [0.1, 1.0]\n\n[search]\nhalving = 3\n";
+    assert_eq!(open(halved), logistic(Metric::F1));
     assert_eq!(open("[search]\nmetric = \"mae\"\n"), numbers);
     let kind = parse(&format!("{smallest}[model]\nkind = \"naive_bayes\"\n")).unwrap();
     assert!(kind.pipeline.open.models.is_empty());

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::pass::Grain;
 use crate::error::{Error, Result};
-use crate::rows::features::Rows;
+use crate::rows::features::{Rows, UNSEEN};
 
 /// The names of splits 0, 1 and 2, as the features table numbers them.
 pub const SPLIT_NAMES: [&str; 3] = ["train", "validation", "test"];
@@ -98,14 +98,16 @@ impl RowSet {
         held_out.map_or(Self::TRAINING, Self::OutsideFold)
     }
 
-    /// Whether row `r` of `rows` is in the set.
+    /// Whether row `r` of `rows` is in the set. A row of a class that training never saw is in none: it says nothing of how far a
+    /// training got.
     pub(crate) fn contains(self, rows: Rows<'_>, r: usize) -> bool {
         let trains = Split::Train.is(rows.split[r]);
-        match self {
-            Self::Split(split) => split.is(rows.split[r]),
-            Self::Fold(fold) => trains && fold.contains(rows.fold[r]),
-            Self::OutsideFold(fold) => trains && !fold.contains(rows.fold[r]),
-        }
+        rows.labels.get(r).is_none_or(|label| *label != UNSEEN)
+            && match self {
+                Self::Split(split) => split.is(rows.split[r]),
+                Self::Fold(fold) => trains && fold.contains(rows.fold[r]),
+                Self::OutsideFold(fold) => trains && !fold.contains(rows.fold[r]),
+            }
     }
 
     /// The rows of a batch that are in the set, in order.

@@ -135,8 +135,7 @@ impl Found {
     /// What the models minimise: the log loss, or the root of the mean squared error.
     pub(crate) fn loss(&self) -> f64 {
         match self {
-            // A class that training never saw has no part in how far it got.
-            Self::Classes(confusion) => confusion.seen_log_loss(),
+            Self::Classes(_) => self.score(Metric::LogLoss),
             Self::Numbers(_) => self.score(Metric::Rmse),
         }
     }

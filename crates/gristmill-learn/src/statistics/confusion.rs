@@ -149,14 +149,6 @@ impl Confusion {
         classes * size_of::<[u64; 3]>()
     }
 
-    /// The mean log loss of the rows whose class training saw; NaN without such rows.
-    pub(crate) fn seen_log_loss(&self) -> f64 {
-        let rows: u64 = self.class_rows().sum();
-        // Every other row costs the same.
-        let unseen = self.unseen as f64 * -ln(SMALLEST_PROBABILITY);
-        (self.log_loss - unseen) / rows as f64
-    }
-
     /// Rows of each true class that training saw.
     pub fn class_rows(&self) -> impl Iterator<Item = u64> {
         self.counts.iter().map(|[truth, _, _]| *truth)
@@ -226,7 +218,6 @@ mod tests {
         let all = |s: Scores| [s.accuracy, s.f1, s.macro_f1, s.log_loss];
         assert_eq!(all(scores), all(expected));
         assert!((scores.log_loss - (5.0 * 2.0_f64.ln() + 52.0 * 2.0_f64.ln()) / 6.0).abs() < 1e-12);
-        assert!((c.seen_log_loss() - 2.0_f64.ln()).abs() < 1e-12);
         let counts = c.clone().into_counts();
         let mut twice = Confusion::from_parts(&counts, c.log_loss_sum()).unwrap();
         assert_eq!(twice, c);

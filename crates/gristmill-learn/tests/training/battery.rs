@@ -396,8 +396,13 @@ fn stopped_anywhere_it_ends_in_the_same_bits(subject: &Subject) {
     let whole = outcome(&subject.train(size, &batches).unwrap());
     let mut saves = false;
     for (before, after) in [(None, None), (Some(2), Some(2)), (Some(2), None), (None, Some(2))] {
-        // A path asks a hundred times and more.
-        for questions in (0..).step_by(if subject.path { 9 } else { 1 }) {
+        // A path asks a hundred times and more, and many features take their time.
+        let step = match (subject.path, subject.features) {
+            (true, _) => 29,
+            (false, Some(_)) => 11,
+            (false, None) => 1,
+        };
+        for questions in (0..).step_by(step) {
             assert!(questions < MOST_QUESTIONS, "it asks for ever");
             let kept = match answered(new(before).as_mut(), &batches, questions) {
                 Ok(_) => break,

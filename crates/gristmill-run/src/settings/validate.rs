@@ -125,13 +125,22 @@ fn halving(r: &mut Reader<'_>, pipeline: &Pipeline) {
     if pipeline.search.halving.is_none() || pipeline.model.can_halve() || !r.usable("model.kind") {
         return;
     }
-    let problem = r
-        .at(
-            r.spans.get("search.halving").cloned(),
-            "`search.halving` saves iterations, and this model is fitted without any",
+    let is_path = pipeline.model.settings()["reg_param"] == "auto";
+    let (message, help) = if is_path {
+        (
+            "`search.halving` is of a grid, and `model.reg_param` = \"auto\" is a path",
+            "give model.reg_param a list of penalties, or remove search.halving",
         )
+    } else {
+        (
+            "`search.halving` saves iterations, and this model is fitted without any",
+            "remove search.halving",
+        )
+    };
+    let problem = r
+        .at(r.spans.get("search.halving").cloned(), message)
         .related(r.spans.get("model.kind").cloned(), "the model");
-    r.problems.push(problem.help("remove search.halving"));
+    r.problems.push(problem.help(help));
 }
 
 /// A temperature is of probabilities, and is found on the validation rows.

@@ -94,7 +94,11 @@ fn metrics(metrics: &Value) {
     assert_eq!(keys(&metrics["splits"]), ["test", "train", "validation"]);
     let mut sum = 0;
     for scores in metrics["splits"].as_object().unwrap().values() {
-        assert_eq!(keys(scores), ["accuracy", "f1", "log_loss", "macro_f1", "rows"]);
+        assert_eq!(
+            keys(scores),
+            ["accuracy", "f1", "log_loss", "macro_f1", "rows", "unseen_class"]
+        );
+        assert_eq!(number(&scores["unseen_class"]), 0);
         sum += number(&scores["rows"]);
     }
     assert_eq!(sum, number(&rows["kept"]));

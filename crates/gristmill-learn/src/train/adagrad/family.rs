@@ -333,11 +333,10 @@ impl Family for AdaGrad {
                 scored.push((*place, Found::Classes(confusion)));
                 continue;
             }
-            // A class that training never saw has no part in how far it got.
-            let loss = confusion.seen_log_loss();
+            let scores = confusion.scores();
             let end = self.ends.iter_mut().find(|(ended, ..)| ended == place);
-            if let (Some((.., validation)), false) = (end, loss.is_nan()) {
-                *validation = Some(loss);
+            if let (Some((.., validation)), true) = (end, scores.rows > 0) {
+                *validation = Some(scores.log_loss);
             }
         }
         Ok(scored)

@@ -18,11 +18,9 @@ use crate::rows::kernel::softmax;
 use crate::rows::summary::Subset;
 use crate::rows::{RowSet, Split};
 use crate::train::adagrad::state::Seen;
+pub(crate) use crate::train::factorised::state::KIND;
 use crate::train::factorised::state::{Epoch, Problem, State};
 use crate::train::mini_batches::{MiniBatch, MiniBatches};
-
-/// The kind of the pass's spec.
-pub(crate) const KIND: &str = "factorized epoch";
 
 /// Validation rows that are scored at a time.
 const SCORED_ROWS: usize = 1024;
@@ -195,10 +193,8 @@ fn learn(epoch: &mut Option<Epoch>, rows: Rows<'_>, batches: &[MiniBatch]) {
 impl Scoring {
     fn take(&mut self, rows: Rows<'_>) {
         let classes = self.state.factors.dimensions.classes;
-        // A class that training never saw has no part in how far it got.
         let chosen = RowSet::Split(Split::Validation).of(rows);
-        let chosen = chosen.filter(|r| rows.class(*r).is_some()).map(|r| r as u32);
-        let chosen: Vec<u32> = chosen.collect();
+        let chosen: Vec<u32> = chosen.map(|r| r as u32).collect();
         for chosen in chosen.chunks(SCORED_ROWS) {
             self.state.factors.forward(
                 rows,

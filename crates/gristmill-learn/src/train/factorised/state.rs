@@ -30,6 +30,9 @@ use crate::statistics::logarithm::ln;
 use crate::train::adagrad::state::Seen;
 use crate::train::mini_batches::{MOST_BATCH_ROWS, MiniBatch, PARTS};
 
+/// The kind of the spec of the pass that an epoch is.
+pub(crate) const KIND: &str = "factorized epoch";
+
 /// The step of the first rows.
 const RATE: f64 = 0.18;
 /// The share of it that an epoch ends with.
@@ -164,7 +167,7 @@ impl State {
     pub(crate) fn average(&mut self, mine: f64, other: &Self, theirs: f64) -> Result<()> {
         if !self.is_of(other.factors.dimensions) {
             return Err(Error::State {
-                pass: super::pass::KIND,
+                pass: KIND,
                 why: "it is of other dimensions".to_owned(),
             });
         }
