@@ -1,6 +1,7 @@
 //! What a run tells its observer: typed events with their data. The observer finds the words for them.
 
 use gristmill_data::source::{KeyAccess, Notice};
+use gristmill_learn::evaluate::Uncalibrated;
 use gristmill_learn::features::choose::Choice;
 use gristmill_learn::search::Status;
 use serde::Serialize;
@@ -226,6 +227,11 @@ pub enum Warning {
     NoCheckpoint {
         /// Why not.
         why: String,
+    },
+    /// The model is to have a temperature and has none.
+    Uncalibrated {
+        /// Why not.
+        why: Uncalibrated,
     },
     /// The chosen model stopped at its limit of iterations, which is the largest of the grid.
     NotConverged {

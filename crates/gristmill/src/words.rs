@@ -1,6 +1,7 @@
 //! The words for what a run tells: one line for each event.
 
 use gristmill_data::source::Notice;
+use gristmill_learn::evaluate::Uncalibrated;
 use gristmill_run::event::{Detail, LabelSummary, Pace, StageResult, Warning};
 use gristmill_run::report::{counted, named, thousands};
 use gristmill_run::visible;
@@ -208,6 +209,15 @@ pub(crate) fn warning(warning: &Warning) -> String {
         ),
         Warning::TrainingBeginsAnew { why } => format!("training starts again: {why}"),
         Warning::NoCheckpoint { why } => format!("no checkpoint: {why}"),
+        Warning::Uncalibrated { why } => {
+            let why = match why {
+                Uncalibrated::NoRows => "there are no validation rows of classes that training saw",
+                Uncalibrated::NoMinimum => {
+                    "the validation rows are all predicted right, or no better than by chance, so no temperature is best for them"
+                }
+            };
+            format!("model.calibrate leaves the probabilities as they are: {why}")
+        }
         Warning::NotConverged { max_iter } => format!(
             "the model had not converged after max_iter = {max_iter} {}; \
              raise model.max_iter or model.reg_param if the score still improves with it",

@@ -169,8 +169,7 @@ impl Database for Sqlite {
         let columns = found().map_err(|error| self.failed(&error))?;
         let column = |(name, declared): (String, String)| Column {
             name,
-            // It would make 7 of the text 007, which is another key. Other types keep what they get.
-            takes: Ok(declared.to_uppercase().contains("INT").then_some(DataType::Int64)),
+            takes: Ok(Affinity::of(&declared).takes()),
         };
         Ok((!columns.is_empty()).then(|| columns.into_iter().map(column).collect()))
     }
@@ -182,12 +181,39 @@ impl Database for Sqlite {
             .map(|path| table_name(Path::new(path), &table.table)))
     }
 
-    /// Views and foreign keys name tables by nothing but their names, and then mean the new one.
-    async fn dependents(&mut self, _: &Name) -> Result<Vec<String>> {
-        Ok(Vec::new())
+    /// Views name tables by nothing but their names, and then mean the new one. So do foreign keys, but those need a unique key of it.
+    async fn dependents(&mut self, table: &Name) -> Result<Vec<String>> {
+        let found = || {
+            let mut statement = self.connection.prepare(
+                "SELECT DISTINCT 'foreign key of ' || m.name FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f \
+                 WHERE m.type = 'table' AND lower(f.\"table\") = lower(?1) AND lower(m.name) <> lower(?1) ORDER BY 1",
+            )?;
+            let names = statement.query_map([&table.table], |row| row.get(0))?;
+            names.collect::<rusqlite::Result<Vec<String>>>()
+        };
+        found().map_err(|error| self.failed(&error))
     }
 
     async fn refusal(&mut self, target: &Target) -> Result<Option<String>> {
+        for field in &target.columns {
+            if !matches!(field.data_type(), DataType::Utf8 | DataType::UInt64)
+                && !field.data_type().is_decimal()
+            {
+                continue;
+            }
+            let declared = self.connection.query_row(
+                "SELECT type FROM pragma_table_info(?1) WHERE lower(name) = lower(?2)",
+                [&target.table.table, field.name()],
+                |row| row.get::<_, String>(0),
+            );
+            let declared = declared.map_err(|error| self.failed(&error))?;
+            if Affinity::of(&declared) == Affinity::Numeric {
+                return Ok(Some(format!(
+                    "its column `{}` is declared {declared}, of which SQLite makes numbers, as 7 of 007; declare it TEXT",
+                    field.name()
+                )));
+            }
+        }
         // Whether an index tells the keys apart is looked at where the statement is prepared.
         match self.connection.prepare(&insert(target)) {
             Ok(_) => Ok(None),
@@ -239,6 +265,42 @@ impl Database for Sqlite {
 fn path_of(url: &SourceUrl) -> &Path {
     let path = url.revealed().split_once(':').map_or("", |(_, path)| path);
     Path::new(path.strip_prefix("//").unwrap_or(path))
+}
+
+/// What SQLite makes of the values of a column (https://sqlite.org/datatype3.html, 3.1).
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Affinity {
+    Integer,
+    Real,
+    /// Integers and reals, also of texts that look like them.
+    Numeric,
+    /// Values stay what they are.
+    Any,
+}
+
+impl Affinity {
+    fn of(declared: &str) -> Self {
+        let declared = declared.to_uppercase();
+        let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
+        if has(&["INT"]) {
+            Self::Integer
+        } else if declared.is_empty() || has(&["CHAR", "CLOB", "TEXT", "BLOB"]) {
+            Self::Any
+        } else if has(&["REAL", "FLOA", "DOUB"]) {
+            Self::Real
+        } else {
+            Self::Numeric
+        }
+    }
+
+    /// The type of the values of a column; `None` where it keeps or is refused what it gets.
+    fn takes(self) -> Option<DataType> {
+        match self {
+            Self::Integer => Some(DataType::Int64),
+            Self::Real => Some(DataType::Float64),
+            Self::Numeric | Self::Any => None,
+        }
+    }
 }
 
 /// Inserts one row.

@@ -92,6 +92,12 @@ fn of_pairs(mut pairs: Vec<(String, String)>) -> Option<String> {
     {
         return None;
     }
+    // A whole URL or string within a value may hold a password, which the server would repeat in its answer.
+    let nested =
+        |value: &&String| value.contains("://") || value.contains("password=") || value.contains(';');
+    if user.iter().chain(&database).find(nested).is_some() || user.iter().any(|user| user.contains(':')) {
+        return None;
+    }
     let mut url = "postgresql://".to_owned();
     if let Some(user) = &user {
         url.push_str(&encoded(user));
@@ -216,6 +222,9 @@ mod tests {
             ("host=h passwd=x", None),
             ("host=h;port=1;user=u;password=LEAK", None),
             ("host=h password='open", None),
+            ("host=h dbname=postgres://u:LEAK@h/db", None),
+            ("host=h dbname='host=h password=LEAK'", None),
+            ("host=h user=u:LEAK dbname=db", None),
             ("host", None),
             ("", None),
         ] {

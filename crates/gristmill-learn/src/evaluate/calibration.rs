@@ -68,8 +68,19 @@ pub struct Calibrator {
 pub enum Calibrating {
     /// Another scan.
     Scan,
-    /// Nothing: this is it. `None` where there are no validation rows.
-    Done(Option<Calibration>),
+    /// Nothing: this is it, or why there is none.
+    Done(Result<Calibration, Uncalibrated>),
+}
+
+/// Why a model keeps its probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Uncalibrated {
+    /// There is no validation row of a class that training saw.
+    NoRows,
+    /// The loss is least at the end of what is tried: the validation rows are all predicted right, or are predicted no better than by
+    /// chance. A temperature of theirs would ruin the probabilities of others.
+    NoMinimum,
 }
 
 /// The sums of one inverse temperature.
@@ -126,7 +137,7 @@ impl Calibrator {
             }
         };
         if before.rows == 0.0 {
-            return Ok(Calibrating::Done(None));
+            return Ok(Calibrating::Done(Err(Uncalibrated::NoRows)));
         }
         // But for probabilities near 0 the loss is convex in the inverse temperature. Of equal losses the first.
         let mut best = 0;
@@ -136,7 +147,11 @@ impl Calibrator {
             }
         }
         if first {
-            let around = [best.saturating_sub(1), (best + 1).min(self.inverse.len() - 1)];
+            let right: f64 = before.bins.iter().map(|[_, hits, _]| hits).sum();
+            if right == before.rows || best == 0 || best == self.inverse.len() - 1 {
+                return Ok(Calibrating::Done(Err(Uncalibrated::NoMinimum)));
+            }
+            let around = [best - 1, best + 1];
             self.inverse = spread(around.map(|place| self.inverse[place])).collect();
             return Ok(Calibrating::Scan);
         }
@@ -144,7 +159,7 @@ impl Calibrator {
             true => (self.inverse[best], &sums[best]),
             false => (1.0, &before),
         };
-        Ok(Calibrating::Done(Some(Calibration {
+        Ok(Calibrating::Done(Ok(Calibration {
             temperature: 1.0 / inverse,
             rows: before.rows as u64,
             log_loss: [before.loss / before.rows, after.loss / before.rows],

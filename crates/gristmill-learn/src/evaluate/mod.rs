@@ -7,7 +7,7 @@ pub mod repeated;
 pub mod score;
 pub mod unseen;
 
-pub use calibration::{Calibrating, Calibration, CalibrationPass, Calibrator};
+pub use calibration::{Calibrating, Calibration, CalibrationPass, Calibrator, Uncalibrated};
 pub use regression::RegressionPass;
 pub use repeated::{HeldOutPass, Repeated, RepeatedPass};
 pub use score::ScorePass;

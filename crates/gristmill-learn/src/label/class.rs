@@ -141,7 +141,7 @@ impl LabelIndexer {
 
     /// The class of every row, null for rows to leave out, and how many of these have no label at all.
     ///
-    /// A class that training never saw is [`UNSEEN`], unless `min_rows` leaves out classes with few training rows, as it has none.
+    /// A class that training never saw is -1, unless `min_rows` leaves out classes with few training rows, as it has none.
     pub fn index(&self, batch: &RecordBatch) -> Result<(Int32Array, u64)> {
         let labels = strings(batch, &self.column, Reads::Category, KIND)?;
         let unseen = (self.min_rows <= 1).then_some(UNSEEN);
@@ -156,7 +156,8 @@ impl LabelIndexer {
                         rows,
                     });
                 }
-                self.index.get(OTHER).copied().or(unseen)
+                // Without a training row of it, a rare class is one that training never saw: nothing is left out.
+                self.index.get(OTHER).copied().or(Some(UNSEEN))
             }
         };
         let classes = labels

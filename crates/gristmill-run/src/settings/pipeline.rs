@@ -105,18 +105,17 @@ impl Pipeline {
     pub(crate) fn decided(&self, choice: &Choice) -> Result<Self> {
         let mut decided = self.clone();
         decided.features.clear();
+        let identity = |feature: &Feature| (feature.kind(), feature.columns().to_vec(), feature.variant());
+        let stated: Vec<_> = self.features.iter().map(identity).collect();
         for feature in &self.features {
-            let chosen = match feature.columns() {
-                [column] if feature.kind() == AUTO => choice.features(column)?,
-                _ => vec![feature.clone()],
-            };
-            for feature in chosen {
-                let same =
-                    |other: &Feature| other.kind() == feature.kind() && other.columns() == feature.columns();
-                // A file may ask for one of them itself.
-                if !decided.features.iter().any(same) {
-                    decided.features.push(feature);
+            match feature.columns() {
+                [column] if feature.kind() == AUTO => {
+                    // A file may state one of them itself.
+                    let chosen = choice.features(column)?.into_iter();
+                    let new = chosen.filter(|feature| !stated.contains(&identity(feature)));
+                    decided.features.extend(new);
                 }
+                _ => decided.features.push(feature.clone()),
             }
         }
         if decided.features.is_empty() {

@@ -9,8 +9,9 @@ use gristmill_learn::search::Trained;
 
 use super::{Teller, Work};
 use crate::error::Result;
+use crate::event::{Event, Warning};
 
-/// Gives the model its temperature; returns what that does, which is nothing without validation rows, with the seconds that took.
+/// Gives the model its temperature, or tells why it has none; returns what that does, with the seconds that took.
 pub(crate) fn run(
     work: &Work<'_>,
     features: &TableVersion,
@@ -25,8 +26,11 @@ pub(crate) fn run(
             break calibration;
         }
     };
-    if let Some(calibration) = &calibration {
-        trained.model = calibrator.calibrated(calibration)?;
+    match &calibration {
+        Ok(calibration) => trained.model = calibrator.calibrated(calibration)?,
+        Err(why) => work
+            .observe
+            .event(Event::Warning(Warning::Uncalibrated { why: *why })),
     }
-    Ok((calibration, started.elapsed().as_secs_f64()))
+    Ok((calibration.ok(), started.elapsed().as_secs_f64()))
 }

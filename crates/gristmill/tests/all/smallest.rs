@@ -241,6 +241,37 @@ fn numbers_of_a_csv_file_are_numbers() {
     assert!(predicted.lines().nth(1).unwrap().contains(".10,"), "{predicted}");
 }
 
+/// Features of one kind and column that differ in their variant are all kept, whether they are chosen, stated, or both.
+#[test]
+fn every_feature_that_is_stated_or_chosen_is_fitted() {
+    let place = Place::new();
+    let rows = (0..300_u64).map(|i| {
+        format!(
+            "{i},{},{}\n",
+            (i * i * 7919) % 90_001,
+            ["a", "b"][(i / 3 % 2) as usize]
+        )
+    });
+    place.write("wide.csv", format!("id,wide,label\n{}", rows.collect::<String>()));
+    let numeric = |more: &str| format!("[[feature]]\ncolumn = \"wide\"\nencode = \"numeric\"\n{more}\n");
+    let stated = numeric("") + &numeric("transform = \"log1p\"\n");
+    let one = numeric("scale = \"none\"\n") + "[[feature]]\ncolumn = \"wide\"\n";
+    let mut models = Vec::new();
+    for (number, features) in [String::new(), stated, one].into_iter().enumerate() {
+        let pipeline = format!(
+            "[source]\nurl = \"csv:wide.csv\"\nkey = \"id\"\n\n{features}[label]\ncolumn = \"label\"\n\n[run]\ndir = \"run{number}\"\n"
+        );
+        place.write("pipeline.toml", pipeline);
+        let output = place.gristmill("run pipeline.toml");
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains("2 features"), "{number}: {said}");
+        models.push(place.read(&format!("run{number}/model/model.safetensors")));
+    }
+    assert!(models[0] == models[1], "what is chosen is not what is stated");
+    assert!(models[1] != models[2], "the scale that is stated was lost");
+}
+
 #[test]
 fn one_column_may_be_chosen_among_others() {
     let features = "[[feature]]\ncolumn = \"kind\"\nencode = \"one_hot\"\nmin_count = 2\n\n[[feature]]\ncolumn = \"name\"\n\n[label]";
@@ -348,4 +379,49 @@ fn a_temperature_is_found_on_the_validation_rows() {
     }
     let summary = String::from_utf8(place.read("run/summary.txt")).unwrap();
     assert!(summary.contains("\nTemperature "), "{summary}");
+}
+
+/// Without a row that decides, and where the loss of the validation rows falls for ever, the probabilities stay, and that is said.
+#[test]
+fn a_temperature_that_no_row_decides_is_told() {
+    let place = Place::new();
+    let rows = (0..300_u64).map(|i| {
+        let (class, split) = (
+            ["a", "b"][(i % 2) as usize],
+            ["train", "test"][usize::from(i >= 200)],
+        );
+        format!(
+            "{i},{},{class},{split},{}\n",
+            i % 2 * 10 + i / 2 % 3,
+            if i % 10 < 2 { "validation" } else { split }
+        )
+    });
+    let header = "id,x,label,none,some\n";
+    place.write("rows.csv", format!("{header}{}", rows.collect::<String>()));
+    for (column, told) in [
+        (
+            "none",
+            "there are no validation rows of classes that training saw",
+        ),
+        ("some", "so no temperature is best for them"),
+    ] {
+        place.write(
+            "pipeline.toml",
+            format!(
+                "[source]\nurl = \"csv:rows.csv\"\nkey = \"id\"\nquery = \"SELECT id, x, label, {column} FROM input\"\n\n\
+                 [label]\ncolumn = \"label\"\n\n[split]\ncolumn = \"{column}\"\n\n\
+                 [model]\nkind = \"logistic_regression\"\nreg_param = 0.01\ncalibrate = \"temperature\"\n\n\
+                 [run]\ndir = \"{column}\"\n"
+            ),
+        );
+        let output = place.gristmill("run pipeline.toml");
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let said = stderr(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            said.contains("model.calibrate leaves the probabilities as they are"),
+            "{column}: {said}"
+        );
+        assert!(said.contains(told), "{column}: {said}");
+        assert_eq!(place.metrics(column)["calibration"], Value::Null);
+    }
 }

@@ -40,8 +40,10 @@ const DEPENDENTS: &str = "\
      (SELECT 'view ' || r.ev_class::regclass FROM pg_rewrite r WHERE d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid), \
      (SELECT 'foreign key ' || quote_ident(c.conname) || ' of ' || c.conrelid::regclass FROM pg_constraint c \
       WHERE d.classid = 'pg_constraint'::regclass AND c.oid = d.objid AND c.contype = 'f'), \
-     pg_describe_object(d.classid, d.objid, d.objsubid)), E'\\n') \
-    FROM d WHERE d.deptype = 'n' AND NOT EXISTS (SELECT FROM own WHERE (own.classid, own.objid) = (d.classid, d.objid))";
+     pg_describe_object(d.classid, d.objid, d.objsubid), 'parent table ' || d.objid::regclass), E'\\n') \
+    FROM (SELECT classid, objid, objsubid FROM d WHERE d.deptype = 'n' AND NOT EXISTS \
+     (SELECT FROM own WHERE (own.classid, own.objid) = (d.classid, d.objid)) \
+     UNION ALL SELECT NULL, inhparent, 0 FROM pg_inherits, t WHERE inhrelid = t.oid) AS d";
 
 pub(super) struct Postgres {
     connected: Connected,
